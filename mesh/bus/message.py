@@ -1,0 +1,48 @@
+"""The two shapes in which records cross the door of `mesh.bus`, free of Kafka and protobuf, so that `logic` may pass them.
+
+Headers on the wire are those of CloudEvents' Kafka binding in binary mode plus W3C Trace Context; they are documented
+in protos/rostrum/debate/v1/turn_taken.proto.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be published; what the outbox stores."""
+
+    topic: str
+    key: str
+    """Records of one key keep their order: the debate's id."""
+    event_id: str
+    """ce_id: the same each time this record is published again."""
+    type: str
+    """ce_type: full name of the payload's protobuf message."""
+    payload: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers, such as traceparent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A record that was read."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    event_id: str
+    """ce_id; empty if the record has none."""
+    type: str
+    """ce_type; empty if the record has none."""
+    payload: bytes
+    headers: Mapping[str, str]
+    """All headers that are UTF-8."""
+    timestamp_ms: int
+    """When it was written, in milliseconds since the epoch."""

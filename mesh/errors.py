@@ -1,0 +1,201 @@
+"""Every error of Rostrum that a caller can meet, under one base, each with its gRPC code, reason and retriability.
+
+    RostrumError
+    ├── InvalidArgumentError   INVALID_ARGUMENT      (subclasses: one a reason INVALID_*)
+    ├── DebateNotFoundError, UnknownAgentError       NOT_FOUND
+    ├── RequestIdReusedError                         ALREADY_EXISTS
+    ├── EventNotYetError                             OUT_OF_RANGE
+    ├── ModelError             (ModelUnavailableError UNAVAILABLE, ModelRefusedError FAILED_PRECONDITION)
+    ├── StoreUnavailableError, BrokerUnavailableError UNAVAILABLE
+    ├── RateLimitedError                             RESOURCE_EXHAUSTED
+    ├── DeadlineError                                DEADLINE_EXCEEDED
+    └── InternalError                                INTERNAL
+
+The class attributes are the table; reasons are values of rostrum.errors.v1.ErrorReason (a test holds the two together).
+This module imports neither grpc nor protobuf, so that `logic` may raise these; `mesh.rpc` turns them into
+google.rpc.Status and back.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Code(StrEnum):
+    """The gRPC status codes that Rostrum uses, by their names in grpc.StatusCode."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    NOT_FOUND = "NOT_FOUND"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    INTERNAL = "INTERNAL"
+
+
+class RostrumError(Exception):
+    """Base of all. The message says what is wrong and what to do; `metadata` goes into ErrorInfo as it is."""
+
+    code: ClassVar[Code] = Code.INTERNAL
+    reason: ClassVar[str] = "INTERNAL"
+    retriable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+
+
+class InvalidArgumentError(RostrumError):
+    """An argument is wrong. Metadata: field, and value or limit."""
+
+    code = Code.INVALID_ARGUMENT
+    reason = "INVALID_ARGUMENT"
+
+
+class InvalidTopicError(InvalidArgumentError):
+    """The topic is empty, too long, or has control characters."""
+
+    reason = "INVALID_TOPIC"
+
+
+class InvalidRoundsError(InvalidArgumentError):
+    """max_rounds is out of range."""
+
+    reason = "INVALID_ROUNDS"
+
+
+class InvalidSeatsError(InvalidArgumentError):
+    """The seats cannot hold a debate."""
+
+    reason = "INVALID_SEATS"
+
+
+class InvalidBudgetError(InvalidArgumentError):
+    """token_budget is out of range or pays for nothing."""
+
+    reason = "INVALID_BUDGET"
+
+
+class InvalidSettingsError(InvalidArgumentError):
+    """A field of DebateSettings is out of range."""
+
+    reason = "INVALID_SETTINGS"
+
+
+class InvalidRequestIdError(InvalidArgumentError):
+    """request_id is too long or not printable ASCII."""
+
+    reason = "INVALID_REQUEST_ID"
+
+
+class InvalidNameError(InvalidArgumentError):
+    """Not of the form of the resource's name."""
+
+    reason = "INVALID_NAME"
+
+
+class InvalidPageSizeError(InvalidArgumentError):
+    """page_size is negative."""
+
+    reason = "INVALID_PAGE_SIZE"
+
+
+class InvalidPageTokenError(InvalidArgumentError):
+    """Not a token that this method returned for these arguments."""
+
+    reason = "INVALID_PAGE_TOKEN"
+
+
+class InvalidQuestionError(InvalidArgumentError):
+    """The question is empty, too long, or has control characters."""
+
+    reason = "INVALID_QUESTION"
+
+
+class DebateNotFoundError(RostrumError):
+    """No such debate. Metadata: debate."""
+
+    code = Code.NOT_FOUND
+    reason = "DEBATE_NOT_FOUND"
+
+
+class UnknownAgentError(RostrumError):
+    """No such agent in this deployment. Metadata: agent."""
+
+    code = Code.NOT_FOUND
+    reason = "UNKNOWN_AGENT"
+
+
+class RequestIdReusedError(RostrumError):
+    """The request_id was used with another request. Metadata: request_id."""
+
+    code = Code.ALREADY_EXISTS
+    reason = "REQUEST_ID_REUSED"
+
+
+class EventNotYetError(RostrumError):
+    """after_number is beyond the newest event. Metadata: after_number, newest."""
+
+    code = Code.OUT_OF_RANGE
+    reason = "EVENT_NOT_YET"
+
+
+class ModelError(RostrumError):
+    """A model gave no completion; never raised itself."""
+
+
+class ModelUnavailableError(ModelError):
+    """The model's server does not answer, or not in time. Metadata: model."""
+
+    code = Code.UNAVAILABLE
+    reason = "MODEL_UNAVAILABLE"
+    retriable = True
+
+
+class ModelRefusedError(ModelError):
+    """The model gave nothing usable, or its server refuses the request. Metadata: model."""
+
+    code = Code.FAILED_PRECONDITION
+    reason = "MODEL_REFUSED"
+
+
+class StoreUnavailableError(RostrumError):
+    """The store cannot be used now. Metadata: store."""
+
+    code = Code.UNAVAILABLE
+    reason = "STORE_UNAVAILABLE"
+    retriable = True
+
+
+class BrokerUnavailableError(RostrumError):
+    """The broker cannot be used now."""
+
+    code = Code.UNAVAILABLE
+    reason = "BROKER_UNAVAILABLE"
+    retriable = True
+
+
+class RateLimitedError(RostrumError):
+    """Too many calls under way. Metadata: limit."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    reason = "RATE_LIMITED"
+    retriable = True
+
+
+class DeadlineError(RostrumError):
+    """The caller's deadline passed."""
+
+    code = Code.DEADLINE_EXCEEDED
+    reason = "DEADLINE_EXCEEDED"
+    retriable = True
+
+
+class InternalError(RostrumError):
+    """A fault of ours. Metadata: error_id, which the log has too."""
+
+    reason = "INTERNAL"

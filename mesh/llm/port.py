@@ -1,0 +1,88 @@
+"""The ports to a language model and to an embedding model. Adapters implement them; `logic` calls them.
+
+A call never holds a transaction or blocks the event loop, and cancelling the awaiting task cancels the call at the
+server. Errors: ModelUnavailableError (no answer, not in time; trying again may help) and ModelRefusedError (an answer
+that cannot be used, no such model, a bad key).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one call."""
+
+    max_tokens: int
+    """Tokens that may be written."""
+    timeout_seconds: float
+    """Time for the whole call; then ModelUnavailableError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote."""
+
+    text: str
+    model: str
+    """Name as the user would select it, such as "ollama:llama3.2"."""
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: Literal["stop", "length"]
+
+
+class Model(Protocol):
+    """A chat model."""
+
+    @property
+    def name(self) -> str:
+        """Name as the user would select it, such as "embedded:small"."""
+        ...
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        limits: Limits,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> Completion:
+        """Returns one completion. With a JSON `schema` its text is JSON of that schema.
+
+        `seed` (0 to 2**31 - 1) makes a repeated call recognisable and, where the server allows it, repeatable.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Ends its connections. Safe to repeat."""
+        ...
+
+
+class Embedder(Protocol):
+    """An embedding model."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model, such as "multilingual-e5-small"."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Returns one vector of length 1 for each text, in order; similarity is their dot product."""
+        ...
+
+    async def aclose(self) -> None:
+        """Ends its connections. Safe to repeat."""
+        ...
