@@ -46,3 +46,12 @@ class Incoming:
     """All headers that are UTF-8."""
     timestamp_ms: int
     """When it was written, in milliseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A record that was committed to an outbox and waits to be published."""
+
+    id: int
+    """Its place in the outbox; ids grow in the order of the commits."""
+    message: Outgoing
