@@ -1,0 +1,352 @@
+"""A service's database: jobs of many debates share one commit, and what they enqueued goes to the relay right after.
+
+Guarantees: `write` returns after its job's commit; a job's effects and its outbox rows are one transaction; a job that
+raises changes nothing and disturbs no other job. A job may run more than once before it is committed (a deadlock, a
+lock), so it changes nothing outside of its transaction. Group commit: whatever waits while a commit is under way goes
+into the next one, each job in a savepoint of its own. Nothing here blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mesh.bus.message import OutboxRow
+from mesh.errors import StoreUnavailableError
+from mesh.store.delivery import delivery_tables, outbox_row, outbox_values
+from mesh.store.engine import is_unavailable, open_engine, store_unavailable, unavailable_as_error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from mesh.bus.message import Outgoing
+
+T = TypeVar("T")
+
+# Jobs in one commit at most: bounds how long the first of them waits for the last.
+MAX_JOBS_A_COMMIT = 256
+# Threads that read. Reads are short; more would only fight for the interpreter.
+READERS = 2
+# Seconds without a write after which acknowledged outbox rows are deleted on their own.
+IDLE_DELETE_SECONDS = 0.5
+# Seconds that a failed commit keeps `usable` false if no write succeeded since.
+FAILURE_MEMORY_SECONDS = 2.0
+# Times a job is run when the database refuses it as a victim of a deadlock or a lock.
+TRIES = 3
+
+
+class Committed(Generic[T]):
+    """What a job returned, after its commit."""
+
+    __slots__ = ("published", "value")
+
+    def __init__(self, value: T, published: Awaitable[None]) -> None:
+        self.value = value
+        self.published: Awaitable[None] = published
+        """Resolves when the broker has acknowledged all records that the job enqueued; at once if it enqueued none.
+        Awaited or not, as often as you like."""
+
+
+class Transaction:
+    """What a job works with. Not usable after the job returned."""
+
+    __slots__ = ("_first_time", "connection", "now_us", "outgoing")
+
+    def __init__(self, connection: sa.Connection, first_time: sa.Insert, now_us: int) -> None:
+        self.connection = connection
+        self.now_us = now_us
+        """Wall clock at the start of the commit, in microseconds since the epoch."""
+        self.outgoing: list[Outgoing] = []
+        self._first_time = first_time
+
+    def enqueue(self, message: Outgoing) -> None:
+        """Puts a record into the outbox; it is published after the commit, in the order of the calls."""
+        self.outgoing.append(message)
+
+    def first_time(self, event_id: str) -> bool:
+        """Notes in the inbox that this record is handled; False if it was already."""
+        result = self.connection.execute(self._first_time, {"event_id": event_id, "create_time_us": self.now_us})
+        return result.rowcount == 1
+
+
+class _Job:
+    __slots__ = ("error", "outgoing", "published", "remaining", "result", "run", "value")
+
+    def __init__(
+        self, run: Callable[[Transaction], Any], result: asyncio.Future[Any], published: asyncio.Future[None]
+    ) -> None:
+        self.run = run
+        self.result = result
+        self.published = published
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.outgoing: list[Outgoing] = []
+        self.remaining = 0
+
+
+class Database:
+    """One service's database. Made and closed on the event loop that uses it."""
+
+    def __init__(self, url: str, metadata: sa.MetaData, *, name: str) -> None:
+        """`metadata` holds the service's tables; outbox and inbox are added to it. `name` is for messages.
+
+        Opens nothing: see `start`.
+        """
+        self.name = name
+        self.on_commit: Callable[[Sequence[OutboxRow]], None] | None = None
+        """Called in the writer thread with the outbox rows of each commit; `wiring` sets it to the relay's."""
+        self._tables = delivery_tables(metadata)
+        self._writer_engine = open_engine(url, writer=True)
+        self._reader_engine = open_engine(url, writer=False)
+        self.dialect = self._writer_engine.dialect.name
+        """"sqlite" or "postgresql"."""
+        self._first_time = insert_or_skip(self._tables.inbox, self.dialect)
+        outbox = self._tables.outbox
+        self._insert_outbox = outbox.insert().returning(outbox.c.id, sort_by_parameter_order=True)
+        self._delete_outbox = outbox.delete().where(outbox.c.id == sa.bindparam("row_id"))
+        self._pending = (
+            outbox.select()
+            .where(outbox.c.create_time_us <= sa.bindparam("before_us"))
+            .order_by(outbox.c.id)
+            .limit(sa.bindparam("row_limit"))
+        )
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._waiters: dict[int, _Job] = {}
+        self._acknowledged: deque[int] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"{name}-reader")
+        self._reader_connection = threading.local()
+        self._failure_time: float | None = None
+        self.commits = 0
+        """Commits so far."""
+        self.jobs_committed = 0
+        """Jobs in them."""
+
+    async def start(self) -> None:
+        """Starts the writer. The schema must be there (mesh.store.migrations). Raises StoreUnavailableError."""
+        self._loop = asyncio.get_running_loop()
+        await self.read(lambda connection: connection.execute(sa.select(1)).scalar())
+        self._thread = threading.Thread(target=self._write_forever, name=f"{self.name}-writer", daemon=True)
+        self._thread.start()
+
+    async def aclose(self) -> None:
+        """Commits what waits, then closes. Safe to repeat. What is unpublished stays in the outbox."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        self._reader_engine.dispose()
+        self._writer_engine.dispose()
+        for job in self._waiters.values():
+            job.published.cancel()
+        self._waiters.clear()
+
+    async def write(self, job: Callable[[Transaction], T]) -> Committed[T]:
+        """Runs the job in a transaction and returns after its commit.
+
+        Raises what the job raises (then nothing of it is stored) and StoreUnavailableError. Cancelled while it waits:
+        it may or may not be committed.
+        """
+        loop = self._loop
+        if loop is None or self._thread is None:
+            message = f"the store {self.name} is not open"
+            raise StoreUnavailableError(message, store=self.name)
+        entry = _Job(job, loop.create_future(), loop.create_future())
+        self._jobs.put(entry)
+        committed: Committed[T] = await entry.result
+        return committed
+
+    async def read(self, job: Callable[[sa.Connection], T]) -> T:
+        """Runs the job on a reader thread, in one snapshot on SQLite. Raises what it raises, StoreUnavailableError."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read, job)
+
+    async def usable(self) -> bool:
+        """Says whether reading works now and the last commit did not fail just before. For health checks."""
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        failure_time = self._failure_time
+        if failure_time is not None and time.monotonic() - failure_time < FAILURE_MEMORY_SECONDS:
+            return False
+        try:
+            await self.read(lambda connection: connection.execute(sa.select(1)).scalar())
+        except StoreUnavailableError:
+            return False
+        return True
+
+    async def pending(self, limit: int, older_than_seconds: float) -> Sequence[OutboxRow]:
+        """Returns at most `limit` unpublished rows that were committed that long ago, ascending by id."""
+        before_us = time.time_ns() // 1000 - int(older_than_seconds * 1e6)
+
+        def select(connection: sa.Connection) -> list[OutboxRow]:
+            rows = connection.execute(self._pending, {"before_us": before_us, "row_limit": limit}).mappings()
+            return [outbox_row(row) for row in rows]  # type: ignore[arg-type]
+
+        rows = await self.read(select)
+        gone = set(self._acknowledged)
+        return [row for row in rows if row.id not in gone]
+
+    def mark_published(self, ids: Sequence[int]) -> None:
+        """Notes that the broker has these rows; they are deleted in a later commit. On the event loop; no I/O."""
+        for row_id in ids:
+            self._acknowledged.append(row_id)
+            job = self._waiters.pop(row_id, None)
+            if job is not None:
+                job.remaining -= 1
+                if job.remaining == 0 and not job.published.done():
+                    job.published.set_result(None)
+
+    # ---- reader threads ----
+
+    def _read(self, job: Callable[[sa.Connection], T]) -> T:
+        with unavailable_as_error(self.name), self._reader_engine.connect() as connection:
+            return job(connection)
+
+    # ---- the writer thread ----
+
+    def _write_forever(self) -> None:
+        open_ = True
+        while open_:
+            try:
+                first = self._jobs.get(timeout=IDLE_DELETE_SECONDS if self._acknowledged else None)
+            except queue.Empty:
+                self._run([])
+                continue
+            jobs: list[_Job] = []
+            entry: _Job | None = first
+            while True:
+                if entry is None:
+                    open_ = False
+                elif not entry.result.cancelled():
+                    jobs.append(entry)
+                if len(jobs) >= MAX_JOBS_A_COMMIT:
+                    break
+                try:
+                    entry = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            if jobs:
+                self._run(jobs)
+        if self._acknowledged:
+            self._run([])
+
+    def _run(self, jobs: list[_Job]) -> None:
+        """Commits the jobs together; alone, and again, those that the database refused together."""
+        error = self._commit(jobs)
+        if error is not None and len(jobs) > 1:
+            for job in jobs:
+                self._run([job])
+            return
+        tries = 1
+        while error is not None and jobs and tries < TRIES and _worth_retrying(error):
+            tries += 1
+            error = self._commit(jobs)
+        if error is not None and is_unavailable(error):
+            self._failure_time = time.monotonic()
+            unavailable = store_unavailable(self.name, error)
+            unavailable.__cause__ = error
+            error = unavailable
+        elif jobs:
+            self._failure_time = None
+        if error is not None:
+            for job in jobs:
+                job.error = error
+        self._deliver(jobs)
+
+    def _commit(self, jobs: list[_Job]) -> BaseException | None:
+        """Runs and commits the jobs; returns what made the whole of them fail, or None. Fills value/error of each."""
+        acknowledged = [self._acknowledged[index] for index in range(len(self._acknowledged))]
+        now_us = time.time_ns() // 1000
+        rows: list[OutboxRow] = []
+        try:
+            with self._writer_engine.connect() as connection, connection.begin():
+                if acknowledged:
+                    connection.execute(self._delete_outbox, [{"row_id": row_id} for row_id in acknowledged])
+                for job in jobs:
+                    self._run_one(connection, job, now_us, shared=len(jobs) > 1 or bool(acknowledged))
+                rows = self._store_outgoing(connection, jobs, now_us)
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the jobs that wait for it
+            return error
+        for _ in acknowledged:
+            self._acknowledged.popleft()
+        self.commits += 1
+        self.jobs_committed += len(jobs)
+        position = 0
+        for job in jobs:
+            count = len(job.outgoing)
+            job.remaining = count
+            for row in rows[position : position + count]:
+                self._waiters[row.id] = job
+            position += count
+        if rows and self.on_commit is not None:
+            self.on_commit(rows)
+        return None
+
+    def _run_one(self, connection: sa.Connection, job: _Job, now_us: int, *, shared: bool) -> None:
+        """Runs one job; its own error stays its own, a failing database is everybody's and is raised."""
+        transaction = Transaction(connection, self._first_time, now_us)
+        job.value, job.error, job.outgoing = None, None, []
+        if shared:
+            connection.exec_driver_sql("SAVEPOINT job")
+        try:
+            job.value = job.run(transaction)
+        except Exception as error:
+            if is_unavailable(error) or not shared:
+                raise
+            job.error = error
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
+            connection.exec_driver_sql("RELEASE SAVEPOINT job")
+            return
+        job.outgoing = transaction.outgoing
+        if shared:
+            connection.exec_driver_sql("RELEASE SAVEPOINT job")
+
+    def _store_outgoing(self, connection: sa.Connection, jobs: list[_Job], now_us: int) -> list[OutboxRow]:
+        messages = [message for job in jobs for message in job.outgoing]
+        if not messages:
+            return []
+        values = [outbox_values(message, now_us) for message in messages]
+        ids = connection.execute(self._insert_outbox, values if len(values) > 1 else values[0]).scalars().all()
+        return [OutboxRow(row_id, message) for row_id, message in zip(ids, messages, strict=True)]
+
+    def _deliver(self, jobs: list[_Job]) -> None:
+        loop = self._loop
+        if jobs and loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_resolve, jobs)
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if not job.outgoing and not job.published.done():
+            job.published.set_result(None)
+        if job.result.done():
+            continue
+        if job.error is not None:
+            job.result.set_exception(job.error)
+        else:
+            job.result.set_result(Committed(job.value, job.published))
+
+
+def _worth_retrying(error: BaseException) -> bool:
+    """Deadlocks and lost connections end by trying again; a full disk or a held lock does not."""
+    text = str(getattr(error, "orig", None) or error).lower()
+    return is_unavailable(error) and not any(word in text for word in ("full", "locked", "readonly", "malformed"))
+
+
+def insert_or_skip(table: sa.Table, dialect: str) -> sa.Insert:
+    """Returns an insert that does nothing when the primary key is there already; its rowcount tells."""
+    if dialect == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
