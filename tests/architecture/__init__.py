@@ -1,0 +1,1 @@
+"""What the source must keep: contracts, generated code, imports. Nothing is started."""

@@ -1,0 +1,1 @@
+"""One suite over every fake and every real port; frozen bytes of each message."""
