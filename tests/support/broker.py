@@ -1,0 +1,95 @@
+"""A real Kafka for the whole test session: the node of `mesh.local.broker` in a temporary folder.
+
+`broker` is started on first use and killed at the end of the session; tests that share it use topics and groups of
+their own (`broker.topic()`), so that random order changes nothing. Imported by tests/conftest.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mesh.local.broker import BrokerNode, Topic, accepts, make_topics, open_node
+from mesh.local.processes import die_with_parent
+
+
+@dataclass
+class TestBroker:
+    """A running node. `kill` and `start` are for tests of recovery, on a node of their own (`run_broker`)."""
+
+    __test__ = False
+
+    node: BrokerNode
+    process: subprocess.Popen[bytes]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.node.bootstrap_servers
+
+    def topic(self, prefix: str = "test", *, partitions: int = 3, **config: str) -> str:
+        """Makes a topic that no other test uses and returns its name; config as `retention_ms="1000"`."""
+        name = f"{prefix}.{uuid.uuid4().hex[:12]}"
+        self.make(name, partitions=partitions, **config)
+        return name
+
+    def make(self, name: str, *, partitions: int = 3, **config: str) -> None:
+        """Makes this topic if it is not there."""
+        settings = {key.replace("_", "."): value for key, value in config.items()}
+        make_topics(self.bootstrap_servers, [Topic(name, partitions, 1, settings)])
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def start(self) -> None:
+        """Starts the node again and returns once it accepts connections."""
+        self.process = _launch(self.node)
+
+
+def _launch(node: BrokerNode) -> subprocess.Popen[bytes]:
+    with (node.folder / "broker.log").open("ab") as log:
+        process = subprocess.Popen(
+            node.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - nothing may outlive the test run
+        )
+    asyncio.run(_until_up(node, process))
+    return process
+
+
+async def _until_up(node: BrokerNode, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 60
+    while not await accepts(node.bootstrap_servers):
+        assert process.poll() is None, (node.folder / "broker.log").read_text()
+        assert time.monotonic() < end, "the broker did not come up in 60 s"
+        await asyncio.sleep(0.05)
+
+
+def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
+    """Starts a node in `folder`; the caller kills it. Its address is its own unless `ip` is given."""
+    cache = Path(os.environ.get("ROSTRUM_CACHE") or Path.home() / ".cache" / "rostrum")
+    pid = os.getpid()
+    own = f"127.{200 + pid % 50}.{pid // 50 % 250 + 1}.{uuid.uuid4().int % 250 + 2}"
+    node = asyncio.run(open_node(folder, ip or own, cache))
+    return TestBroker(node, _launch(node))
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBroker]:
+    """The session's broker; `.bootstrap_servers` is what clients dial."""
+    running = run_broker(tmp_path_factory.mktemp("broker"))
+    yield running
+    running.kill()
