@@ -1,0 +1,109 @@
+"""Turns what a user writes for a model into an open model: "ollama:NAME", "openai:NAME", "embedded", "embedded:SIZE".
+
+A service gets one of these in MODEL and calls `open_model`. "auto" is the command line's word only: `choose` turns it
+into one of these before anything is started, and says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mesh.llm.port import Model
+
+FORMS = "auto, embedded, embedded:small, embedded:tiny, ollama:NAME, openai:NAME"
+SIZES = ("default", "small", "tiny")
+"""Sizes of embedded models; those of mesh.llm.embedded.catalogue (a test compares)."""
+
+DEFAULT_OLLAMA_HOST = "http://127.0.0.1:11434"
+DEFAULT_EMBEDDED_URL = "http://model:8080/v1"
+
+
+class ModelNameError(ValueError):
+    """Not the name of a model. The message says which forms there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A name, taken apart."""
+
+    kind: Literal["ollama", "openai", "embedded"]
+    detail: str
+    """The server's name for it; for an embedded model its size."""
+
+    def __str__(self) -> str:
+        if self == ModelName("embedded", "default"):
+            return "embedded"
+        return f"{self.kind}:{self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServers:
+    """Where models are served."""
+
+    ollama_host: str = DEFAULT_OLLAMA_HOST
+    """OLLAMA_HOST: "host:port" or a URL."""
+    openai_base_url: str | None = None
+    """OPENAI_BASE_URL, ending in /v1; None means OpenAI's own."""
+    openai_api_key: str | None = None
+    """OPENAI_API_KEY; None if the server wants none."""
+    embedded_url: str = DEFAULT_EMBEDDED_URL
+    """EMBEDDED_URL, ending in /v1: the pod of the embedded model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What "auto" came to."""
+
+    model: ModelName
+    why: str
+    """One sentence for people."""
+
+
+def parse(text: str) -> ModelName:
+    """Returns the name taken apart. Raises ModelNameError, also for "auto"."""
+    kind, separator, detail = text.strip().partition(":")
+    if kind == "embedded" and (detail or not separator):
+        if (size := detail or "default") in SIZES:
+            return ModelName("embedded", size)
+        raise ModelNameError(f"no embedded model of size {detail!r}; sizes: {', '.join(SIZES)}")
+    if kind == "ollama" and detail:
+        return ModelName("ollama", detail)
+    if kind == "openai" and detail:
+        return ModelName("openai", detail)
+    raise ModelNameError(f"{text!r} names no model; write one of: {FORMS}")
+
+
+def open_model(text: str, servers: ModelServers) -> Model:
+    """Returns the model of that name, without connecting to its server. Raises ModelNameError."""
+    name = parse(text)
+    if name.kind == "ollama":
+        from mesh.llm.ollama import OllamaModel  # noqa: PLC0415 - 30 MiB that only its users pay
+
+        return OllamaModel(name.detail, host=servers.ollama_host)
+    if name.kind == "openai" and servers.openai_base_url is None and servers.openai_api_key is None:
+        raise ModelNameError(f"{text} needs OPENAI_API_KEY, or OPENAI_BASE_URL of a server that wants no key")
+
+    from mesh.llm.openai import OpenAIModel  # noqa: PLC0415 - 40 MiB that only its users pay
+
+    if name.kind == "openai":
+        return OpenAIModel(
+            str(name), model=name.detail, base_url=servers.openai_base_url, api_key=servers.openai_api_key
+        )
+    return OpenAIModel(str(name), model=str(name), base_url=servers.embedded_url)
+
+
+async def choose(text: str, servers: ModelServers) -> Choice:
+    """Returns which model to use; "auto" takes a running Ollama, else the embedded one. Raises ModelNameError."""
+    if text.strip() != "auto":
+        return Choice(parse(text), "as asked for")
+    from mesh.llm.ollama import installed_models  # noqa: PLC0415 - as above
+
+    found = await installed_models(servers.ollama_host)
+    if found:
+        return Choice(ModelName("ollama", found[0]), f"Ollama is running at {servers.ollama_host}")
+    embedded = ModelName("embedded", "default")
+    if found is None:
+        return Choice(embedded, f"no Ollama is running at {servers.ollama_host}")
+    return Choice(embedded, f"Ollama is running at {servers.ollama_host} but has no chat model")
