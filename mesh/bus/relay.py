@@ -12,18 +12,42 @@ How store and relay meet (the store never imports the relay; `wiring` joins them
    for rows that are still there: those of a process that died, or of a failed publish. A row that is in flight
    here is not sent a second time, whatever `pending` returns.
 
-At least once: a row may be published twice (crash between acknowledgement and delete); readers drop it by its event
-id. `Committed.published` of a row that the broker refuses for good never resolves by itself: see `on_refused`.
+At least once: a row may be published twice (crash between acknowledgement and delete, or another replica's scan);
+readers drop it by its event id. Order: rows of one key are written by ascending id; after a failure nothing is written
+past it until a scan has begun again at the oldest row. A row that is refused for good (too large) is logged, counted,
+and passed over; its `Committed.published` never resolves, so a service bounds what it enqueues.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from mesh.bus.errors import RefusedError
+from mesh.bus.topics import MAX_RECORD_BYTES
+from mesh.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mesh.bus.envelope import WireRecord
     from mesh.bus.message import OutboxRow
+    from mesh.bus.publisher import RecordPublisher
+
+log = logging.getLogger(__name__)
+
+SCAN_INTERVAL_SECONDS = 3.0
+"""Between looks for rows that another process left."""
+ABANDONED_AFTER_SECONDS = 5.0
+"""Age of a row that its own process would have published long ago."""
+SCAN_ROWS = 500
+"""Rows of one look; small enough to hold in memory at MAX_RECORD_BYTES each."""
+RETRY_SECONDS = 0.25
+"""Wait after a failed publish, before the scan; doubled each time up to the next."""
+LONGEST_RETRY_SECONDS = 2.0
 
 
 class OutboxStore(Protocol):
@@ -40,3 +64,226 @@ class OutboxStore(Protocol):
         """Notes that the broker has these rows. Called on the event loop; does no I/O; repeats and unknown ids do
         nothing."""
         ...
+
+
+@dataclass(slots=True)
+class RelayCounters:
+    """What the relay did since it was made."""
+
+    published: int = 0
+    failed: int = 0
+    """Publishes that were not acknowledged; they are tried again."""
+    refused: int = 0
+    recovered: int = 0
+    """Rows that a scan published."""
+    in_flight: int = 0
+
+
+class Relay:
+    """Joins one store to one publisher. Made and stopped on the event loop."""
+
+    def __init__(self, store: OutboxStore, publisher: RecordPublisher, *, max_in_flight: int = 5_000) -> None:
+        """Beyond `max_in_flight` unacknowledged rows, further ones stay in the outbox until a scan takes them."""
+        self.counters = RelayCounters()
+        self._store = store
+        self._publisher = publisher
+        self._max_in_flight = max_in_flight
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._in_flight: dict[int, str] = {}
+        """Row id -> topic."""
+        self._held_topics: set[str] = set()
+        """Topics whose rows stay in the outbox for the scan, since one failed: a missing topic stops no other."""
+        self._all_held = True
+        """All rows stay in the outbox for the scan: at start, and when too much was in flight."""
+        self._left_behind = False
+        """Rows were left in the outbox since the last look."""
+        self._failures = 0
+        """Looks in a row whose rows failed."""
+        self._stopped = False
+        self._answers_lock = threading.Lock()
+        self._answers: list[tuple[int, BaseException | None]] = []
+        self._crossing = False
+        self._refused: set[int] = set()
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins with what the outbox holds; rows of later commits follow it."""
+        self._task = asyncio.get_running_loop().create_task(self._scan_for_ever(), name="relay-scan")
+
+    async def stop(self, grace_seconds: float = 2.0) -> None:
+        """Waits that long for acknowledgements and ends; the rest stays in the outbox. Safe to repeat."""
+        with self._lock:
+            self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        await self._wait_settled(None, grace_seconds)
+
+    def on_commit(self, rows: Sequence[OutboxRow]) -> None:
+        """Publishes the rows of a commit. In any thread; never blocks, never raises."""
+        with self._lock:
+            if self._stopped:
+                return
+            if len(self._in_flight) + len(rows) > self._max_in_flight:
+                self._all_held = True
+            if self._all_held:
+                now: Sequence[OutboxRow] = ()
+            elif self._held_topics:
+                now = [row for row in rows if row.message.topic not in self._held_topics]
+            else:
+                now = rows
+            left_behind = len(now) < len(rows)
+            self._left_behind = self._left_behind or left_behind
+            self._publish(now)
+        if left_behind:
+            self._tell_loop_wake()
+
+    # ---- with the lock held ----
+
+    def _publish(self, rows: Sequence[OutboxRow]) -> None:
+        records: list[tuple[int, WireRecord]] = []
+        for row in rows:
+            if row.id in self._in_flight or row.id in self._refused:
+                continue
+            self._in_flight[row.id] = row.message.topic
+            if len(row.message.payload) > MAX_RECORD_BYTES:
+                size = len(row.message.payload)
+                self._answer(row.id, RefusedError(f"{size} bytes are more than {MAX_RECORD_BYTES}"))
+            else:
+                records.append((row.id, self._publisher.wire(row.message)))
+        if records:
+            self._publisher.publish(records, self._answer)
+
+    # ---- in the publisher's thread ----
+
+    def _answer(self, row_id: int, error: BaseException | None) -> None:
+        with self._answers_lock:
+            self._answers.append((row_id, error))
+            if self._crossing:
+                return
+            self._crossing = True
+        try:
+            self._loop.call_soon_threadsafe(self._take_answers)
+        except RuntimeError:
+            # The loop is closed: the process is ending; the row stays in the outbox and is published again.
+            return
+
+    def _tell_loop_wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._wake.set)
+        except RuntimeError:
+            return
+
+    # ---- on the loop ----
+
+    def _take_answers(self) -> None:
+        with self._answers_lock:
+            answers, self._answers = self._answers, []
+            self._crossing = False
+        published = [row_id for row_id, error in answers if error is None]
+        if published:
+            self._store.mark_published(published)
+            self.counters.published += len(published)
+        with self._lock:
+            for row_id, error in answers:
+                topic = self._in_flight.pop(row_id)
+                if isinstance(error, RefusedError):
+                    self._refused.add(row_id)
+                    self.counters.refused += 1
+                    log.error("outbox row %d is refused for good: %s", row_id, error)
+                elif error is not None:
+                    self.counters.failed += 1
+                    if topic not in self._held_topics:
+                        log.warning("outbox row %d was not published and is tried again: %s", row_id, error)
+                    self._held_topics.add(topic)
+                    self._left_behind = True
+            self.counters.in_flight = len(self._in_flight)
+            held = self._all_held or bool(self._held_topics)
+        self._settled.set()
+        if held:
+            self._wake.set()
+
+    async def _wait_settled(self, topics: frozenset[str] | None, timeout_seconds: float | None) -> None:
+        """Waits until nothing of these topics (None: of any) is in flight."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    self._settled.clear()
+                    with self._lock:
+                        flying = set(self._in_flight.values())
+                    if not (flying if topics is None else flying & topics):
+                        return
+                    await self._settled.wait()
+        except TimeoutError:
+            return
+
+    async def _scan_for_ever(self) -> None:
+        while True:
+            try:
+                if self._held:
+                    await self._catch_up()
+                else:
+                    await self._take_abandoned()
+            except StoreUnavailableError as error:
+                log.warning("the outbox cannot be read: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            except Exception:
+                log.exception("the relay's scan failed")
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self._wake.clear()
+            if self._held:
+                continue
+            try:
+                async with asyncio.timeout(SCAN_INTERVAL_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    @property
+    def _held(self) -> bool:
+        return self._all_held or bool(self._held_topics)
+
+    async def _take_abandoned(self) -> None:
+        rows = await self._store.pending(SCAN_ROWS, ABANDONED_AFTER_SECONDS)
+        with self._lock:
+            if not self._held:
+                rows = [row for row in rows if row.id not in self._in_flight and row.id not in self._refused]
+                self.counters.recovered += len(rows)
+                self._publish(rows)
+
+    async def _catch_up(self) -> None:
+        """Publishes what is held from its oldest row; then lets new rows pass, if none was left behind meanwhile."""
+        with self._lock:
+            topics = None if self._all_held else frozenset(self._held_topics)
+        await self._wait_settled(topics, None)
+        with self._lock:
+            failed = not self._held_topics.isdisjoint(topics or self._held_topics)
+            self._failures = self._failures + 1 if failed else 0
+            self._left_behind = False
+        if failed:
+            await asyncio.sleep(min(RETRY_SECONDS * 2.0 ** min(self._failures - 1, 10), LONGEST_RETRY_SECONDS))
+        limit = SCAN_ROWS + len(self._refused)
+        found = await self._store.pending(limit, 0.0)
+        with self._lock:
+            rows = [
+                row
+                for row in found
+                if row.id not in self._refused
+                and row.id not in self._in_flight
+                and (topics is None or row.message.topic in topics)
+            ]
+            self.counters.recovered += len(rows)
+            self._publish(rows)
+            if len(found) < limit and not self._left_behind:
+                # Rows that follow are written after these, whose topics the publisher keeps in order.
+                if topics is None:
+                    self._all_held = False
+                    self._held_topics.clear()
+                else:
+                    self._held_topics -= topics

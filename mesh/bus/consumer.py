@@ -1,0 +1,332 @@
+"""The keyed consumer: one topic, one group; one key in order, keys concurrently; commits only what is handled.
+
+At least once: a record is seen again after a crash or a rebalance unless it was in the handled prefix of its partition
+that was committed. Its thread only polls, commits and pauses; handlers run on the event loop, see dispatcher.py.
+When a partition goes to another member, its prefix is committed, its handlers are cancelled and the rest is left to
+the new owner. With static membership (`instance_id`) a restarted pod takes up its own partitions without a rebalance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener  # type: ignore[import-untyped]
+from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[import-untyped]
+    CooperativeStickyAssignor,
+)
+from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
+
+from mesh.bus.dispatcher import Assignment, Counters, Dispatcher, Tries
+from mesh.bus.envelope import read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from mesh.bus.envelope import ReadRecord, WireRecord
+    from mesh.bus.message import Incoming
+
+log = logging.getLogger(__name__)
+
+_IDLE_POLL_MS = 100
+_BUSY_POLL_MS = 20
+"""While something is in flight, since what is handled meanwhile is committed only between polls."""
+_PAUSED_POLL_MS = 5
+_ANSWER_SECONDS = 3.0
+"""For the commits on revocation and at the end; below any session timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """How one consumer reads."""
+
+    max_in_flight: int = 500
+    """Records that are read and not handled; above it, partitions are paused, below half of it resumed."""
+    max_in_flight_bytes: int = 32 * 1024 * 1024
+    """The same in bytes of keys and values."""
+    commit_interval_seconds: float = 0.05
+    """Shortest time between two commits; what a crash repeats at most, beside what is in flight."""
+    session_timeout_seconds: float = 6.0
+    """Time until the partitions of a silent member go to others; at least the broker's group.min.session.timeout.ms."""
+    tries: Tries = Tries()  # noqa: RUF009 - frozen
+
+
+class KeyedConsumer:
+    """Reads one topic for one group and handles each record once it is its turn."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        group: str,
+        handler: Callable[[Incoming], Awaitable[None]],
+        *,
+        bury: Callable[[WireRecord], Awaitable[None]],
+        arrived: Callable[[Incoming], None] | None = None,
+        instance_id: str | None = None,
+        settings: ConsumerSettings | None = None,
+    ) -> None:
+        """Made on the event loop that runs `handler`.
+
+        `handler`: returns once the record is handled for good. PoisonError sends it to the dead letters at once,
+        StoreUnavailableError and BrokerUnavailableError are waited out, any other error is tried again a few times.
+        It is cancelled when the partition is lost. `bury`: writes a dead letter: `Publisher.write`.
+        `arrived`: told of each record when it is read, before those before it of its key are handled.
+        `instance_id`: the pod's name, unique in the group and the same after a restart; None: a new member each time.
+        """
+        self.topic = topic
+        self.group = group
+        self._settings = settings or ConsumerSettings()
+        self._bootstrap_servers = bootstrap_servers
+        self._instance_id = instance_id
+        self._dispatcher = Dispatcher(
+            group=group,
+            handler=handler,
+            bury=bury,
+            progress=self._on_progress,
+            arrived=arrived,
+            tries=self._settings.tries,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._assignments: dict[Any, Assignment] = {}
+        self._committable: dict[Any, int] = {}
+        self._delivered = 0
+        self._stopping = threading.Event()
+        self._draining = False
+        self._assigned = asyncio.Event()
+        self._thread: threading.Thread | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def counters(self) -> Counters:
+        """What was done so far; read only."""
+        return self._dispatcher.counters
+
+    @property
+    def partitions(self) -> tuple[int, ...]:
+        """The partitions that are ours now."""
+        with self._lock:
+            return tuple(sorted(tp.partition for tp in self._assignments))
+
+    async def start(self) -> None:
+        """Starts reading and returns at once; without a broker it keeps trying."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"bus-consumer-{self.topic}", daemon=True)
+            self._thread.start()
+
+    async def wait_assigned(self) -> None:
+        """Returns once the group has given partitions to this member for the first time."""
+        await self._assigned.wait()
+
+    async def stop(self, grace_seconds: float = 0.0) -> None:
+        """Reads no more, waits that long for what is in flight, cancels the rest, commits and leaves. Repeatable."""
+        self._draining = True
+        if grace_seconds > 0:
+            await self._dispatcher.drain(grace_seconds)
+        self._stopping.set()
+        if self._thread is not None:
+            await asyncio.shield(self._ended)
+            self._thread.join()
+            await self._dispatcher.drain(grace_seconds + 1.0)
+
+    # ---- on the loop ----
+
+    def _on_progress(self, assignment: Assignment, position: int) -> None:
+        partition = TopicPartition(assignment.topic, assignment.partition)
+        with self._lock:
+            if self._assignments.get(partition) is assignment:
+                self._committable[partition] = position
+
+    def _on_drop(self, assignments: list[Assignment]) -> None:
+        self._dispatcher.drop(assignments)
+
+    def _on_assigned(self, number: int) -> None:
+        self.counters.assignments += number
+        self._assigned.set()
+
+    def _on_ended(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _tell_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            # The loop is closed: the process is ending, and what is not committed is read again by the next one.
+            self._stopping.set()
+
+    # ---- in the consumer's thread ----
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._read_until_stopped()
+                except Exception:
+                    log.exception("consumer of %s starts anew", self.topic)
+                    self._stopping.wait(1.0)
+        finally:
+            self._tell_loop(self._on_ended)
+
+    def _read_until_stopped(self) -> None:
+        consumer = self._connect()
+        try:
+            consumer.subscribe([self.topic], listener=_Rebalances(self, consumer))
+            committed_at = 0.0
+            while not self._stopping.is_set():
+                records = consumer.poll(timeout_ms=self._apply_pressure(consumer))
+                if records:
+                    self._deliver(records)
+                if self._committable:
+                    now = time.monotonic()
+                    if now - committed_at >= self._settings.commit_interval_seconds:
+                        committed_at = now
+                        self._commit(consumer)
+        finally:
+            self._leave(consumer)
+
+    def _connect(self) -> Any:
+        session_ms = int(self._settings.session_timeout_seconds * 1000)
+        return KafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers.split(","),
+            client_id=self._instance_id or self.group,
+            group_id=self.group,
+            group_instance_id=self._instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=(CooperativeStickyAssignor,),
+            fetch_min_bytes=1,
+            fetch_max_wait_ms=500,
+            max_poll_records=self._settings.max_in_flight,
+            session_timeout_ms=session_ms,
+            heartbeat_interval_ms=max(session_ms // 5, 100),
+            reconnect_backoff_max_ms=1_000,
+            bootstrap_timeout_ms=3_000,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+
+    def _apply_pressure(self, consumer: Any) -> int:
+        """Pauses or resumes; returns for how many milliseconds to poll."""
+        in_flight = self._delivered - self._done
+        counters = self.counters
+        settings = self._settings
+        paused = consumer.paused()
+        full = (
+            self._draining
+            or in_flight >= settings.max_in_flight
+            or counters.in_flight_bytes >= settings.max_in_flight_bytes
+        )
+        if full:
+            if new := consumer.assignment() - paused:
+                consumer.pause(*new)
+            return _PAUSED_POLL_MS
+        if paused:
+            if in_flight > settings.max_in_flight // 2 or counters.in_flight_bytes > settings.max_in_flight_bytes // 2:
+                return _PAUSED_POLL_MS
+            consumer.resume(*paused)
+        return _BUSY_POLL_MS if in_flight or self._committable else _IDLE_POLL_MS
+
+    @property
+    def _done(self) -> int:
+        counters = self.counters
+        return counters.received - counters.in_flight
+
+    def _deliver(self, records: dict[Any, list[Any]]) -> None:
+        batches: list[tuple[Assignment, list[ReadRecord]]] = []
+        with self._lock:
+            for partition, read in records.items():
+                assignment = self._assignments.get(partition)
+                if assignment is not None:
+                    batches.append((assignment, [read_record(record) for record in read]))
+                    self._delivered += len(read)
+        if batches:
+            self._tell_loop(self._dispatcher.deliver, batches)
+
+    def _commit(self, consumer: Any) -> None:
+        with self._lock:
+            positions, self._committable = self._committable, {}
+        if positions:
+            self.counters.commits += 1
+            consumer.commit_async(_offsets(positions), callback=self._on_commit_answer)
+
+    def _on_commit_answer(self, offsets: dict[Any, Any], answer: object) -> None:
+        if not isinstance(answer, Exception):
+            return
+        self.counters.failed_commits += 1
+        log.warning("commit of %s failed and is repeated with the next: %r", self.topic, answer)
+        with self._lock:
+            for partition, offset in offsets.items():
+                if partition in self._assignments:
+                    self._committable.setdefault(partition, offset.offset)
+
+    def _leave(self, consumer: Any) -> None:
+        positions = self._take(list(self._assignments))
+        try:
+            if positions:
+                self.counters.commits += 1
+                consumer.commit(_offsets(positions), timeout_ms=int(_ANSWER_SECONDS * 1000))
+        except Exception as error:  # noqa: BLE001 - no broker, fenced, ...: they are read again
+            self.counters.failed_commits += 1
+            log.warning("last commit of %s failed: %r", self.topic, error)
+        consumer.close(autocommit=False, timeout_ms=int(_ANSWER_SECONDS * 1000))
+
+    # ---- in kafka-python's thread, and at the end in ours ----
+
+    def _take(self, partitions: Iterable[Any]) -> dict[Any, int]:
+        """Ends these assignments; returns what of them is still to be committed."""
+        dropped = []
+        positions = {}
+        with self._lock:
+            for partition in partitions:
+                assignment = self._assignments.pop(partition, None)
+                if assignment is not None:
+                    dropped.append(assignment)
+                position = self._committable.pop(partition, None)
+                if position is not None:
+                    positions[partition] = position
+        if dropped:
+            self._tell_loop(self._on_drop, dropped)
+        return positions
+
+    def _add(self, partitions: Iterable[Any]) -> None:
+        with self._lock:
+            for partition in partitions:
+                self._assignments[partition] = Assignment(partition.topic, partition.partition)
+            number = len(self._assignments)
+        if number:
+            self._tell_loop(self._on_assigned, number)
+
+
+class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Told by kafka-python, in its I/O thread, where blocking would stop the heartbeats."""
+
+    def __init__(self, owner: KeyedConsumer, consumer: Any) -> None:
+        self._owner = owner
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        positions = self._owner._take(revoked)
+        if positions:
+            self._owner.counters.commits += 1
+            try:
+                await self._consumer.commit_async(_offsets(positions))
+            except Exception as error:  # noqa: BLE001 - the new owner reads them again
+                self._owner.counters.failed_commits += 1
+                log.warning("commit of %s on revocation failed: %r", self._owner.topic, error)
+
+    async def on_partitions_lost(self, lost: Iterable[Any]) -> None:
+        self._owner._take(lost)
+
+    async def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:
+        self._owner._add(assigned)
+
+
+def _offsets(positions: dict[Any, int]) -> dict[Any, Any]:
+    return {partition: OffsetAndMetadata(position, "", -1) for partition, position in positions.items()}

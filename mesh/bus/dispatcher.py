@@ -1,0 +1,256 @@
+"""The event loop's half of the keyed consumer: who handles which record when, tries, dead letters, what is committable.
+
+Records of one key are handled in order, different keys concurrently; a record counts as handled when its handler
+returned or its dead letter was acknowledged. Knows no Kafka: consumer.py feeds it from a thread, the in-memory bus of
+mesh/testing feeds it directly. All methods are called on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from opentelemetry import context, propagate, trace
+
+from mesh.bus.dead_letters import dead_letter
+from mesh.bus.envelope import ReadRecord, WireRecord, to_incoming, trace_headers
+from mesh.bus.errors import PoisonError, RecordTooLargeError
+from mesh.bus.key_queues import KeyQueues
+from mesh.bus.offsets import PrefixTracker
+from mesh.bus.topics import MAX_RECORD_BYTES
+from mesh.errors import BrokerUnavailableError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from mesh.bus.message import Incoming
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+WAIT_FOR_EVER = (StoreUnavailableError, BrokerUnavailableError)
+"""Errors that say nothing against the record: it is tried until the store or the broker is back."""
+
+_Key = bytes | int
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """How often a handler may fail before its record is dead."""
+
+    max_tries: int = 5
+    first_wait_seconds: float = 0.1
+    """Doubled with each try."""
+    longest_wait_seconds: float = 5.0
+
+    def wait_seconds(self, tries: int) -> float:
+        """Seconds to wait after this many failed tries."""
+        return min(self.first_wait_seconds * 2.0 ** min(tries - 1, 30), self.longest_wait_seconds)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a consumer did since it was made. Numbers only grow, but for the last two."""
+
+    received: int = 0
+    handled: int = 0
+    """Whose handler returned."""
+    failed_tries: int = 0
+    dead_lettered: int = 0
+    dropped: int = 0
+    """Given up unhandled because the partition went elsewhere; its new owner reads them."""
+    arrived_errors: int = 0
+    """Times the `arrived` callback raised."""
+    assignments: int = 0
+    commits: int = 0
+    failed_commits: int = 0
+    in_flight: int = 0
+    in_flight_bytes: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Assignment:
+    """One partition as long as it is ours; the next time it is ours it is another object."""
+
+    topic: str
+    partition: int
+    tracker: PrefixTracker = field(default_factory=PrefixTracker)
+    workers: dict[_Key, asyncio.Task[None]] = field(default_factory=dict)
+    live: bool = True
+
+
+class Dispatcher:
+    """Handles the records of all partitions of one consumer."""
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        handler: Callable[[Incoming], Awaitable[None]],
+        bury: Callable[[WireRecord], Awaitable[None]],
+        progress: Callable[[Assignment, int], None],
+        arrived: Callable[[Incoming], None] | None = None,
+        tries: Tries | None = None,
+    ) -> None:
+        """`bury` writes a dead letter and returns once it is acknowledged; `progress` hears what may be committed."""
+        self.counters = Counters()
+        self._group = group
+        self._handler = handler
+        self._bury = bury
+        self._progress = progress
+        self._arrived = arrived
+        self._tries = tries or Tries()
+        self._queues: KeyQueues[tuple[Assignment, _Key], tuple[ReadRecord, Incoming]] = KeyQueues()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def deliver(self, batches: Sequence[tuple[Assignment, Sequence[ReadRecord]]]) -> None:
+        """Takes what one poll returned."""
+        for assignment, records in batches:
+            size_bytes = sum(record.size_bytes for record in records)
+            self.counters.received += len(records)
+            if not assignment.live:
+                self.counters.dropped += len(records)
+                continue
+            self.counters.in_flight += len(records)
+            self.counters.in_flight_bytes += size_bytes
+            self._idle.clear()
+            for record in records:
+                self._enqueue(assignment, record)
+
+    def drop(self, assignments: Sequence[Assignment]) -> None:
+        """Cancels all work of these partitions; nothing more of them becomes committable."""
+        for assignment in assignments:
+            assignment.live = False
+            for task in assignment.workers.values():
+                task.cancel()
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Waits until nothing is in flight; False if it still is after this time."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _enqueue(self, assignment: Assignment, record: ReadRecord) -> None:
+        assignment.tracker.arrived(record.offset)
+        incoming = to_incoming(record)
+        if self._arrived is not None and record.size_bytes <= MAX_RECORD_BYTES:
+            try:
+                self._arrived(incoming)
+            except Exception:
+                self.counters.arrived_errors += 1
+                log.exception("arrived() failed for record %d of %s", record.offset, record.topic)
+        # Without a key there is no order to keep; its offset makes it a key of its own.
+        key: _Key = record.key if record.key is not None else record.offset
+        if self._queues.put((assignment, key), (record, incoming)):
+            assignment.workers[key] = asyncio.get_running_loop().create_task(self._serve(assignment, key))
+
+    async def _serve(self, assignment: Assignment, key: _Key) -> None:
+        current: ReadRecord | None = None
+        try:
+            while (item := self._queues.take((assignment, key))) is not None:
+                current, incoming = item
+                await self._process(current, incoming)
+                position = assignment.tracker.handled(current.offset)
+                self._finished(current)
+                current = None
+                if position is not None and assignment.live:
+                    self._progress(assignment, position)
+        finally:
+            assignment.workers.pop(key, None)
+            if current is not None:
+                self._abandon(current)
+            while (item := self._queues.take((assignment, key))) is not None:
+                self._abandon(item[0])
+
+    def _abandon(self, record: ReadRecord) -> None:
+        self.counters.dropped += 1
+        self._finished(record)
+
+    def _finished(self, record: ReadRecord) -> None:
+        self.counters.in_flight -= 1
+        self.counters.in_flight_bytes -= record.size_bytes
+        if self.counters.in_flight == 0:
+            self._idle.set()
+
+    async def _process(self, record: ReadRecord, incoming: Incoming) -> None:
+        token = context.attach(propagate.extract(incoming.headers))
+        try:
+            with tracer.start_as_current_span(
+                f"process {record.topic}",
+                kind=trace.SpanKind.CONSUMER,
+                attributes={
+                    "messaging.system": "kafka",
+                    "messaging.operation.type": "process",
+                    "messaging.destination.name": record.topic,
+                    "messaging.destination.partition.id": str(record.partition),
+                    "messaging.kafka.offset": record.offset,
+                    "messaging.consumer.group.name": self._group,
+                    "messaging.message.id": incoming.event_id,
+                },
+            ):
+                await self._try(record, incoming)
+        finally:
+            context.detach(token)
+
+    async def _try(self, record: ReadRecord, incoming: Incoming) -> None:
+        tries = waits = 0
+        while True:
+            try:
+                if record.size_bytes > MAX_RECORD_BYTES:
+                    raise RecordTooLargeError(f"{record.size_bytes} bytes are more than {MAX_RECORD_BYTES}")
+                await self._handler(incoming)
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # The handler cancelled something of its own and let that escape: a fault of the handler.
+                failure: BaseException = error
+            except WAIT_FOR_EVER as error:
+                waits += 1
+                self.counters.failed_tries += 1
+                log.warning("record %d of %s waits: %s", record.offset, record.topic, error)
+                await asyncio.sleep(self._tries.wait_seconds(waits))
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises counts as a failed try
+                failure = error
+            else:
+                self.counters.handled += 1
+                return
+            tries += 1
+            self.counters.failed_tries += 1
+            if isinstance(failure, PoisonError) or tries >= self._tries.max_tries:
+                await self._give_up(record, failure, tries)
+                return
+            log.warning("record %d of %s failed", record.offset, record.topic, exc_info=failure)
+            await asyncio.sleep(self._tries.wait_seconds(tries))
+
+    async def _give_up(self, record: ReadRecord, failure: BaseException, tries: int) -> None:
+        log.error(
+            "record %d of %s[%d] goes to the dead letters after %d tries",
+            record.offset,
+            record.topic,
+            record.partition,
+            tries,
+            exc_info=failure,
+        )
+        letter = dead_letter(
+            record, failure, group=self._group, tries=tries, traceparent=trace_headers().get("traceparent", "")
+        )
+        waits = 0
+        while True:
+            try:
+                await self._bury(letter)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the record must not be lost
+                # Committing past a record that is kept nowhere would lose it: this key waits for the broker.
+                waits += 1
+                log.warning("the dead letter of record %d of %s waits: %r", record.offset, record.topic, error)
+                await asyncio.sleep(self._tries.wait_seconds(waits))
+            else:
+                self.counters.dead_lettered += 1
+                return

@@ -1,0 +1,267 @@
+"""Writes records with kafka-python's idempotent producer, from any thread, without ever making the caller wait.
+
+A record whose topic is known goes straight to the producer's buffer; the first of a topic, and all while there is no
+broker, go through a thread of our own, since kafka-python would block for the topic's metadata. Order: records of one
+topic and key are written in the order of the `publish` calls, unless one fails for good. Durability: acknowledged
+means acks=all. Who must not lose a record has it in an outbox (relay.py); this module keeps nothing over a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+import time
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from kafka import KafkaProducer  # type: ignore[import-untyped]
+from kafka import errors as kafka_errors
+
+from mesh.bus.envelope import WireRecord, to_wire
+from mesh.bus.errors import RefusedError
+from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
+from mesh.errors import BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mesh.bus.message import Outgoing
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Done = "Callable[[T, BaseException | None], None]"
+
+METADATA_WAIT_SECONDS = 2.0
+"""How long a topic that is not known may take; then its records fail as BrokerUnavailableError."""
+DELIVERY_TIMEOUT_SECONDS = 30.0
+"""After this a record that the broker did not take fails; the relay then publishes it again from the outbox."""
+_USABLE_FOR_SECONDS = 1.0
+"""How long an answer of `usable` holds."""
+
+_REFUSALS = (
+    kafka_errors.MessageSizeTooLargeError,
+    kafka_errors.RecordListTooLargeError,
+    kafka_errors.InvalidTopicError,
+    ValueError,
+    TypeError,
+)
+
+
+class RecordPublisher(Protocol):
+    """What relay and consumer need of a publisher; the in-memory bus has it too."""
+
+    def publish(self, records: Sequence[tuple[T, WireRecord]], done: Callable[[T, BaseException | None], None]) -> None:
+        """Writes the records in this order and calls `done(tag, error)` once for each, in any thread. Never blocks."""
+        ...
+
+    def wire(self, message: Outgoing) -> WireRecord:
+        """Returns the record of this message, with this service as its source."""
+        ...
+
+
+class Publisher:
+    """A service's one producer."""
+
+    def __init__(self, bootstrap_servers: str, *, source: str) -> None:
+        """`bootstrap_servers`: "host:port,host:port". `source`: the service's name, for ce_source."""
+        self.source = source
+        self._bootstrap_servers = bootstrap_servers
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._producer: Any = None
+        self._known: set[str] = set()
+        self._slow: deque[tuple[WireRecord, Callable[[BaseException | None], None]]] = deque()
+        self._slow_topics: Counter[str] = Counter()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._usable = (0.0, False)
+
+    async def start(self) -> None:
+        """Starts connecting and returns at once: without a broker, records wait up to METADATA_WAIT_SECONDS."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="bus-publisher", daemon=True)
+            self._thread.start()
+
+    async def stop(self, timeout_seconds: float = 5.0) -> None:
+        """Writes what is buffered, at most for this time, and disconnects. Safe to repeat."""
+        with self._lock:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            await asyncio.to_thread(self._close, timeout_seconds)
+            self._thread = None
+
+    def wire(self, message: Outgoing) -> WireRecord:
+        """Returns the record of this message, with this service as its source."""
+        return to_wire(message, self.source)
+
+    def publish(self, records: Sequence[tuple[T, WireRecord]], done: Callable[[T, BaseException | None], None]) -> None:
+        """Writes the records in this order and calls `done(tag, error)` once for each, in any thread. Never blocks.
+
+        Errors: RefusedError (too large: never try again) and BrokerUnavailableError.
+        """
+        with self._lock:
+            for tag, record in records:
+                tell = functools.partial(done, tag)
+                if self._closing:
+                    tell(BrokerUnavailableError("the publisher is stopped"))
+                elif record.topic in self._known and not self._slow_topics[record.topic]:
+                    self._send(record, tell)
+                else:
+                    self._slow_topics[record.topic] += 1
+                    self._slow.append((record, tell))
+                    self._changed.notify()
+
+    async def send(self, message: Outgoing) -> None:
+        """Writes one record that is in no outbox; returns once it is acknowledged.
+
+        Raises RefusedError, BrokerUnavailableError.
+        """
+        if len(message.payload) > MAX_RECORD_BYTES:
+            raise RefusedError(f"{len(message.payload)} bytes are more than {MAX_RECORD_BYTES}")
+        await self.write(self.wire(message))
+
+    async def write(self, record: WireRecord) -> None:
+        """As `send`, for a record as it is, such as a dead letter."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+
+        def resolve(error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(None)
+            else:
+                answer.set_exception(error)
+
+        def done(_tag: None, error: BaseException | None) -> None:
+            loop.call_soon_threadsafe(resolve, error)
+
+        self.publish([(None, record)], done)
+        await answer
+
+    async def topic_exists(self, topic: str) -> bool:
+        """True if the broker has this topic; False takes METADATA_WAIT_SECONDS. BrokerUnavailableError: no answer."""
+        with self._lock:
+            if topic in self._known:
+                return True
+        if not await self.usable():
+            raise BrokerUnavailableError("no broker answers at " + self._bootstrap_servers)
+        return await asyncio.to_thread(self._learn, topic)
+
+    async def usable(self) -> bool:
+        """True if the broker answered a question within the last second. For health checks."""
+        asked_at, answer = self._usable
+        if time.monotonic() - asked_at < _USABLE_FOR_SECONDS:
+            return answer
+        answer = await asyncio.to_thread(self._ask_broker)
+        self._usable = (time.monotonic(), answer)
+        return answer
+
+    # ---- with the lock held ----
+
+    def _send(self, record: WireRecord, tell: Callable[[BaseException | None], None]) -> None:
+        try:
+            future = self._producer.send(record.topic, key=record.key, value=record.value, headers=list(record.headers))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the one who published
+            if not isinstance(error, _REFUSALS):
+                self._known.discard(record.topic)
+            tell(_as_ours(error))
+            return
+        future.add_callback(lambda _metadata: tell(None))
+        future.add_errback(lambda error: tell(_as_ours(error)))
+
+    # ---- in our thread ----
+
+    def _run(self) -> None:
+        while not self._closing and self._producer is None:
+            try:
+                self._producer = self._connect()
+            except Exception as error:  # noqa: BLE001 - no broker yet, in one of many ways
+                log.warning("no broker at %s yet: %r", self._bootstrap_servers, error)
+                self._fail_slow(BrokerUnavailableError("no broker answers at " + self._bootstrap_servers))
+                with self._lock:
+                    self._changed.wait_for(lambda: self._closing, timeout=0.5)
+        while True:
+            with self._lock:
+                self._changed.wait_for(lambda: self._closing or bool(self._slow))
+                if self._closing:
+                    break
+                topic = self._slow[0][0].topic
+            present = self._learn(topic)
+            with self._lock:
+                self._send_slow(topic, present=present)
+        self._fail_slow(BrokerUnavailableError("the publisher is stopped"))
+
+    def _send_slow(self, topic: str, *, present: bool) -> None:
+        waiting = [item for item in self._slow if item[0].topic == topic]
+        self._slow = deque(item for item in self._slow if item[0].topic != topic)
+        del self._slow_topics[topic]
+        for record, tell in waiting:
+            if present:
+                self._send(record, tell)
+            else:
+                tell(BrokerUnavailableError(f"the broker does not have the topic {topic}, or does not answer"))
+
+    def _fail_slow(self, error: BrokerUnavailableError) -> None:
+        with self._lock:
+            waiting, self._slow = self._slow, deque()
+            self._slow_topics.clear()
+        for _record, tell in waiting:
+            tell(error)
+
+    def _connect(self) -> Any:
+        return KafkaProducer(
+            bootstrap_servers=self._bootstrap_servers.split(","),
+            client_id=self.source,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            batch_size=256 * 1024,
+            max_request_size=DEAD_LETTERS_MAX_MESSAGE_BYTES + 64 * 1024,
+            max_block_ms=int(METADATA_WAIT_SECONDS * 1000),
+            delivery_timeout_ms=int(DELIVERY_TIMEOUT_SECONDS * 1000),
+            request_timeout_ms=10_000,
+            reconnect_backoff_max_ms=1_000,
+            bootstrap_timeout_ms=3_000,
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+
+    def _learn(self, topic: str) -> bool:
+        try:
+            present = bool(self._producer.partitions_for(topic))
+        except Exception as error:  # noqa: BLE001 - absent, forbidden or no answer: all mean "not now"
+            log.warning("topic %s: %r", topic, error)
+            return False
+        if present:
+            with self._lock:
+                self._known.add(topic)
+        return present
+
+    # ---- in a thread of the loop's executor ----
+
+    def _ask_broker(self) -> bool:
+        producer = self._producer
+        if producer is None or self._closing:
+            return False
+        answered = threading.Event()
+        # kafka-python has no public question to the broker that a producer may ask; this is what `send` does.
+        future = producer._metadata.request_update()
+        future.add_callback(lambda *_: answered.set())
+        producer._sender.wakeup()
+        return answered.wait(METADATA_WAIT_SECONDS)
+
+    def _close(self, timeout_seconds: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout_seconds)
+        if self._producer is not None:
+            self._producer.close(timeout=timeout_seconds)
+
+
+def _as_ours(error: BaseException) -> Exception:
+    if isinstance(error, _REFUSALS):
+        return RefusedError(str(error))
+    return BrokerUnavailableError(f"not acknowledged: {error!r}")
