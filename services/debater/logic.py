@@ -43,6 +43,8 @@ CALL_SECONDS = 90.0
 """A model call that takes longer is given up and tried again, if the deadline allows."""
 RETRY_SECONDS = 0.5
 """Wait before asking a model or the moderator again that did not answer."""
+RECENT_TURNS = 4
+"""Of its own, that an agent is reminded of when it is asked something."""
 FETCH_SHARE = 0.25
 """Share of the time left that fetching missed turns may take; then the agent speaks from what it has."""
 
@@ -72,6 +74,10 @@ class Store(Protocol):
 
         If a turn is stored for this place already, that one is sent and nothing else changes.
         """
+        ...
+
+    async def recent_turns(self, limit: int) -> Sequence[str]:
+        """Returns the texts of its latest turns, oldest first."""
         ...
 
     async def answered(self, request_id: str, digest: str) -> Utterance | None:
@@ -183,41 +189,45 @@ class Debater:
 
     async def _speak(self, floor: Floor, memory: Memory) -> Utterance:
         heard = await self._catch_up(floor, memory)
-        messages = prompts.turn(
-            topic=floor.topic,
-            stance=floor.stance.value,
-            question=floor.question,
-            round_number=floor.round,
-            max_rounds=floor.max_rounds,
-            own=[turn.text for turn in heard if turn.agent == self.agent and turn.text],
-            others=[turn.text for turn in heard if turn.agent != self.agent and turn.text],
-        )
-        prompt_tokens = completion_tokens = 0
+        own = [turn.text for turn in heard if turn.agent == self.agent and turn.text]
+        opponent = next((turn.text for turn in reversed(heard) if turn.agent != self.agent and turn.text), None)
+        prompt_tokens = completion_tokens = tries = 0
+        complaint: str | None = None
         reason = ""
-        for attempt in range(1, TRIES + 1):
+        while tries < TRIES:
+            messages = prompts.turn_messages(
+                topic=floor.topic,
+                side=floor.stance.value,
+                question=floor.question,
+                round_number=floor.round,
+                max_rounds=floor.max_rounds,
+                own_turns=own,
+                opponent_turn=opponent,
+                complaint=complaint,
+            )
             room = floor.allowance_tokens - prompt_tokens - completion_tokens - _estimate(messages)
             if room < MIN_TURN_TOKENS:
                 reason = reason or f"the allowance of {floor.allowance_tokens} tokens does not pay for the prompt"
                 break
+            tries += 1
+            limits = Limits(min(MAX_TURN_TOKENS, room), CALL_SECONDS)
             try:
-                completion = await self._call(
-                    messages,
-                    Limits(min(MAX_TURN_TOKENS, room), CALL_SECONDS),
-                    seed(floor.debate, floor.turn_number, "turn", attempt),
-                )
+                completion = await self._call(messages, limits, seed(floor.debate, floor.turn_number, "turn", tries))
             except ModelError as error:
                 reason = error.message
-                if error.retriable and attempt < TRIES:
+                if error.retriable and tries < TRIES:
                     await asyncio.sleep(RETRY_SECONDS)
                 continue
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
-            text, reason = _usable(completion, [turn.text for turn in heard])
-            if not reason:
+            text = _readable(completion)
+            complaint = prompts.fault(text, side=floor.stance.value, own_turns=own, opponent_turn=opponent)
+            if complaint is None:
                 return self._utterance(floor, text, completion.model, prompt_tokens, completion_tokens)
-            log.warning("try %d of turn %d of %s: %s", attempt, floor.turn_number, floor.debate, reason)
+            reason = f"no usable answer: {complaint}"
+            log.warning("try %d of turn %d of %s: %s", tries, floor.turn_number, floor.debate, complaint)
         forfeit = self._utterance(floor, "", self.model.name, prompt_tokens, completion_tokens)
-        return replace(forfeit, forfeit_reason=f"{reason} ({attempt} tries)")
+        return replace(forfeit, forfeit_reason=f"{reason} (after {tries} tries)")
 
     async def _call(self, messages: Sequence[Message], limits: Limits, seed_: int) -> Completion:
         self.counters.model_calls += 1
@@ -288,16 +298,14 @@ class Debater:
     async def _answer(self, question: str, request_id: str, digest: str) -> Utterance:
         identity = uuid.uuid4().hex
         prompt_tokens = completion_tokens = 0
-        messages = prompts.ask(agent=self.agent, question=question)
-        reason = ""
+        messages = prompts.ask_messages(question=question, recent_turns=await self._store.recent_turns(RECENT_TURNS))
         for attempt in range(1, TRIES + 1):
-            completion = await self._call(
-                messages, Limits(MAX_TURN_TOKENS, CALL_SECONDS), seed(request_id or identity, 0, "ask", attempt)
-            )
+            seed_ = seed(request_id or identity, 0, "ask", attempt)
+            completion = await self._call(messages, Limits(MAX_TURN_TOKENS, CALL_SECONDS), seed_)
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
-            text, reason = _usable(completion, [])
-            if not reason:
+            text = _readable(completion)
+            if text:
                 utterance = Utterance(
                     id=identity,
                     kind=Kind.ANSWER,
@@ -312,7 +320,7 @@ class Debater:
                     create_time_us=time.time_ns() // 1000,
                 )
                 return await self._store.answer(utterance, request_id, digest)
-        message = f"the model gave no usable answer in {TRIES} tries: {reason}"
+        message = f"the model {self.model.name} gave no usable answer in {TRIES} tries; ask again or use another model"
         raise ModelRefusedError(message, model=self.model.name)
 
 
@@ -333,12 +341,9 @@ def check_request_id(request_id: str) -> None:
         raise InvalidRequestIdError(message, field="request_id", limit="128")
 
 
-def _usable(completion: Completion, heard: Sequence[str]) -> tuple[str, str]:
-    """Returns the text as it may be said, and why it may not (empty if it may)."""
-    if len(completion.text) > MAX_ANSWER_CHARACTERS:
-        return "", f"the model wrote {len(completion.text):,} characters"
-    text = prompts.tidy(completion.text, cut=completion.finish_reason == "length")
-    return text, prompts.unusable(text, heard)
+def _readable(completion: Completion) -> str:
+    """Returns the answer as it may be said; empty if it is far too long, which tidying would only hide."""
+    return prompts.tidy(completion.text) if len(completion.text) <= MAX_ANSWER_CHARACTERS else ""
 
 
 def _estimate(messages: Sequence[Message]) -> int:

@@ -1,1 +1,1 @@
-"""The moderator's schema, step by step."""
+"""The debater's schema, step by step."""

@@ -1,1 +1,1 @@
-"""The moderator's schema, step by step."""
+"""One module a step, in order."""
