@@ -12,24 +12,25 @@ import asyncio
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
-from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener  # type: ignore[import-untyped]
-from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[import-untyped]
-    CooperativeStickyAssignor,
-)
-from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
-
-from mesh.bus.dispatcher import Assignment, Counters, Dispatcher, Tries
+from mesh.bus.dispatcher import Assignment, ConsumerSettings, Counters, Dispatcher
 from mesh.bus.envelope import read_record
+from mesh.bus.kafka_python import (
+    AsyncConsumerRebalanceListener,
+    CooperativeStickyAssignor,
+    KafkaConsumer,
+    OffsetAndMetadata,
+    TopicPartition,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from mesh.bus.envelope import ReadRecord, WireRecord
     from mesh.bus.message import Incoming
+
+__all__ = ["ConsumerSettings", "KeyedConsumer"]
 
 log = logging.getLogger(__name__)
 
@@ -39,21 +40,6 @@ _BUSY_POLL_MS = 20
 _PAUSED_POLL_MS = 5
 _ANSWER_SECONDS = 3.0
 """For the commits on revocation and at the end; below any session timeout."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerSettings:
-    """How one consumer reads."""
-
-    max_in_flight: int = 500
-    """Records that are read and not handled; above it, partitions are paused, below half of it resumed."""
-    max_in_flight_bytes: int = 32 * 1024 * 1024
-    """The same in bytes of keys and values."""
-    commit_interval_seconds: float = 0.05
-    """Shortest time between two commits; what a crash repeats at most, beside what is in flight."""
-    session_timeout_seconds: float = 6.0
-    """Time until the partitions of a silent member go to others; at least the broker's group.min.session.timeout.ms."""
-    tries: Tries = Tries()  # noqa: RUF009 - frozen
 
 
 class KeyedConsumer:
@@ -203,7 +189,7 @@ class KeyedConsumer:
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             fetch_min_bytes=1,
             fetch_max_wait_ms=500,
-            max_poll_records=self._settings.max_in_flight,
+            max_poll_records=min(self._settings.max_in_flight, 500),
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(session_ms // 5, 100),
             reconnect_backoff_max_ms=1_000,

@@ -50,6 +50,21 @@ class Tries:
         return min(self.first_wait_seconds * 2.0 ** min(tries - 1, 30), self.longest_wait_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """How one consumer reads."""
+
+    max_in_flight: int = 500
+    """Records that are read and not handled; above it, partitions are paused, below half of it resumed."""
+    max_in_flight_bytes: int = 32 * 1024 * 1024
+    """The same in bytes of keys and values."""
+    commit_interval_seconds: float = 0.05
+    """Shortest time between two commits; what a crash repeats at most, beside what is in flight."""
+    session_timeout_seconds: float = 6.0
+    """Time until the partitions of a silent member go to others; at least the broker's group.min.session.timeout.ms."""
+    tries: Tries = Tries()
+
+
 @dataclass(slots=True)
 class Counters:
     """What a consumer did since it was made. Numbers only grow, but for the last two."""

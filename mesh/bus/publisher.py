@@ -16,11 +16,10 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from kafka import KafkaProducer  # type: ignore[import-untyped]
-from kafka import errors as kafka_errors
-
 from mesh.bus.envelope import WireRecord, to_wire
 from mesh.bus.errors import RefusedError
+from mesh.bus.kafka_python import KafkaProducer
+from mesh.bus.kafka_python import errors as kafka_errors
 from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
 from mesh.errors import BrokerUnavailableError
 

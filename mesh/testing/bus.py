@@ -12,8 +12,7 @@ import zlib
 from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
 
-from mesh.bus.consumer import ConsumerSettings
-from mesh.bus.dispatcher import Assignment, Counters, Dispatcher
+from mesh.bus.dispatcher import Assignment, ConsumerSettings, Counters, Dispatcher
 from mesh.bus.envelope import ReadRecord, WireRecord, to_wire
 from mesh.bus.errors import RefusedError
 from mesh.bus.topics import MAX_RECORD_BYTES, describe

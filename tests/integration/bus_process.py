@@ -1,0 +1,40 @@
+"""A consumer in a process of its own, to be killed: prints "KEY PAYLOAD" for each record, hangs at payload "hang".
+
+python -m tests.integration.bus_process BOOTSTRAP_SERVERS TOPIC GROUP INSTANCE_ID
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from mesh.bus.consumer import ConsumerSettings, KeyedConsumer
+from mesh.bus.message import Incoming
+from mesh.bus.publisher import Publisher
+
+
+async def main(bootstrap_servers: str, topic: str, group: str, instance_id: str) -> None:
+    """Consumes until it is killed."""
+    publisher = Publisher(bootstrap_servers, source="process")
+    await publisher.start()
+
+    async def handler(record: Incoming) -> None:
+        print(record.key, record.payload.decode(), flush=True)  # noqa: T201 - the test reads it
+        if record.payload == b"hang":
+            await asyncio.Event().wait()
+
+    consumer = KeyedConsumer(
+        bootstrap_servers,
+        topic,
+        group,
+        handler,
+        bury=publisher.write,
+        instance_id=instance_id,
+        settings=ConsumerSettings(session_timeout_seconds=30),
+    )
+    await consumer.start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""The bus on a real Kafka: the promises of tests/contract/bus_suite.py, and what only real processes can show."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mesh.bus.consumer import KeyedConsumer
+from mesh.bus.kafka_python import KafkaConsumer, TopicPartition
+from mesh.bus.publisher import Publisher
+from mesh.bus.relay import Relay
+from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, TOPIC_MAX_MESSAGE_BYTES, dead_letters_topic
+from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message, until
+from tests.support.broker import run_broker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from mesh.bus.message import Incoming
+    from tests.support.broker import TestBroker
+
+
+class KafkaBusUnderTest(BusUnderTest):
+    def __init__(self, broker: TestBroker) -> None:
+        self.broker = broker
+        self.publisher = Publisher(broker.bootstrap_servers, source="tester")
+
+    async def create_topic(self, partitions: int) -> str:
+        return await asyncio.to_thread(make_topic, self.broker, partitions)
+
+    def consumer(self, topic: str, group: str, handler: Callable[[Incoming], Awaitable[None]], **options: Any) -> Any:
+        # Groups of Kafka span topics; a test's group is its topic's.
+        return KeyedConsumer(
+            self.broker.bootstrap_servers, topic, f"{group}-{topic}", handler, bury=self.publisher.write, **options
+        )
+
+
+def make_topic(broker: TestBroker, partitions: int) -> str:
+    topic = broker.topic("bus", partitions=partitions, max_message_bytes=str(TOPIC_MAX_MESSAGE_BYTES))
+    broker.make(dead_letters_topic(topic), partitions=1, max_message_bytes=str(DEAD_LETTERS_MAX_MESSAGE_BYTES))
+    return topic
+
+
+class TestKafkaBus(BusSuite):
+    @pytest.fixture(autouse=True)
+    def _use(self, broker: TestBroker) -> None:
+        self.broker = broker
+
+    @asynccontextmanager
+    async def bus(self) -> AsyncIterator[BusUnderTest]:
+        bus = KafkaBusUnderTest(self.broker)
+        await bus.publisher.start()
+        try:
+            yield bus
+        finally:
+            await bus.publisher.stop()
+
+    def test_a_killed_process_commits_only_its_prefix(self) -> None:
+        """After SIGKILL with one record hanging, that one and all after it are read again, by the same instance at
+        once; those before it are not."""
+        topic = make_topic(self.broker, 1)
+        group = f"group-{uuid.uuid4()}"
+
+        async def send() -> None:
+            publisher = Publisher(self.broker.bootstrap_servers, source="tester")
+            await publisher.start()
+            for key, text in (("a", "1"), ("b", "2"), ("c", "hang"), ("d", "4"), ("e", "5")):
+                await publisher.send(message(topic, key, text))
+            await publisher.stop()
+
+        asyncio.run(send())
+        with _process(self.broker, topic, group) as first:
+            assert _lines(first, 5) == {"a 1", "b 2", "c hang", "d 4", "e 5"}
+            _until_committed(self.broker, topic, group, 2)
+            first.kill()
+        with _process(self.broker, topic, group) as second:
+            assert _lines(second, 3) == {"c hang", "d 4", "e 5"}
+            second.kill()
+
+
+def test_relay_and_consumer_outlive_the_broker(tmp_path: Path) -> None:
+    """Rows committed while the broker is dead are published in order and handled once it is back; nothing is lost."""
+    broker = run_broker(tmp_path)
+
+    async def main() -> None:
+        bus = KafkaBusUnderTest(broker)
+        topic = await bus.create_topic(2)
+        seen: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+
+        async def handler(record: Incoming) -> None:
+            seen[record.key].append(int(record.payload))
+
+        store = ListStore()
+        await bus.publisher.start()
+        relay = Relay(store, bus.publisher)
+        await relay.start()
+
+        def commit(numbers: range) -> None:
+            for number in numbers:
+                relay.on_commit(store.commit(*(message(topic, key, str(number)) for key in seen)))
+
+        async with bus.reading(topic, handler):
+            commit(range(10))
+            await until(lambda: all(len(numbers) >= 10 for numbers in seen.values()))
+            await asyncio.to_thread(broker.kill)
+            assert not await bus.publisher.usable()
+            commit(range(10, 20))
+            await asyncio.to_thread(broker.start)
+            await until(lambda: all(set(numbers) == set(range(20)) for numbers in seen.values()))
+            await until(lambda: not store.rows)
+        await relay.stop()
+        await bus.publisher.stop()
+        for numbers in seen.values():
+            first_seen = list(dict.fromkeys(numbers))
+            assert first_seen == sorted(first_seen)
+
+    try:
+        asyncio.run(main())
+    finally:
+        broker.kill()
+
+
+def _process(broker: TestBroker, topic: str, group: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.integration.bus_process", broker.bootstrap_servers, topic, group, "pod-0"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _lines(process: subprocess.Popen[str], number: int) -> set[str]:
+    assert process.stdout is not None
+    return {process.stdout.readline().strip() for _ in range(number)}
+
+
+def _until_committed(broker: TestBroker, topic: str, group: str, offset: int) -> None:
+    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap_servers, group_id=group, enable_auto_commit=False)
+    try:
+
+        async def wait() -> None:
+            partition = TopicPartition(topic, 0)
+            await until(lambda: consumer.committed(partition) == offset)
+
+        asyncio.run(wait())
+    finally:
+        consumer.close()
