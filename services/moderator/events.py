@@ -1,0 +1,147 @@
+"""Kafka in and out: turns of agents become what `logic` hears, floors become records on their agents' topics.
+
+A record that cannot be handled raises PoisonError, and the bus keeps it as a dead letter; one that comes late, again or
+out of order is no error: `logic` counts it and nothing changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from google.protobuf.message import DecodeError
+from rostrum.agent.v1 import floor_pb2
+from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
+
+from mesh.bus.envelope import trace_headers
+from mesh.bus.errors import PoisonError
+from mesh.bus.message import Outgoing
+from mesh.bus.topics import floors_topic
+from mesh.errors import DebateNotFoundError
+from services.moderator.messages import set_time, turn_message
+from services.moderator.model import HeardTurn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mesh.bus.message import Incoming
+    from services.moderator.model import Debate, Floor, Ignored, Turn
+
+TURN_TAKEN = "rostrum.debate.v1.TurnTaken"
+FLOOR_GRANTED = "rostrum.agent.v1.FloorGranted"
+FLOOR_WITHDRAWN = "rostrum.agent.v1.FloorWithdrawn"
+# Characters of a turn that the record takes. Our debater sends at most 4,000; twice that is room for other agents.
+MAX_TURN_CHARACTERS = 8_000
+MAX_FORFEIT_REASON_CHARACTERS = 500
+
+
+class Hears(Protocol):
+    """What `logic` does with a turn."""
+
+    async def hear(self, heard: HeardTurn) -> Ignored | None:
+        """Records the turn if it fits the floor. Raises DebateNotFoundError, StoreUnavailableError."""
+        ...
+
+
+class TurnEvents:
+    """Handles the records of the turns topic."""
+
+    def __init__(self, moderator: Hears) -> None:
+        self._moderator = moderator
+
+    async def handle(self, record: Incoming) -> None:
+        """Hears one turn. Raises PoisonError for what can never be handled, StoreUnavailableError."""
+        heard = heard_turn(record)
+        try:
+            await self._moderator.hear(heard)
+        except DebateNotFoundError as error:
+            raise PoisonError(error.message) from error
+
+
+def heard_turn(record: Incoming) -> HeardTurn:
+    """Returns the turn of a record. Raises PoisonError if it is none."""
+    if record.type != TURN_TAKEN:
+        message = f"ce_type is {record.type or 'missing'}, not {TURN_TAKEN}"
+        raise PoisonError(message)
+    try:
+        taken = turn_taken_pb2.TurnTaken.FromString(record.payload)
+    except DecodeError as error:
+        message = f"the payload is no {TURN_TAKEN}: {error}"
+        raise PoisonError(message) from error
+    turn = taken.turn
+    collection, _, debate_id = taken.debate.partition("/")
+    if collection != "debates" or not debate_id:
+        message = f"debate is {taken.debate[:80]!r}, not debates/ID"
+        raise PoisonError(message)
+    if turn.number < 1 or turn.attempt < 1 or not turn.agent:
+        message = f"turn has number {turn.number}, attempt {turn.attempt}, agent {turn.agent[:80]!r}"
+        raise PoisonError(message)
+    if not turn.forfeited and not turn.text.strip():
+        message = "a turn that is not forfeited has no text"
+        raise PoisonError(message)
+    if len(turn.text) > MAX_TURN_CHARACTERS:
+        message = f"the text has {len(turn.text):,} characters; the record takes {MAX_TURN_CHARACTERS:,}"
+        raise PoisonError(message)
+    return HeardTurn(
+        debate_id=debate_id,
+        number=turn.number,
+        attempt=turn.attempt,
+        agent=turn.agent,
+        text=turn.text,
+        forfeited=turn.forfeited,
+        forfeit_reason=turn.forfeit_reason[:MAX_FORFEIT_REASON_CHARACTERS],
+        model=turn.model[:255],
+        prompt_tokens=turn.prompt_tokens,
+        completion_tokens=turn.completion_tokens,
+        written_us=record.timestamp_ms * 1000,
+    )
+
+
+class FloorMessages:
+    """Makes the records that tell agents about their floors."""
+
+    def headers(self) -> Mapping[str, str]:
+        """Returns the trace context of what is being handled now."""
+        return trace_headers()
+
+    def floor_granted(
+        self, debate: Debate, floor: Floor, last_turn: Turn | None, headers: Mapping[str, str]
+    ) -> Outgoing:
+        """Returns the record that grants the floor; the same id each time for the same floor."""
+        granted = floor_pb2.FloorGranted(
+            debate=debate.name,
+            turn_number=floor.turn_number,
+            round=floor.round,
+            max_rounds=debate.max_rounds,
+            attempt=floor.attempt,
+            agent=floor.seat.agent,
+            stance=debate_pb2.Stance.Value(floor.seat.stance.value),
+            topic=debate.topic,
+            question=debate.question,
+            last_turn=turn_message(debate.id, last_turn) if last_turn else None,
+            allowance_tokens=floor.allowance_tokens,
+        )
+        set_time(granted.deadline, floor.deadline_us)
+        return self._outgoing(debate, floor, FLOOR_GRANTED, granted.SerializeToString(), headers)
+
+    def floor_withdrawn(self, debate: Debate, floor: Floor, reason: str, headers: Mapping[str, str]) -> Outgoing:
+        """Returns the record that withdraws the floor."""
+        withdrawn = floor_pb2.FloorWithdrawn(
+            debate=debate.name,
+            turn_number=floor.turn_number,
+            attempt=floor.attempt,
+            agent=floor.seat.agent,
+            reason=reason,
+        )
+        return self._outgoing(debate, floor, FLOOR_WITHDRAWN, withdrawn.SerializeToString(), headers)
+
+    @staticmethod
+    def _outgoing(debate: Debate, floor: Floor, kind: str, payload: bytes, headers: Mapping[str, str]) -> Outgoing:
+        what = "granted" if kind == FLOOR_GRANTED else "withdrawn"
+        return Outgoing(
+            topic=floors_topic(floor.seat.agent),
+            key=debate.id,
+            event_id=f"{debate.id}/{floor.turn_number}/{floor.attempt}/{what}",
+            type=kind,
+            payload=payload,
+            headers=headers,
+        )

@@ -1,0 +1,101 @@
+"""Wakes those who watch a debate when it has new events: at once if this process made them, else within a poll.
+
+Watchers read the store themselves and share nothing but the wake-up: no queue to overflow, no copy to go stale. One
+query an interval asks for all watched debates at once, however many watch; with nobody watching nothing is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from mesh.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+_log = logging.getLogger(__name__)
+
+# Seconds between two looks for events that another replica stored; the delay of a watch on the wrong replica.
+POLL_SECONDS = 0.2
+
+
+class _Watched:
+    """A debate that somebody watches."""
+
+    __slots__ = ("newest", "waiting", "watchers")
+
+    def __init__(self) -> None:
+        self.newest = 0
+        self.watchers = 0
+        self.waiting: dict[asyncio.Future[None], int] = {}
+
+    def notify(self, event_count: int) -> None:
+        if event_count > self.newest:
+            self.newest = event_count
+            for future, known in self.waiting.items():
+                if event_count > known and not future.done():
+                    future.set_result(None)
+
+    async def wait(self, known: int) -> None:
+        """Returns when the debate has more events than `known`."""
+        if self.newest > known:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self.waiting[future] = known
+        try:
+            await future
+        finally:
+            del self.waiting[future]
+
+
+class Wakeups:
+    """Who watches which debate. On one event loop."""
+
+    def __init__(self, event_counts: Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]) -> None:
+        self._event_counts = event_counts
+        self._watched: dict[str, _Watched] = {}
+        self._poller: asyncio.Task[None] | None = None
+
+    def notify(self, debate_id: str, event_count: int) -> None:
+        """Wakes those who have fewer events of this debate."""
+        watched = self._watched.get(debate_id)
+        if watched is not None:
+            watched.notify(event_count)
+
+    @contextlib.contextmanager
+    def watching(self, debate_id: str) -> Iterator[_Watched]:
+        """Inside, no event of the debate is missed between a read of the store and a `wait`."""
+        watched = self._watched.setdefault(debate_id, _Watched())
+        watched.watchers += 1
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            yield watched
+        finally:
+            watched.watchers -= 1
+            if watched.watchers == 0:
+                del self._watched[debate_id]
+
+    async def aclose(self) -> None:
+        """Ends the polling. Safe to repeat."""
+        poller, self._poller = self._poller, None
+        if poller is not None:
+            poller.cancel()
+            await asyncio.wait([poller])
+
+    async def _poll(self) -> None:
+        while self._watched:
+            await asyncio.sleep(POLL_SECONDS)
+            if not self._watched:
+                break
+            try:
+                counts = await self._event_counts(list(self._watched))
+            except StoreUnavailableError as error:
+                _log.warning("watching waits for the store: %s", error)
+                continue
+            for debate_id, count in counts.items():
+                self.notify(debate_id, count)
+        self._poller = None

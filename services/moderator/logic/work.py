@@ -1,0 +1,275 @@
+"""The moderator's own work: a question for each round, the measure of a round, summary and verdict.
+
+Each is a step of the debate under a lease: begun by the replica whose commit made it due, taken over by another when
+that one dies, and stored by compare-and-set, so that it takes effect once. A model that fails its bounded tries never
+stops a debate: a plain question, no opinion, no verdict. No transaction is open while a model is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mesh.errors import ModelError, ModelUnavailableError, StoreUnavailableError
+from mesh.llm.port import Limits
+from services.moderator import prompts
+from services.moderator.logic.ports import now_us
+from services.moderator.model import OWN_WORK, Change, Debate, Opinion, Step, rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mesh.llm.port import Completion, Message, Model
+    from services.moderator.logic.ports import Store
+    from services.moderator.model import Measure, Turn
+
+_log = logging.getLogger(__name__)
+
+# Times a model is asked for the same thing, and seconds before asking again.
+TRIES = 3
+BACKOFF_SECONDS = (0.5, 2.0)
+# Time: a small model on two busy cores reads a long prompt at some 50 tokens/s.
+QUESTION_LIMITS = Limits(max_tokens=prompts.QUESTION_MAX_TOKENS, timeout_seconds=60)
+OPINION_LIMITS = Limits(max_tokens=prompts.OPINION_MAX_TOKENS, timeout_seconds=30)
+CLOSING_LIMITS = Limits(max_tokens=prompts.CLOSING_MAX_TOKENS, timeout_seconds=180)
+# The model is asked for its opinion where the measure is this near to the threshold; elsewhere it could only agree.
+NEAR_THRESHOLD = 0.15
+# Turns of a debate at most: 50 rounds of 8 seats.
+ALL_TURNS = 400
+
+
+class Measurer(Protocol):
+    """Measures how much of a round is new; `measure` raises ModelError when the embedding model fails."""
+
+    async def measure(self, debate: Debate, turns: Sequence[Turn]) -> Measure:
+        """Measures the newest round of these turns, which are all of the debate."""
+        ...
+
+
+class OwnWork:
+    """Does the moderator's own work of this replica, one task a debate."""
+
+    def __init__(self, *, store: Store, model: Model, measurer: Measurer, pod: str) -> None:
+        self._store = store
+        self._model = model
+        self._measurer = measurer
+        self._pod = pod
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._versions: dict[str, int] = {}
+        self._renewed_us = 0
+        self.on_change: Callable[[Change], None] = lambda _change: None
+        """Called after each commit; set by Moderator."""
+
+    def has(self, debate_id: str) -> bool:
+        """Says whether work for this debate is under way here."""
+        return debate_id in self._tasks
+
+    def begin(self, debate: Debate) -> None:
+        """Starts what the debate waits for, if it is our work and not under way."""
+        if debate.step not in OWN_WORK or debate.owner != self._pod or debate.id in self._tasks:
+            return
+        self._versions[debate.id] = debate.version
+        task = asyncio.create_task(self._run(debate), name=f"work of {debate.name}")
+        self._tasks[debate.id] = task
+
+    def abandon(self, debate_id: str) -> None:
+        """Cancels the work of this debate, its model call included."""
+        task = self._tasks.get(debate_id)
+        if task is not None:
+            task.cancel()
+
+    async def renew_leases(self) -> None:
+        """Prolongs the leases of work under way, every third of their length; ends work that another replica has."""
+        now = now_us()
+        if not self._versions or now - self._renewed_us < rules.LEASE_US // 3:
+            return
+        self._renewed_us = now
+        held = dict(self._versions)
+        for debate_id in await self._store.renew(held, now + rules.LEASE_US):
+            if self._versions.get(debate_id) == held[debate_id]:  # it did not just go on by itself
+                self.abandon(debate_id)
+
+    async def aclose(self) -> None:
+        """Cancels all; another process takes over. Safe to repeat."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, debate: Debate) -> None:
+        try:
+            while debate.step in OWN_WORK and debate.owner == self._pod:
+                self._versions[debate.id] = debate.version
+                change = await self._do(debate)
+                if change is None:
+                    return  # the debate went on without us: cancelled, or another replica was faster
+                debate = change.debate
+                if debate.step not in OWN_WORK:
+                    # Before on_change, so that what comes next finds no work under way.
+                    self._forget(debate.id)
+                self.on_change(change)
+        except StoreUnavailableError as error:
+            _log.warning("own work waits for its lease to end: %s", error, extra={"debate": debate.id})
+        except Exception:  # noqa: BLE001 - a fault of ours must not end the debate
+            _log.exception("own work failed; it is begun again when its lease ends", extra={"debate": debate.id})
+        finally:
+            if self._tasks.get(debate.id) is asyncio.current_task():
+                self._forget(debate.id)
+
+    def _forget(self, debate_id: str) -> None:
+        self._tasks.pop(debate_id, None)
+        self._versions.pop(debate_id, None)
+
+    async def _do(self, debate: Debate) -> Change | None:
+        if debate.step is Step.MEASURE:
+            return await self._measure(debate)
+        if debate.step is Step.OPEN_ROUND:
+            turns = await self._store.turns(debate.id, 0, ALL_TURNS) if debate.turn_count else ()
+            question, tokens = await self._question(debate, turns)
+            return await self._apply(debate, lambda now: rules.open_round(debate, question, tokens, now))
+        return await self._close(debate)
+
+    async def _apply(self, debate: Debate, decide: Callable[[int], Change | None]) -> Change | None:
+        """Stores the change if the debate still is as it was when the work began."""
+        return await self._store.change(
+            debate.id, lambda stored, now: decide(now) if stored.version == debate.version else None
+        )
+
+    # ---- the measure, and the question after it ----
+
+    async def _measure(self, debate: Debate) -> Change | None:
+        """Measures the round and, if the debate goes on, asks the next question: one transaction for both."""
+        turns = await self._store.turns(debate.id, 0, ALL_TURNS)
+        measure, tokens = await self._measured(debate, turns)
+        after = rules.measured(debate, measure, tokens, self._pod, now_us())
+        if after is None:
+            return None
+        if after.debate.step is not Step.OPEN_ROUND or tokens:
+            # Nothing more to ask, or an opinion was paid for: store it first.
+            return await self._apply(debate, lambda now: rules.measured(debate, measure, tokens, self._pod, now))
+        question, question_tokens = await self._question(after.debate, turns)
+
+        def decide(now: int) -> Change | None:
+            first = rules.measured(debate, measure, tokens, self._pod, now)
+            then = first and rules.open_round(first.debate, question, question_tokens, now)
+            return rules.joined(first, then) if first and then else None
+
+        return await self._apply(debate, decide)
+
+    async def _measured(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Measure | None, int]:
+        """Returns the measure and the tokens that the opinion cost; None if there is no embedding model now."""
+        for attempt in range(TRIES):
+            try:
+                measure = await self._measurer.measure(debate, turns)
+                break
+            except ModelError as error:
+                _log.warning("the round is not measured: %s", error, extra={"debate": debate.id})
+                if attempt + 1 < TRIES:
+                    await asyncio.sleep(BACKOFF_SECONDS[attempt])
+        else:
+            return None, 0
+        near = abs(measure.redundancy - debate.settings.redundant_share) <= NEAR_THRESHOLD
+        if measure.round == 1 or not measure.sentences or not near or not rules.may_ask(debate):
+            return measure, 0
+        opinion, tokens = await self._opinion(debate, turns)
+        return replace(measure, opinion=opinion), tokens
+
+    async def _opinion(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Opinion | None, int]:
+        messages = prompts.opinion_messages(
+            topic=debate.topic,
+            round_turns=[turn.text for turn in turns if turn.round == debate.round and turn.text],
+            earlier_turns=[turn.text for turn in turns if turn.round < debate.round and turn.text],
+        )
+        try:
+            completion = await self._model.complete(
+                messages, OPINION_LIMITS, schema=prompts.OPINION_SCHEMA, seed=seed_of(debate, "opinion")
+            )
+        except ModelError as error:
+            _log.info("no opinion: %s", error, extra={"debate": debate.id})
+            return None, 0
+        opinion = prompts.opinion_of(completion.text)
+        return Opinion(*opinion) if opinion else None, completion.prompt_tokens + completion.completion_tokens
+
+    async def _question(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, int]:
+        """Returns the question for the next round and the tokens it cost."""
+        number = debate.round + 1
+        tokens = 0
+        if rules.may_ask(debate):
+            earlier = list(dict.fromkeys(turn.question for turn in turns))
+            messages = prompts.question_messages(
+                topic=debate.topic,
+                round_number=number,
+                max_rounds=debate.max_rounds,
+                earlier_questions=earlier,
+                last_turns=[turn.text for turn in turns if turn.text][-2:],
+            )
+            for attempt in range(TRIES):
+                completion = await self._try(debate, "question", attempt, messages, QUESTION_LIMITS)
+                if completion is not None:
+                    tokens += completion.prompt_tokens + completion.completion_tokens
+                    question = prompts.question_of(completion.text, earlier)
+                    if question is not None:
+                        return question, tokens
+                    if not rules.may_ask(replace(debate, tokens_spent=debate.tokens_spent + tokens)):
+                        break
+        return prompts.plain_question(debate.topic, number), tokens
+
+    # ---- the end ----
+
+    async def _close(self, debate: Debate) -> Change | None:
+        turns = await self._store.turns(debate.id, 0, ALL_TURNS)
+        summary, verdict, tokens = "", "", 0
+        if any(turn.text for turn in turns):
+            summary, verdict, tokens = await self._closing(debate, turns)
+        return await self._apply(debate, lambda now: rules.close(debate, summary, verdict, tokens, now))
+
+    async def _closing(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, str, int]:
+        sides = {seat.agent: seat.stance.value for seat in debate.seats}
+        said = [(turn.agent, sides[turn.agent], turn.text) for turn in turns if turn.text]
+        messages = prompts.closing_messages(topic=debate.topic, turns=said)
+        reserve = rules.verdict_reserve(debate.token_budget)
+        limits = replace(CLOSING_LIMITS, max_tokens=min(CLOSING_LIMITS.max_tokens, reserve // 2))
+        tokens = 0
+        for attempt in range(TRIES):
+            completion = await self._try(debate, "closing", attempt, messages, limits, prompts.CLOSING_SCHEMA)
+            if completion is None:
+                continue
+            tokens += completion.prompt_tokens + completion.completion_tokens
+            closing = prompts.closing_of(completion.text)
+            if closing is not None:
+                return *closing, tokens
+            if tokens >= reserve:
+                break
+        return (
+            f"{len(said)} turns were heard; the moderator's model gave no usable summary of them.",
+            "No verdict: the moderator's model gave no usable answer.",
+            tokens,
+        )
+
+    async def _try(  # noqa: PLR0917 - what a call is about, in the order of its story
+        self,
+        debate: Debate,
+        purpose: str,
+        attempt: int,
+        messages: Sequence[Message],
+        limits: Limits,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Completion | None:
+        """Asks the model once; None if it fails, after a pause if it may be there again by then."""
+        try:
+            return await self._model.complete(messages, limits, schema=schema, seed=seed_of(debate, purpose, attempt))
+        except ModelError as error:
+            _log.warning("%s, try %d: %s", purpose, attempt + 1, error, extra={"debate": debate.id})
+            if isinstance(error, ModelUnavailableError) and attempt + 1 < TRIES:
+                await asyncio.sleep(BACKOFF_SECONDS[attempt])
+            return None
+
+
+def seed_of(debate: Debate, purpose: str, attempt: int = 0) -> int:
+    """Returns the seed of a call: the same for the same debate, place and purpose, so that a repeat shows."""
+    place = f"{debate.name}/{debate.turn_count + 1}/{purpose}"
+    return ((int.from_bytes(hashlib.sha256(place.encode()).digest()[:4]) >> 1) + attempt) % 2**31

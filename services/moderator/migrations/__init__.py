@@ -1,0 +1,1 @@
+"""The moderator's schema, step by step."""

@@ -1,0 +1,309 @@
+"""The moderator's store: a Change is one transaction, held against the version it was made from.
+
+Owns the SQL and nothing of the rules. Callers: `logic`, through its Store protocol. Numbers of turns and events have
+no gap because they come from the debate's row, which the same transaction changes by compare-and-set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from mesh.errors import DebateNotFoundError, RequestIdReusedError
+from services.moderator.model import Change, Step
+from services.moderator.store.rows import (
+    changing_values,
+    debate_of,
+    debate_values,
+    event_of,
+    event_values,
+    turn_of,
+    turn_values,
+)
+from services.moderator.store.tables import debates, events, turns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mesh.bus.message import Outgoing
+    from mesh.store.database import Database, Transaction
+    from services.moderator.model import Debate, Event, Floor, Turn
+
+T = TypeVar("T")
+
+# Times a decision is made anew because another replica changed the debate meanwhile (PostgreSQL only; SQLite's writers
+# exclude each other). Each loss means that somebody else's change was stored, so this many in a row are a fault.
+MAX_CONFLICTS = 20
+
+# ---- statements, built once ----
+
+_GET = debates.select().where(debates.c.id == sa.bindparam("id"))
+_BY_REQUEST = debates.select().where(debates.c.request_id == sa.bindparam("request_id"))
+_INSERT_DEBATE = debates.insert()
+_UPDATE = (
+    debates.update()
+    .where(debates.c.id == sa.bindparam("debate_id"), debates.c.version == sa.bindparam("expected"))
+    .values(
+        {
+            name: sa.bindparam(name)
+            for name in (
+                *("version", "state", "stop_reason", "evidence", "round", "question", "turn_count", "event_count"),
+                *("tokens_spent", "forfeits", "redundant", "summary", "verdict", "end_time_us", "step", "due_us"),
+                *("owner", "attempt", "granted_us"),
+            )
+        }
+    )
+)
+_INSERT_TURN = turns.insert()
+_INSERT_EVENT = events.insert()
+_TURN = turns.select().where(turns.c.debate_id == sa.bindparam("debate_id"), turns.c.number == sa.bindparam("number"))
+_TURNS = (
+    turns.select()
+    .where(turns.c.debate_id == sa.bindparam("debate_id"), turns.c.number > sa.bindparam("after_number"))
+    .order_by(turns.c.number)
+    .limit(sa.bindparam("row_limit"))
+)
+_TURNS_BETWEEN = (
+    turns.select()
+    .where(
+        turns.c.debate_id == sa.bindparam("debate_id"),
+        turns.c.number >= sa.bindparam("first"),
+        turns.c.number <= sa.bindparam("last"),
+    )
+    .order_by(turns.c.number)
+)
+_EVENTS = (
+    events.select()
+    .where(events.c.debate_id == sa.bindparam("debate_id"), events.c.number > sa.bindparam("after_number"))
+    .order_by(events.c.number)
+    .limit(sa.bindparam("row_limit"))
+)
+_NEWEST = (
+    debates.select().order_by(debates.c.create_time_us.desc(), debates.c.id.desc()).limit(sa.bindparam("row_limit"))
+)
+_OLDER = _NEWEST.where(
+    sa.or_(
+        debates.c.create_time_us < sa.bindparam("time_us"),
+        sa.and_(debates.c.create_time_us == sa.bindparam("time_us"), debates.c.id < sa.bindparam("id")),
+    )
+)
+_DUE = (
+    sa.select(debates.c.id, debates.c.step)
+    .where(debates.c.due_us <= sa.bindparam("now_us"))
+    .order_by(debates.c.due_us)
+    .limit(sa.bindparam("row_limit"))
+)
+_OWNED = sa.select(debates.c.id).where(debates.c.owner == sa.bindparam("owner"), debates.c.due_us.is_not(None))
+_RENEW = (
+    debates.update()
+    .where(debates.c.id == sa.bindparam("debate_id"), debates.c.version == sa.bindparam("expected"))
+    .values(due_us=sa.bindparam("due_us"))
+)
+_EVENT_COUNTS = sa.select(debates.c.id, debates.c.event_count).where(
+    debates.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+
+
+class Messages(Protocol):
+    """Turns floors into records for their agents; `events` implements it."""
+
+    def floor_granted(
+        self, debate: Debate, floor: Floor, last_turn: Turn | None, headers: Mapping[str, str]
+    ) -> Outgoing:
+        """Returns the record that grants the floor."""
+        ...
+
+    def floor_withdrawn(self, debate: Debate, floor: Floor, reason: str, headers: Mapping[str, str]) -> Outgoing:
+        """Returns the record that withdraws the floor."""
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """Returns the headers of what is being handled now; called on the event loop."""
+        ...
+
+
+class ConflictError(Exception):
+    """Another replica changed the debate between the read and the write of one transaction."""
+
+
+class DebateStore:
+    """Debates, turns and events. Every method raises StoreUnavailableError when the database cannot be used."""
+
+    def __init__(self, database: Database, messages: Messages) -> None:
+        self._database = database
+        self._messages = messages
+
+    async def create(self, change: Change, request_id: str, digest: str) -> Change:
+        """Stores a new debate; returns the change, or what the first call with this request_id made, as it now is.
+
+        Raises RequestIdReusedError if that call's digest was another one.
+        """
+
+        def job(transaction: Transaction) -> Change:
+            if request_id:
+                row = transaction.connection.execute(_BY_REQUEST, {"request_id": request_id}).mappings().first()
+                if row is not None:
+                    if row["request_digest"] != digest:
+                        message = f"request_id {request_id!r} was used for another debate"
+                        raise RequestIdReusedError(message, request_id=request_id)
+                    return Change(debate_of(_plain(row)))
+            values = {**debate_values(change.debate), "request_id": request_id or None, "request_digest": digest}
+            transaction.connection.execute(_INSERT_DEBATE, values)
+            self._insert_events(transaction, change)
+            return change
+
+        for _ in range(2):  # a second replica may store the same request_id between our read and our insert
+            try:
+                return (await self._database.write(job)).value
+            except sa.exc.IntegrityError:
+                if not request_id:
+                    raise
+        return (await self._database.write(job)).value
+
+    async def change(self, debate_id: str, decide: Callable[[Debate, int], Change | T]) -> Change | T:
+        """Lets `decide` make a Change of the debate as it is (and the time, in us) and stores it; returns its answer.
+
+        `decide` may be called again, with a newer debate. Anything else than a Change is returned and stores nothing.
+        Raises DebateNotFoundError.
+        """
+        headers = self._messages.headers()
+
+        def job(transaction: Transaction) -> Change | T:
+            row = transaction.connection.execute(_GET, {"id": debate_id}).mappings().first()
+            if row is None:
+                raise _not_found(debate_id)
+            debate = debate_of(_plain(row))
+            answer = decide(debate, transaction.now_us)
+            if isinstance(answer, Change):
+                self._store(transaction, debate, answer, headers)
+            return answer
+
+        for _ in range(MAX_CONFLICTS):
+            try:
+                return (await self._database.write(job)).value
+            except ConflictError:
+                continue
+        return (await self._database.write(job)).value
+
+    def _store(self, transaction: Transaction, before: Debate, change: Change, headers: Mapping[str, str]) -> None:
+        connection, debate = transaction.connection, change.debate
+        result = connection.execute(
+            _UPDATE, {"debate_id": debate.id, "expected": before.version, **changing_values(debate)}
+        )
+        if result.rowcount != 1:
+            raise ConflictError(debate.id)
+        if change.turn is not None:
+            connection.execute(_INSERT_TURN, turn_values(debate.id, change.turn))
+        self._insert_events(transaction, change)
+        if change.withdrawn is not None:
+            floor, reason = change.withdrawn
+            transaction.enqueue(self._messages.floor_withdrawn(debate, floor, reason, headers))
+        if change.granted is not None:
+            last_turn = change.turn
+            if last_turn is None and debate.turn_count > 0:
+                query = {"debate_id": debate.id, "number": debate.turn_count}
+                last_turn = turn_of(_plain(connection.execute(_TURN, query).mappings().one()))
+            transaction.enqueue(self._messages.floor_granted(debate, change.granted, last_turn, headers))
+
+    def _insert_events(self, transaction: Transaction, change: Change) -> None:
+        if change.events:
+            values = [event_values(change.debate.id, event) for event in change.events]
+            transaction.connection.execute(_INSERT_EVENT, values if len(values) > 1 else values[0])
+
+    async def get(self, debate_id: str) -> Debate:
+        """Returns the debate as it is now. Raises DebateNotFoundError."""
+
+        def job(connection: sa.Connection) -> Debate:
+            row = connection.execute(_GET, {"id": debate_id}).mappings().first()
+            if row is None:
+                raise _not_found(debate_id)
+            return debate_of(_plain(row))
+
+        return await self._database.read(job)
+
+    async def newest(self, limit: int, older_than: tuple[int, str] | None) -> Sequence[Debate]:
+        """Returns debates, newest first; `older_than` is (create_time_us, id) of the last one of the page before."""
+
+        def job(connection: sa.Connection) -> list[Debate]:
+            if older_than is None:
+                rows = connection.execute(_NEWEST, {"row_limit": limit})
+            else:
+                query = {"row_limit": limit, "time_us": older_than[0], "id": older_than[1]}
+                rows = connection.execute(_OLDER, query)
+            return [debate_of(_plain(row)) for row in rows.mappings()]
+
+        return await self._database.read(job)
+
+    async def turns(self, debate_id: str, after_number: int, limit: int) -> Sequence[Turn]:
+        """Returns turns above a number, by number; none if there is no such debate."""
+
+        def job(connection: sa.Connection) -> list[Turn]:
+            query = {"debate_id": debate_id, "after_number": after_number, "row_limit": limit}
+            return [turn_of(_plain(row)) for row in connection.execute(_TURNS, query).mappings()]
+
+        return await self._database.read(job)
+
+    async def events(self, debate_id: str, after_number: int, limit: int) -> Sequence[Event]:
+        """Returns events above a number, by number; none if there is no such debate."""
+
+        def job(connection: sa.Connection) -> list[Event]:
+            query = {"debate_id": debate_id, "after_number": after_number, "row_limit": limit}
+            rows = [_plain(row) for row in connection.execute(_EVENTS, query).mappings()]
+            numbers = [row["turn_number"] for row in rows if row["turn_number"] is not None]
+            spoken: dict[int, Turn] = {}
+            if numbers:
+                between = {"debate_id": debate_id, "first": numbers[0], "last": numbers[-1]}
+                for row in connection.execute(_TURNS_BETWEEN, between).mappings():
+                    spoken[row["number"]] = turn_of(_plain(row))
+            return [event_of(row, spoken) for row in rows]
+
+        return await self._database.read(job)
+
+    async def event_counts(self, debate_ids: Sequence[str]) -> Mapping[str, int]:
+        """Returns the number of the newest event of each debate."""
+
+        def job(connection: sa.Connection) -> dict[str, int]:
+            rows = connection.execute(_EVENT_COUNTS, {"ids": list(debate_ids)})
+            return {row[0]: row[1] for row in rows}
+
+        return await self._database.read(job)
+
+    async def due(self, now_us: int, limit: int) -> Sequence[tuple[str, Step]]:
+        """Returns what is overdue: passed deadlines, and own work whose lease ended."""
+
+        def job(connection: sa.Connection) -> list[tuple[str, Step]]:
+            rows = connection.execute(_DUE, {"now_us": now_us, "row_limit": limit})
+            return [(row[0], Step(row[1])) for row in rows]
+
+        return await self._database.read(job)
+
+    async def owned(self, owner: str) -> Sequence[str]:
+        """Returns debates whose step this pod has: after a start, the work of the process before it."""
+
+        def job(connection: sa.Connection) -> list[str]:
+            return [row[0] for row in connection.execute(_OWNED, {"owner": owner})]
+
+        return await self._database.read(job)
+
+    async def renew(self, versions: Mapping[str, int], due_us: int) -> frozenset[str]:
+        """Moves the end of leases; returns those that were lost (the debate has another version)."""
+
+        def job(transaction: Transaction) -> frozenset[str]:
+            lost = set()
+            for debate_id, version in versions.items():
+                query = {"debate_id": debate_id, "expected": version, "due_us": due_us}
+                if transaction.connection.execute(_RENEW, query).rowcount != 1:
+                    lost.add(debate_id)
+            return frozenset(lost)
+
+        return (await self._database.write(job)).value
+
+
+def _plain(row: Any) -> Mapping[str, Any]:
+    """Returns a row as a dict, whose look-ups cost a tenth of RowMapping's."""
+    return dict(row)
+
+
+def _not_found(debate_id: str) -> DebateNotFoundError:
+    return DebateNotFoundError(f"there is no debate debates/{debate_id}", debate=f"debates/{debate_id}")
