@@ -87,7 +87,8 @@ def measure(round_sentences: Sequence[Sentence], earlier: Sequence[Sentence], si
 
 def similarity(first: Sequence[float], second: Sequence[float]) -> float:
     """Returns the cosine of two vectors of length 1, -1 to 1."""
-    return max(-1.0, min(1.0, sum(map(mul, first, second))))
+    dot: float = sum(map(mul, first, second))
+    return max(-1.0, min(1.0, dot))
 
 
 def _nearest(sentence: Sentence, earlier: Sequence[Sentence]) -> Pair:

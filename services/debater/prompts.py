@@ -2,27 +2,19 @@
 
 Written for small models (1.5B), read at full length with the embedded one: one task a message, the position as a plain
 claim instead of a side's name, the question and the opponent's last words next to the order to answer, and nothing to
-copy a greeting from. `tidy` takes off what such models still add; `fault` says why an answer cannot be a turn.
+copy a greeting from. `tidy` takes off what such models still add; `unusable` says why an answer cannot be a turn.
 """
 
 from __future__ import annotations
 
 import re
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from mesh.llm.port import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-Side = Literal["FOR", "AGAINST"]
-
-WORDS = 90
-"""Words a turn is asked for: about 20 s of speech, 5 s of the embedded model."""
-
-MAX_TOKENS = 200
-"""Tokens for one turn: 90 words are about 120; the rest is for a model that counts badly."""
+    from collections.abc import Mapping, Sequence
 
 MIN_WORDS = 12
 """A turn shorter than this says nothing."""
@@ -37,74 +29,85 @@ REPEAT_RATIO = 0.8
 """Share of an earlier own turn that, found again in the same order, makes an answer a repetition."""
 
 ANGLES = (
-    "the strongest reason overall, with one concrete example",
-    "who gains and who loses, with one concrete group of people",
-    "one industry where this can already be seen",
-    "what history shows about a similar change",
-    "money: prices, wages, costs or investment",
-    "the next ten years and what will be different",
-    "education, skills and how people adapt",
-    "fairness between regions, ages or rich and poor",
+    "its biggest effect overall",
+    "the group of people it changes most",
+    "one industry where its effect can already be seen",
+    "a similar change in history",
+    "money: wages, prices or investment",
+    "the next ten years",
+    "education and skills",
+    "fairness between regions, ages, or rich and poor",
     "safety, quality and trust",
-    "laws and what governments can or cannot do",
+    "laws and governments",
 )
-"""What a round's turn is to be about, so that rounds differ even where the model's questions do not."""
+"""What a round's turn is to be about, so that rounds differ even where the model's questions do not. The moderator's
+questions follow the same order."""
+
+SIDES: Mapping[str, tuple[str, str, str]] = {
+    "FOR": (
+        "this is right and does much more good than harm",
+        "defend it, praise its benefits and play down its dangers",
+        "You never admit that it does harm.",
+    ),
+    "AGAINST": (
+        "this is wrong and does much more harm than good",
+        "attack it, show the damage it does and doubt its benefits",
+        "You never praise it and never call its effect positive.",
+    ),
+}
+"""For each stance its claim, its duty and its ban. A topic need not be a claim ("X's impact on Y"), so the stance is
+told as good or bad instead of yes or no."""
 
 
-def position(topic: str, side: Side) -> str:
-    """Returns the side's claim as a sentence. A topic need not be a claim: "X's impact on Y" has no yes and no."""
-    if side == "FOR":
-        return f'On "{topic}", your position is YES / IN FAVOUR: it is right, it is good, its benefits clearly win.'
-    return f'On "{topic}", your position is NO / OPPOSED: it is wrong, it is harmful, its damage clearly wins.'
-
-
-def turn_messages(
+def turn(
     *,
     topic: str,
-    side: Side,
+    stance: str,
     question: str,
     round_number: int,
     max_rounds: int,
-    own_turns: Sequence[str],
-    opponent_turn: str | None,
-    complaint: str | None = None,
+    own: Sequence[str],
+    others: Sequence[str],
+    complaint: str = "",
 ) -> list[Message]:
     """Returns the chat for one turn.
 
-    `own_turns` oldest first; `opponent_turn` is None when nobody else has spoken; `complaint` is what was wrong with
-    the answer before, on a new try.
+    `stance` is "FOR" or "AGAINST"; `own` and `others` are the turns heard so far, oldest first; `complaint` is what was
+    wrong with the answer before, on a new try.
     """
-    good = side == "FOR"
-    stance = "the benefits outweigh the harms" if good else "the harms outweigh the benefits"
-    forbidden = "Never list dangers or losses as your own view." if good else "Never praise it as your own view."
+    claim, duty, ban = SIDES[stance]
     system = (
-        f"You are a sharp debater. {position(topic, side)} You always argue that {stance}. {forbidden} "
-        "You speak plain English prose. You start directly with your argument: no greeting, no thanks, no title, "
-        "no list, no name of a team, no talk about the debate itself."
+        f"You are a sharp debater. The topic is: {topic}. Your position: {claim}. In every sentence you {duty}. {ban} "
+        "You start directly with your argument: no greeting, no thanks, no title, no list, no name of a team, no talk "
+        "about the debate itself."
     )
-    parts = [f"Topic: {topic}", f"Round {round_number} of {max_rounds}. Question of the moderator: {question}"]
-    if opponent_turn:
-        parts.append(f'Your opponent just said: "{shorten(opponent_turn, 500)}"')
-    if own_turns:
-        points = "\n".join(f"- {first_sentence(text)}" for text in own_turns[-OWN_POINTS:])
-        parts.append(f"You already said the following; do not repeat it, bring something new:\n{points}")
-    answer = "First refute one thing the opponent said, then " if opponent_turn else ""
-    angle = ANGLES[(round_number - 1) % len(ANGLES)]
+    parts = [f"Round {round_number} of {max_rounds}. The moderator asks: {question}"]
+    if others:
+        parts.append(f'Your opponent, who is wrong, just said: "{shorten(others[-1], 450)}"')
+    if own:
+        points = "\n".join(f"- {first_sentence(text)}" for text in own[-OWN_POINTS:])
+        parts.append(f"You said this in earlier rounds; do not repeat it and do not begin in the same way:\n{points}")
+    refute = "The first sentence says what is wrong in the opponent's words. Then give" if others else "Give"
     parts.append(
-        f"{answer or 'Now '}answer the question from your position ({stance}). Focus on {angle}. "
-        f"Write one paragraph of at most {WORDS} words."
+        f"Answer from your position: {claim}. {refute} one new argument about {angle(round_number)}, with one concrete "
+        "example. Write 3 or 4 short sentences, at most 80 words."
     )
     if complaint:
         parts.append(f"Your last answer could not be used: {complaint}. Write a different one.")
     return [Message("system", system), Message("user", "\n\n".join(parts))]
 
 
-def ask_messages(*, question: str, recent_turns: Sequence[str]) -> list[Message]:
-    """Returns the chat for a question put to the agent outside of a debate's turns."""
-    system = "You are a debater. Answer the question in at most 120 words of plain prose, without a greeting."
-    if recent_turns:
-        said = "\n".join(f"- {first_sentence(text)}" for text in recent_turns[-OWN_POINTS:])
-        system += f" In debates you said lately:\n{said}\nStay true to that if the question is about it."
+def angle(round_number: int) -> str:
+    """Returns what the turns of a round are about."""
+    return ANGLES[(round_number - 1) % len(ANGLES)]
+
+
+def ask(*, agent: str, question: str) -> list[Message]:
+    """Returns the chat for a question put to the agent outside of a debate."""
+    system = (
+        f"You are {agent}, a debater with clear opinions. Answer the question in at most 100 words of plain prose, "
+        "without a greeting."
+    )
     return [Message("system", system), Message("user", question)]
 
 
@@ -146,23 +149,33 @@ _REFUSAL = re.compile(
 )
 _FLIPPED = {
     "FOR": re.compile(
-        r"\b(?:harms?|damage|drawbacks|disadvantages|risks|costs|dangers) (?:clearly |far |greatly )?(?:outweighs?|wins?)\b"
-        r"(?! by)|\bi (?:am |'m )?(?:oppose|opposed|against)\b|\bmy position is (?:no\b|opposed|that it is harmful)",
+        r"\b(?:(?:harms?|damage|drawbacks|disadvantages|risks|costs|dangers) (?:clearly |far |greatly )?outweighs?\b"
+        r"|does (?:much )?more harm than good|i (?:strongly )?(?:oppose\b|am (?:opposed|against)\b)"
+        r"|(?:overall|net|impact|effect) (?:\w+ ){0,4}(?:is|has been|was) (?:\w+ )?(?:negative|harmful)\b)",
         re.IGNORECASE,
     ),
     "AGAINST": re.compile(
-        r"\b(?:benefits?|advantages?|gains|good) (?:clearly |far |greatly )?(?:outweighs?|wins?)\b"
-        r"|\bi (?:am |'m )?(?:in favou?r|support(?:ive)?) (?:of )?\b|\bmy position is (?:yes\b|in favou?r|that it is good)",
+        r"\b(?:(?:benefits?|advantages?|gains) (?:clearly |far |greatly )?outweigh\b|does (?:much )?more good than harm"
+        r"|i (?:strongly )?(?:support\b|am in favou?r\b)"
+        r"|(?:overall|net|impact|effect) (?:\w+ ){0,4}(?:is|has been|was) (?:\w+ )?(?:positive|beneficial)\b"
+        r"|has had a (?:\w+ )?positive (?:impact|effect))",
         re.IGNORECASE,
     ),
 }
 _ATTRIBUTED = re.compile(
-    r"\b(?:opponent|they|you|claim|claims|argue|argues|said|says|while|although|even if|whether)\b", re.I
+    r"\b(?:opponents?|opponent's|they|you|your|claims?|argues?|arguments?|statement|idea|notion|said|says|while|although"
+    r"|even if|whether|not|no|never|wrong|misleading|incorrect|myth|false)\b",
+    re.IGNORECASE,
 )
+"""Words of a sentence that quotes or denies the other side instead of taking it."""
 
 
-def tidy(text: str) -> str:
-    """Returns an answer as one paragraph without labels, greetings, quotes around it, lists, or a half last sentence."""
+def tidy(text: str, *, cut: bool = False) -> str:
+    """Returns an answer as one paragraph without labels, greetings, quotes around it or list marks.
+
+    `cut`: the model was stopped by its limit, so that a half sentence at the end is taken off; it is in any case when
+    the text ends without a mark.
+    """
     text = re.sub(r"```\w*", " ", text)
     text = re.sub(r"(?m)^\s*(?:#+\s.*$|[-*•]\s+|\d+[.)]\s+)", "", text)
     text = " ".join(text.replace("**", "").split())
@@ -173,34 +186,43 @@ def tidy(text: str) -> str:
         if len(text) > 1 and text[0] in "\"“'" and (text[-1] in "\"”'" or text.count(text[0]) == 1):
             text = text.strip("\"“”'").strip()
     text = _CLOSING.sub("", text).strip()
-    if text and text[-1] not in '.!?"”)':
+    if text and (cut or text[-1] not in '.!?"”)'):
         end = max(text.rfind(mark) for mark in ".!?")
         text = text[: end + 1] if end > len(text) // 3 else text
     return text[:1].upper() + text[1:]
 
 
-def fault(text: str, *, side: Side, own_turns: Sequence[str], opponent_turn: str | None = None) -> str | None:
-    """Returns why a tidied answer cannot be a turn, as a clause for people and for the next try; None if it can."""
+def unusable(text: str, heard: Sequence[str], *, stance: str = "") -> str:
+    """Returns why a tidied answer cannot be said, as a clause for people and for the next try; empty if it can.
+
+    `heard` are all turns so far, own ones included; `stance` of the speaker lets open changes of side be seen.
+    """
     words = text.split()
-    if len(words) < MIN_WORDS:
-        return "it was empty" if not words else f"it had only {len(words)} words"
-    if len(text) > MAX_CHARACTERS:
-        return f"it had {len(text)} characters, {MAX_CHARACTERS} are allowed"
-    if _REFUSAL.search(text):
-        return "it refused to argue"
+    checks = (
+        (not words, "it was empty"),
+        (len(words) < MIN_WORDS, f"it had only {len(words)} words"),
+        (len(text) > MAX_CHARACTERS, f"it had {len(text):,} characters"),
+        (bool(_REFUSAL.search(text)), "it refused to argue"),
+        (not _is_prose(text), "it was not English prose"),
+        (len({word.lower() for word in words}) < 0.4 * len(words), "it repeated the same words"),
+        (any(_same(text, earlier) for earlier in heard), "it repeated an earlier turn"),
+        (_changes_side(text, stance), "it argued for the other side"),
+    )
+    return next((reason for failed, reason in checks if failed), "")
+
+
+def _is_prose(text: str) -> bool:
     letters = [character for character in text if character.isalpha()]
-    if sum(character.isascii() for character in letters) < 0.9 * len(letters) or len(letters) < 0.6 * len(text):
-        return "it was not English prose"
-    if len({word.lower() for word in words}) < 0.4 * len(words):
-        return "it repeated the same words"
-    if any(_same(text, earlier) for earlier in own_turns):
-        return "it repeated an earlier turn"
-    if opponent_turn and _same(text, opponent_turn):
-        return "it repeated the opponent"
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
-        if _FLIPPED[side].search(sentence) and not _ATTRIBUTED.search(sentence):
-            return "it argued for the other side"
-    return None
+    return sum(map(str.isascii, letters)) >= 0.9 * len(letters) and len(letters) >= 0.6 * len(text)
+
+
+def _changes_side(text: str, stance: str) -> bool:
+    """Tells whether a sentence that quotes nobody says outright what only the other side would say."""
+    pattern = _FLIPPED.get(stance)
+    if pattern is None:
+        return False
+    sentences = re.split(r"(?<=[.!?])\s+", text)
+    return any(pattern.search(sentence) and not _ATTRIBUTED.search(sentence) for sentence in sentences)
 
 
 def _same(text: str, earlier: str) -> bool:

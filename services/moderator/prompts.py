@@ -1,14 +1,12 @@
 """What the moderator tells its model: the questions, the redundancy check, the summary and the verdict.
 
-Pure functions from plain values to messages, with the JSON schema of each answer that must be JSON, and the plain
+Pure functions from turns to messages, with the JSON schema of each answer that must be JSON, and the plain
 question that opens a round when the model gives none. Written for small models: the angle of a round's question comes
 from a list, not from the model, because a small model asks the same question eight times.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from mesh.llm.port import Message
@@ -16,12 +14,7 @@ from mesh.llm.port import Message
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-QUESTION_MAX_TOKENS = 60
-OPINION_MAX_TOKENS = 120
-CLOSING_MAX_TOKENS = 450
-
-MIN_QUESTION_CHARACTERS = 15
-MAX_QUESTION_CHARACTERS = 300
+    from services.moderator.model import Seat, Turn
 
 ANGLES = (
     ("its overall effect", "Taken as a whole, does it do more good or more harm?"),
@@ -48,10 +41,9 @@ CLOSING_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
         "summary": {"type": "string", "minLength": 40, "maxLength": 900},
-        "better_side": {"type": "string", "enum": ["FOR", "AGAINST"]},
-        "reason": {"type": "string", "minLength": 20, "maxLength": 400},
+        "verdict": {"type": "string", "minLength": 40, "maxLength": 500},
     },
-    "required": ["summary", "better_side", "reason"],
+    "required": ["summary", "verdict"],
     "additionalProperties": False,
 }
 
@@ -61,87 +53,52 @@ def plain_question(topic: str, round_number: int) -> str:
     return f"{topic}: {ANGLES[(round_number - 1) % len(ANGLES)][1]}"
 
 
-def question_messages(
-    *, topic: str, round_number: int, max_rounds: int, earlier_questions: Sequence[str], last_turns: Sequence[str]
-) -> list[Message]:
-    """Returns the chat for the question that opens a round."""
-    angle = ANGLES[(round_number - 1) % len(ANGLES)][0]
+def round_question(topic: str, round_number: int, max_rounds: int, turns: Sequence[Turn]) -> list[Message]:
+    """Returns the chat for the question that opens a round; `turns` are all so far."""
+    subject = ANGLES[(round_number - 1) % len(ANGLES)][0]
     parts = [f"Debate topic: {topic}"]
-    if earlier_questions:
-        parts.append("Asked already: " + " / ".join(earlier_questions[-4:]))
-    if last_turns:
-        parts.append("Said last: " + " / ".join(_start(text) for text in last_turns[-2:]))
+    asked = list(dict.fromkeys(turn.question for turn in turns if turn.question))
+    if asked:
+        parts.append("Asked already, so not again: " + " / ".join(asked[-4:]))
     parts.append(
-        f"Write the question for round {round_number} of {max_rounds}. It must be about {angle}. One neutral question "
-        "of at most 25 words that both sides can answer, ending with a question mark. Only the question."
+        f"Write the question for round {round_number} of {max_rounds}. It must be about {subject}. One neutral "
+        "question of at most 20 words that both sides can answer, ending with a question mark. Only the question."
     )
     system = "You moderate a debate. You ask short, concrete, neutral questions. You never greet and never explain."
     return [Message("system", system), Message("user", "\n".join(parts))]
 
 
-def question_of(answer: str, earlier_questions: Sequence[str]) -> str | None:
-    """Returns the question in a model's answer, or None if there is none that was not asked before."""
-    flat = " ".join(answer.replace("**", "").split())
-    found = re.search(r"[^.!?:\"“”]*\?", flat)
-    if not found:
-        return None
-    question = re.sub(r"^(?:round \d+|question)\W+", "", found.group().strip(" -–\"'"), flags=re.IGNORECASE)
-    if not MIN_QUESTION_CHARACTERS <= len(question) <= MAX_QUESTION_CHARACTERS:
-        return None
-    question = question[:1].upper() + question[1:]
-    return None if question.lower() in {earlier.lower() for earlier in earlier_questions} else question
-
-
-def opinion_messages(*, topic: str, round_turns: Sequence[str], earlier_turns: Sequence[str]) -> list[Message]:
-    """Returns the chat that asks whether a round only repeats; the answer fits OPINION_SCHEMA."""
-    earlier = "\n".join(f"- {_start(text)}" for text in earlier_turns[-8:])
-    now = "\n".join(f"- {_start(text, 400)}" for text in round_turns)
+def redundancy_opinion(
+    topic: str, this: Sequence[Turn], earlier: Sequence[Turn]
+) -> tuple[list[Message], Mapping[str, Any]]:
+    """Returns the chat that asks whether a round only repeats, and the schema of the answer."""
+    before = "\n".join(f"- {_start(turn.text, 160)}" for turn in earlier[-8:] if turn.text)
+    now = "\n".join(f"- {_start(turn.text, 400)}" for turn in this if turn.text)
     user = (
-        f"Debate topic: {topic}\n\nSaid in earlier rounds:\n{earlier}\n\nSaid in the newest round:\n{now}\n\n"
+        f"Debate topic: {topic}\n\nSaid in earlier rounds:\n{before}\n\nSaid in the newest round:\n{now}\n\n"
         "Does the newest round only repeat what was said before, without any new argument, example or fact? "
         'Answer in JSON: "reason" in one sentence, then "redundant": true or false.'
     )
-    return [Message("system", "You judge debates strictly and answer in JSON only."), Message("user", user)]
+    system = "You judge debates strictly and answer in JSON only."
+    return [Message("system", system), Message("user", user)], OPINION_SCHEMA
 
 
-def closing_messages(*, topic: str, turns: Sequence[tuple[str, str, str]]) -> list[Message]:
-    """Returns the chat for summary and verdict; `turns` are (agent, side, text); the answer fits CLOSING_SCHEMA."""
-    said = "\n".join(f"- {side}: {_start(text, 260)}" for _, side, text in turns[-16:])
+def closing(topic: str, seats: Sequence[Seat], turns: Sequence[Turn]) -> tuple[list[Message], Mapping[str, Any]]:
+    """Returns the chat for summary and verdict, and the schema of the answer."""
+    sides = {seat.agent: f"{seat.agent} ({seat.stance})" for seat in seats}
+    said = "\n".join(
+        f"- {sides.get(turn.agent, turn.agent)}: {_start(turn.text, 240)}" for turn in turns[-16:] if turn.text
+    )
+    names = " or ".join(sides.values())
     user = (
-        f"Debate topic: {topic}\n\nWhat was said, by side:\n{said}\n\n"
-        'Answer in JSON: "summary": 3 or 4 full sentences on the main arguments of both sides; "better_side": which '
-        'side argued better, with more concrete evidence and better answers; "reason": one or two sentences why.'
+        f"Debate topic: {topic}\n\nWhat was said:\n{said}\n\n"
+        'Answer in JSON. "summary": 3 or 4 full sentences on the main arguments of each side. "verdict": name the side '
+        f"that argued better, {names}, and say in one or two sentences why: which arguments or examples convinced more."
     )
     system = "You are a neutral moderator who judges how well each side argued, not whether you agree. JSON only."
-    return [Message("system", system), Message("user", user)]
+    return [Message("system", system), Message("user", user)], CLOSING_SCHEMA
 
 
-def opinion_of(answer: str) -> tuple[bool, str] | None:
-    """Returns (redundant, reason) of an answer, or None if it does not fit the schema."""
-    value = _object(answer)
-    redundant, reason = value.get("redundant"), value.get("reason")
-    return (redundant, reason.strip()) if isinstance(redundant, bool) and isinstance(reason, str) else None
-
-
-def closing_of(answer: str) -> tuple[str, str] | None:
-    """Returns (summary, verdict) of an answer, or None if it does not fit the schema."""
-    value = _object(answer)
-    summary, side, reason = value.get("summary"), value.get("better_side"), value.get("reason")
-    if not isinstance(summary, str) or not isinstance(reason, str) or side not in {"FOR", "AGAINST"}:
-        return None
-    if not summary.strip() or not reason.strip():
-        return None
-    return summary.strip(), f"The side {side} argued better. {reason.strip()}"
-
-
-def _object(answer: str) -> dict[str, Any]:
-    try:
-        value = json.loads(answer)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _start(text: str, characters: int = 160) -> str:
+def _start(text: str, characters: int) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= characters else flat[:characters].rsplit(" ", 1)[0] + " ..."
