@@ -1,0 +1,44 @@
+"""The one channel factory. Services dial "moderator:50051" and know nothing else.
+
+On a cluster that name is resolved by DNS. On a laptop ROSTRUM_HOSTS_FILE names a file in the form of /etc/hosts that
+gives each service one or more loopback addresses; calls go round them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import grpc
+import grpc.aio
+from opentelemetry.instrumentation.grpc import aio_client_interceptors
+
+_SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+_OPTIONS = (
+    ("grpc.service_config", _SERVICE_CONFIG),
+    # A restarted pod is dialled again within a second or two, not within gRPC's default of up to 2 minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+
+
+class Channels:
+    """Opens channels to services by name."""
+
+    def __init__(self, hosts_file: str = "") -> None:
+        """`hosts_file` empty: names are resolved by DNS."""
+        self._hosts_file = hosts_file
+
+    def open(self, address: str) -> grpc.aio.Channel:
+        """Returns a channel to "{service}:{port}". The caller closes it."""
+        interceptors = aio_client_interceptors()  # type: ignore[no-untyped-call]
+        return grpc.aio.insecure_channel(self.target(address), options=_OPTIONS, interceptors=interceptors)
+
+    def target(self, address: str) -> str:
+        """Returns gRPC's target for "{service}:{port}"."""
+        if not self._hosts_file:
+            return f"dns:///{address}"
+        service, _, port = address.rpartition(":")
+        lines = (line.split("#")[0].split() for line in Path(self._hosts_file).read_text("utf-8").splitlines())
+        ips = [words[0] for words in lines if service in words[1:]]
+        return "ipv4:" + ",".join(f"{ip}:{port}" for ip in ips) if ips else f"dns:///{address}"

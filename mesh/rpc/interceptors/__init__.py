@@ -1,0 +1,1 @@
+"""Server interceptors, one concern a file; `mesh.rpc.server` puts them in order."""

@@ -1,0 +1,109 @@
+"""The gRPC server of every service: interceptors in order, reflection, and health that tells the truth.
+
+Health is SERVING, overall and for each service, only while every usable-check passes (the store, the broker). Watch
+tells of each change. Until `start` has run the checks once, it is NOT_SERVING.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from opentelemetry.instrumentation.grpc import aio_server_interceptor
+
+from mesh.rpc.interceptors.deadlines import deadlines_interceptor
+from mesh.rpc.interceptors.errors import errors_interceptor
+from mesh.rpc.interceptors.limits import limits_interceptor
+from mesh.rpc.interceptors.logging_context import logging_interceptor
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    Check = Callable[[], Awaitable[bool]]
+
+log = logging.getLogger(__name__)
+
+CHECK_SECONDS = 1.0
+"""Between looks at the checks; readiness probes need not see a change sooner."""
+CHECK_TIMEOUT_SECONDS = 2.0
+"""A check that hangs counts as failed."""
+MAX_CALLS = 1_000
+"""Calls and streams under way at once in one process."""
+MAX_MESSAGE_BYTES = 1 << 20
+"""Largest request: far above any valid one, far below what would hurt."""
+
+
+class Server:
+    """A grpc.aio server with what every service needs. Made on the loop that runs it."""
+
+    def __init__(self, address: str, *, max_calls: int = MAX_CALLS) -> None:
+        self._address = address
+        self._server = grpc.aio.server(
+            interceptors=[
+                aio_server_interceptor(),  # type: ignore[no-untyped-call]
+                logging_interceptor(),
+                errors_interceptor(),
+                limits_interceptor(max_calls),
+                deadlines_interceptor(),
+            ],
+            options=(("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)),
+        )
+        self._health = health_aio.HealthServicer()
+        self._names: list[str] = []
+        self._checks: Mapping[str, Check] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self.port = 0
+        """The port it listens on, once started."""
+
+    @property
+    def grpc(self) -> grpc.aio.Server:
+        """The server that servicers are added to."""
+        return self._server
+
+    async def start(self, services: Sequence[str], checks: Mapping[str, Check]) -> None:
+        """Serves. `services`: full names of those that were added. Raises RuntimeError if the address is taken."""
+        self._names = [*services]
+        self._checks = checks
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*self._names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._server.add_insecure_port(self._address)
+        await self._look(first=True)
+        await self._server.start()
+        self._watching = asyncio.get_running_loop().create_task(self._look_for_ever(), name="health")
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Says NOT_SERVING, lets calls under way end within the grace, then cancels them."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await self._look()
+
+    async def _look(self, *, first: bool = False) -> None:
+        failed = [name for name, check in self._checks.items() if not await _passes(name, check)]
+        status = health_pb2.HealthCheckResponse.NOT_SERVING if failed else health_pb2.HealthCheckResponse.SERVING
+        if failed and not first:
+            log.warning("not serving: %s cannot be used", " and ".join(failed))
+        for name in ("", *self._names):
+            await self._health.set(name, status)
+
+
+async def _passes(name: str, check: Check) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+            return await check()
+    except Exception:
+        log.exception("the check of %s failed", name)
+        return False

@@ -1,0 +1,86 @@
+"""Errors on the wire: RostrumError to google.rpc.Status with ErrorInfo, and back.
+
+The table is in the classes themselves (mesh/errors.py); here it is only looked up. Both directions go through the
+reason, so a class that a caller does not know still comes back as a RostrumError with its message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from mesh import errors
+from mesh.errors import RostrumError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOMAIN = "rostrum.dev"
+"""ErrorInfo.domain of every error of ours."""
+DETAILS_KEY = "grpc-status-details-bin"
+
+
+def _classes(base: type[RostrumError]) -> Iterator[type[RostrumError]]:
+    yield base
+    for cls in base.__subclasses__():
+        yield from _classes(cls)
+
+
+def by_reason() -> dict[str, type[RostrumError]]:
+    """Returns the class of each reason; abstract ones (those that only inherit their reason) are left out."""
+    return {cls.reason: cls for cls in _classes(RostrumError) if cls.__dict__.get("reason") and cls is not RostrumError}
+
+
+def to_status(error: RostrumError) -> status_pb2.Status:
+    """Returns the status that carries this error."""
+    detail = any_pb2.Any()
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    detail.Pack(info)
+    return status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.message, details=[detail])
+
+
+def trailers(error: RostrumError) -> tuple[tuple[str, bytes], ...]:
+    """Returns the trailing metadata that carries this error's details."""
+    return ((DETAILS_KEY, to_status(error).SerializeToString()),)
+
+
+def from_rpc_error(error: grpc.RpcError) -> RostrumError:
+    """Returns the error that a failed call stands for.
+
+    A call that no service of ours answered (no connection, a deadline on this side) has no ErrorInfo: its gRPC code
+    decides, and an unknown code becomes an InternalError.
+    """
+    code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
+    message = (error.details() if hasattr(error, "details") else None) or str(code)
+    metadata: Any = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
+    for key, value in metadata or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            found = _from_details(value)
+            if found is not None:
+                return found
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.DeadlineError("the call took longer than it may; try again")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return UnreachableError(f"the service does not answer ({message})")
+    return errors.InternalError(f"{code.name}: {message}")
+
+
+class UnreachableError(RostrumError):
+    """No connection to the service, or it broke. Made on the caller's side only: it never crosses the wire."""
+
+    code = errors.Code.UNAVAILABLE
+    reason = ""
+    retriable = True
+
+
+def _from_details(encoded: bytes) -> RostrumError | None:
+    status = status_pb2.Status.FromString(encoded)
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info) and info.domain == DOMAIN:
+            cls = by_reason().get(info.reason, errors.InternalError)
+            return cls(status.message, **dict(info.metadata))
+    return None

@@ -1,0 +1,84 @@
+"""The frame of every service process: logs, telemetry, settings faults, signals, and an ordered start and stop.
+
+A service's `__main__` calls `run(build)`. `build` returns the parts in the order in which they start; they stop in the
+opposite order. SIGTERM and SIGINT stop the process with exit code 0; a start that fails ends it with 1 and one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from mesh.errors import RostrumError
+from mesh.settings import SettingsError
+from mesh.telemetry.logs import set_up_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+log = logging.getLogger(__name__)
+
+
+class Part(Protocol):
+    """Something that is started and stopped with the process."""
+
+    async def start(self) -> None:
+        """Starts it; raises to end the process."""
+        ...
+
+    async def stop(self) -> None:
+        """Stops it within seconds."""
+        ...
+
+
+class Build(Protocol):
+    """A service's wiring."""
+
+    def __call__(self, environ: Mapping[str, str]) -> Sequence[Part]:
+        """Returns the parts in order of start. Called on the event loop. Raises SettingsError."""
+        ...
+
+
+def run(build: Build) -> None:
+    """Runs a service until a signal ends it; leaves the process by sys.exit."""
+    environ = dict(os.environ)
+    set_up_logs(environ.get("POD_NAME", environ.get("SERVICE_NAME", "?")))
+    try:
+        asyncio.run(serve(build, environ))
+    except SettingsError as error:
+        for fault in error.faults:
+            log.error("settings: %s", fault)
+        sys.exit(2)
+    except (RostrumError, OSError, RuntimeError) as error:
+        log.exception("could not run: %s", error)
+        sys.exit(1)
+
+
+async def serve(build: Build, environ: Mapping[str, str], *, ready: Callable[[], None] | None = None) -> None:
+    """Starts the parts, waits for a signal, and stops those that were started. `ready` is called in between."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    started: list[Part] = []
+    try:
+        for part in build(environ):
+            await part.start()
+            started.append(part)
+        if ready is not None:
+            ready()
+        await stop.wait()
+    finally:
+        for part in reversed(started):
+            await _stopped(part)
+
+
+async def _stopped(part: Part) -> None:
+    try:
+        await part.stop()
+    except Exception:  # the others must still be stopped
+        log.exception("%s did not stop cleanly", type(part).__name__)

@@ -1,0 +1,1 @@
+"""OpenTelemetry in every process: set-up, names, and log lines that carry the trace. See `setup`, `names`, `logs`."""
