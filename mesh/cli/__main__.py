@@ -1,0 +1,99 @@
+"""Where the `rostrum` command begins: the commands, and the one place that turns failures into a line and a code.
+
+No failure that a user can cause ends in a traceback. One that should not happen does so only with ROSTRUM_DEBUG set;
+otherwise it is one line too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from typer.exceptions import TyperException
+
+from mesh.cli import agents, debates, laptop, lifecycle
+from mesh.cli.exits import BY_CODE, CommandError, Exit, line_of
+from mesh.cli.output import Output
+from mesh.errors import RostrumError
+from mesh.local.errors import LocalError, NotRunningError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.cli.world import World
+
+app = typer.Typer(
+    name="rostrum",
+    help="Language-model agents as services: hold a debate, and see what was said.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(lifecycle.up)
+app.command()(lifecycle.down)
+app.command()(lifecycle.status)
+app.command()(lifecycle.logs)
+app.command()(lifecycle.scale)
+app.command()(debates.debate)
+app.command("list")(debates.list_)
+app.command()(debates.show)
+app.command()(debates.watch)
+app.command()(debates.cancel)
+app.command()(agents.ask)
+app.command()(agents.history)
+
+
+def execute(arguments: Sequence[str], world: World) -> Exit:
+    """Runs one command and returns how it ended; says on stderr why, if it failed."""
+    try:
+        return Exit(app(list(arguments), prog_name="rostrum", standalone_mode=False, obj=world) or Exit.OK)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output is gone; Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        if world.environ.get("ROSTRUM_DEBUG"):
+            raise
+        line, exit_code = explain(error)
+        if line:
+            world.output.error(line.replace("`rostrum ", f"`{world.program} "))
+        return exit_code
+
+
+def explain(error: Exception) -> tuple[str, Exit]:
+    """Returns the line that a person reads of a failure, and the exit code it leads to."""
+    match error:
+        case CommandError():
+            return str(error), error.exit_code
+        case RostrumError():
+            return line_of(error), BY_CODE[error.code]
+        case LocalError():
+            return str(error), Exit.NOT_RUNNING if isinstance(error, NotRunningError) else Exit.FAILURE
+        case TyperException():
+            # Called without any command, Typer has shown its help by now, and raises with no message.
+            context = getattr(error, "ctx", None)
+            message = " ".join(error.format_message().split()).rstrip(".")
+            line = f"{message}: see `{context.command_path if context else 'rostrum'} --help`"
+            return (line if message else ""), Exit.USAGE
+        case _:
+            what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return f"a fault of ours, {what}; ROSTRUM_DEBUG=1 shows where", Exit.FAILURE
+
+
+def main() -> None:
+    """Runs the command line of this process and exits."""
+    called = Path(sys.argv[0])
+    program = "rostrum"
+    if "/" in sys.argv[0] and called.parent.resolve() not in map(Path, os.environ.get("PATH", "").split(os.pathsep)):
+        program = os.path.relpath(called) if called.name == "rostrum" else "python -m mesh.cli"
+    sys.exit(execute(sys.argv[1:], laptop.world(os.environ, Output(), program)))
+
+
+if __name__ == "__main__":
+    main()

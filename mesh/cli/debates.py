@@ -1,0 +1,262 @@
+"""`rostrum debate`, `list`, `show`, `watch` and `cancel`."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rostrum.debate.v1 import debate_pb2, debate_service_pb2
+
+from mesh.cli import models, starting, watching
+from mesh.cli.exits import CommandError, Exit
+from mesh.cli.output import json_of
+from mesh.cli.render import REASONS, Story, debate_id, local_time
+from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
+from mesh.errors import RostrumError
+
+if TYPE_CHECKING:
+    from rostrum.debate.v1 import debate_service_pb2_grpc
+
+    Stub = debate_service_pb2_grpc.DebateServiceAsyncStub
+
+CREATE_SECONDS = 30.0
+"""Time for the moderator to store a debate, tries included."""
+
+CANCEL_SECONDS = 5.0
+"""Time given to cancelling a debate after Ctrl-C: a person is waiting."""
+
+PAGE = 1000
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The debate: an id, or its name debates/ID.")]
+
+
+def debate(
+    context: typer.Context,
+    topic: Annotated[str, typer.Argument(help="What to debate.")],
+    rounds: Annotated[int, typer.Option("--rounds", help="Rounds at most, 1 to 50.")] = 8,
+    model: Annotated[
+        str, typer.Option("--model", help="auto, embedded, embedded:SIZE, ollama:NAME or openai:NAME.")
+    ] = models.AUTO,
+    agents: Annotated[
+        str, typer.Option("--agents", metavar="AGENT=for|against,...", help="Who debates; team-a=for,team-b=against.")
+    ] = "",
+    budget: Annotated[int, typer.Option("--budget", metavar="TOKENS", help="Tokens it may spend; 0: 400,000.")] = 0,
+    json: Json = False,
+) -> Exit:
+    """Hold a debate and show it as it goes. Starts Rostrum if it does not run, and then stops it at the end."""
+    world = world_of(context)
+    wanted = debate_pb2.Debate(topic=_topic(topic), max_rounds=_rounds(rounds), token_budget=budget)
+    wanted.seats.extend(_seats(agents))
+    return run(_hold(world, wanted, model, as_json=json))
+
+
+def list_(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The newest so many.")] = 50,
+    json: Json = False,
+) -> None:
+    """List debates, newest first."""
+    world = world_of(context)
+    debates = run(_list(world, limit))
+    if json:
+        world.output.json({"debates": [json_of(each) for each in debates]})
+        return
+    if not debates:
+        world.output.note(f'no debates yet: `{world.program} debate "TOPIC"` holds one')
+        return
+    rows = [
+        (debate_id(each.name), _state(each), str(each.turn_count), local_time(each.create_time), each.topic)
+        for each in debates
+    ]
+    world.output.table(("ID", "STATE", "TURNS", "CREATED", "TOPIC"), rows)
+
+
+def show(context: typer.Context, debate: Id, json: Json = False) -> None:
+    """Show a debate: its turns, why it stopped, summary and verdict."""
+    world = world_of(context)
+    found, turns = run(_show(world, name_of(debate)))
+    if json:
+        world.output.json({**json_of(found), "turns": [json_of(turn) for turn in turns]})
+    else:
+        Story(world.output).record(found, turns)
+
+
+def watch(
+    context: typer.Context,
+    debate: Id,
+    after: Annotated[int, typer.Option("--after", help="Number of the last event you have.")] = 0,
+    json: Json = False,
+) -> None:
+    """Follow a debate's events until it ends, those that happened already first. With --json one event a line."""
+    run(_watch(world_of(context), name_of(debate), after, as_json=json))
+
+
+def cancel(
+    context: typer.Context,
+    debate: Id,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")] = "",
+    json: Json = False,
+) -> None:
+    """End a running debate at once, without a verdict."""
+    world = world_of(context)
+    ended = run(_cancel(world, name_of(debate), reason))
+    if json:
+        world.output.json(ended)
+    else:
+        world.output.say(f"{ended.name}: ended after {ended.turn_count} turns, {REASONS[ended.stop_reason]}")
+
+
+def name_of(debate: str) -> str:
+    """Returns "debates/x" for "x" or "debates/x". Raises CommandError."""
+    ident = encodable(debate, "ID").removeprefix("debates/")
+    if not ident or "/" in ident or not ident.isprintable() or " " in ident:
+        raise CommandError(f"{debate!r} is no debate's id: `rostrum list` shows them", Exit.USAGE)
+    return f"debates/{ident}"
+
+
+def encodable(text: str, what: str) -> str:
+    """Returns the text. Raises CommandError if the shell passed bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CommandError(f"{what} is not UTF-8 text: write it again in UTF-8", Exit.USAGE) from error
+    return text
+
+
+def _topic(topic: str) -> str:
+    # The moderator checks this too; here it is checked before a start that may take minutes.
+    stripped = encodable(topic, "TOPIC").strip()
+    if not 3 <= len(stripped) <= 500:
+        raise CommandError(f"TOPIC must have 3 to 500 characters, not {len(stripped)}", Exit.USAGE)
+    if any(ord(each) < 32 or 127 <= ord(each) < 160 for each in stripped):
+        raise CommandError("TOPIC must be one line without control characters", Exit.USAGE)
+    return stripped
+
+
+def _rounds(rounds: int) -> int:
+    if not 1 <= rounds <= 50:
+        raise CommandError(f"--rounds must be 1 to 50, not {rounds}", Exit.USAGE)
+    return rounds
+
+
+def _seats(agents: str) -> list[debate_pb2.Seat]:
+    seats = []
+    for each in filter(None, (part.strip() for part in agents.split(","))):
+        agent, _, side = each.partition("=")
+        if side.lower() not in {"for", "against"}:
+            raise CommandError(f"--agents must be like team-a=for,team-b=against; {each!r} is not", Exit.USAGE)
+        seats.append(debate_pb2.Seat(agent=agent, stance=debate_pb2.Stance.Value(side.upper())))
+    return seats
+
+
+def _state(found: debate_pb2.Debate) -> str:
+    state = debate_pb2.Debate.State.Name(found.state)
+    return f"{state} ({debate_pb2.Debate.StopReason.Name(found.stop_reason)})" if found.stop_reason else state
+
+
+async def _hold(world: World, wanted: debate_pb2.Debate, model: str, *, as_json: bool) -> Exit:
+    started = False
+    try:
+        _, started = await starting.ensure(world, model)
+        async with world.debates() as stub:
+            created = await _create(stub, wanted)
+            try:
+                ended, spoken = await _follow(world, stub, created, 0, as_json=as_json)
+            except asyncio.CancelledError:
+                with suppress(RostrumError, TimeoutError):
+                    request = debate_service_pb2.CancelDebateRequest(name=created.name, reason="Ctrl-C")
+                    await call(stub.CancelDebate(request, timeout=CANCEL_SECONDS))
+                    world.output.note(f"{created.name} is cancelled")
+                raise
+    finally:
+        if started:
+            world.output.note("Stopping Rostrum")
+            await world.runner.stop()
+    _say_where_next(world, ended, started=started)
+    cancelled = ended.stop_reason == debate_pb2.Debate.StopReason.CANCELLED
+    if cancelled or not spoken:
+        world.output.error("the debate was cancelled" if cancelled else "no seat ever spoke: see `rostrum logs`")
+        return Exit.NO_VERDICT
+    return Exit.OK
+
+
+async def _create(stub: Stub, wanted: debate_pb2.Debate) -> debate_pb2.Debate:
+    """Creates the debate; the request_id makes it safe to try again while the moderator comes up."""
+    request = debate_service_pb2.CreateDebateRequest(debate=wanted, request_id=str(uuid.uuid4()))
+    return await call(stub.CreateDebate(request, timeout=CREATE_SECONDS, wait_for_ready=True))
+
+
+async def _follow(
+    world: World, stub: Stub, found: debate_pb2.Debate, after: int, *, as_json: bool
+) -> tuple[debate_pb2.Debate, bool]:
+    """Shows the events to the end. Returns the debate as it ended, and whether a seat spoke in what was shown."""
+    spoken = False
+    story = Story(world.output, found)
+    with world.output.waiting() as waiting:
+        async for event in watching.events(stub, found.name, after, notice=world.output.note):
+            if as_json:
+                world.output.json_line(event)
+            else:
+                waits_for = story.event(event)
+                if world.output.for_people:
+                    waiting(waits_for)
+            spoken = spoken or event.HasField("turn_taken")
+            if event.HasField("debate_ended"):
+                found = event.debate_ended.debate
+        waiting("")
+    return found, spoken
+
+
+def _say_where_next(world: World, ended: debate_pb2.Debate, *, started: bool) -> None:
+    show_it = f"`{world.program} show {debate_id(ended.name)}`"
+    if started:
+        world.output.note(f"Kept in {world.home}: `{world.program} up --detach`, then {show_it}")
+    else:
+        world.output.note(
+            f"See it again: {show_it}; what an agent said: `{world.program} history {ended.seats[0].agent}`"
+        )
+
+
+async def _list(world: World, limit: int) -> list[debate_pb2.Debate]:
+    await world.running()
+    debates: list[debate_pb2.Debate] = []
+    request = debate_service_pb2.ListDebatesRequest(page_size=min(limit, PAGE))
+    async with world.debates() as stub:
+        while True:
+            page = await call(stub.ListDebates(request, timeout=CALL_SECONDS))
+            debates.extend(page.debates)
+            request.page_token = page.next_page_token
+            if not page.next_page_token or len(debates) >= limit:
+                return debates[:limit]
+
+
+async def _show(world: World, name: str) -> tuple[debate_pb2.Debate, list[debate_pb2.Turn]]:
+    await world.running()
+    turns: list[debate_pb2.Turn] = []
+    async with world.debates() as stub:
+        found = await call(stub.GetDebate(debate_service_pb2.GetDebateRequest(name=name), timeout=CALL_SECONDS))
+        request = debate_service_pb2.ListTurnsRequest(parent=name, page_size=PAGE)
+        while True:
+            page = await call(stub.ListTurns(request, timeout=CALL_SECONDS))
+            turns.extend(page.turns)
+            request.page_token = page.next_page_token
+            if not page.next_page_token:
+                return found, turns
+
+
+async def _watch(world: World, name: str, after: int, *, as_json: bool) -> None:
+    await world.running()
+    async with world.debates() as stub:
+        found = await call(stub.GetDebate(debate_service_pb2.GetDebateRequest(name=name), timeout=CALL_SECONDS))
+        await _follow(world, stub, found, after, as_json=as_json)
+
+
+async def _cancel(world: World, name: str, reason: str) -> debate_pb2.Debate:
+    await world.running()
+    async with world.debates() as stub:
+        request = debate_service_pb2.CancelDebateRequest(name=name, reason=encodable(reason, "--reason"))
+        return await call(stub.CancelDebate(request, timeout=CALL_SECONDS))

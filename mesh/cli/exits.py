@@ -1,0 +1,78 @@
+"""Exit codes of the `rostrum` command, and which error leads to which.
+
+Scripts rely on these numbers: never change one, only add. README.md has the same table; a test compares them.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from mesh.errors import Code
+from mesh.rpc.status import UnreachableError
+
+if TYPE_CHECKING:
+    from mesh.errors import RostrumError
+
+
+class Exit(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    """It did what it says."""
+    FAILURE = 1
+    """Something failed that no other code covers: a fault of ours, a start that did not succeed."""
+    USAGE = 2
+    """The command or one of its arguments is wrong; the same call will always fail."""
+    NOT_RUNNING = 3
+    """Rostrum does not run in this home folder."""
+    NOT_FOUND = 4
+    """No such debate, agent or pod."""
+    UNAVAILABLE = 5
+    """A service, its store, the broker or the model does not answer, or not in time; trying again may help."""
+    NO_VERDICT = 6
+    """The debate ended, but was cancelled or no seat ever spoke."""
+    INTERRUPTED = 130
+    """Ctrl-C, after what the command had started was ended."""
+
+
+BY_CODE = {
+    Code.INVALID_ARGUMENT: Exit.USAGE,
+    Code.OUT_OF_RANGE: Exit.USAGE,
+    Code.ALREADY_EXISTS: Exit.USAGE,
+    Code.NOT_FOUND: Exit.NOT_FOUND,
+    Code.UNAVAILABLE: Exit.UNAVAILABLE,
+    Code.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
+    Code.RESOURCE_EXHAUSTED: Exit.UNAVAILABLE,
+    Code.FAILED_PRECONDITION: Exit.FAILURE,
+    Code.INTERNAL: Exit.FAILURE,
+}
+
+WHAT_TO_DO = {
+    "DEBATE_NOT_FOUND": "`rostrum list` shows the debates there are",
+    "UNKNOWN_AGENT": "`rostrum status` shows the agents there are",
+    "STORE_UNAVAILABLE": "see `rostrum logs moderator` and whether the disk is full, then try again",
+    "BROKER_UNAVAILABLE": "see `rostrum status` and `rostrum logs broker`, then try again",
+    "MODEL_UNAVAILABLE": "see whether the model's server runs (`rostrum status`, or `ollama ps`), then try again",
+    "RATE_LIMITED": "try again in a moment",
+    "DEADLINE_EXCEEDED": "see `rostrum status`, then try again",
+    "INTERNAL": "`rostrum logs` has the details",
+}
+
+
+class CommandError(Exception):
+    """A command cannot go on. The message is one line that says what to do."""
+
+    def __init__(self, message: str, exit_code: Exit) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def line_of(error: RostrumError) -> str:
+    """Returns what a person reads of an error: what is wrong, then what to do."""
+    what = " ".join(error.message.split())
+    unreachable = isinstance(error, UnreachableError)
+    todo = "see `rostrum status`, then try again" if unreachable else WHAT_TO_DO.get(error.reason, "")
+    if todo and todo not in what:
+        return f"{what.rstrip('.')}: {todo}"
+    return what

@@ -1,0 +1,35 @@
+"""Brings Rostrum up for a command: chooses the model, fetches what is missing, starts, and says what it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.cli import models
+from mesh.cli.exits import CommandError, Exit
+
+if TYPE_CHECKING:
+    from rostrum.local.v1 import runner_pb2
+
+    from mesh.cli.world import World
+
+
+async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
+    """Returns the runner's status and whether this call started it. Raises CommandError and RostrumError.
+
+    Raises CommandError (FAILURE) too when it runs already with another model than `model`.
+    """
+    status = await world.runner.status()
+    if status is not None:
+        if model != models.AUTO and not models.same(model, status.model):
+            raise CommandError(
+                f"Rostrum runs with {status.model} here, not {model}: `rostrum down` first, or leave out --model",
+                Exit.FAILURE,
+            )
+        return status, False
+    choice = await models.choose(model, world.environ)
+    name = str(choice.model)
+    world.output.note(f"Model: {name} ({choice.why})")
+    await models.bring(name, world.environ, world.output)
+    with world.output.waiting() as waiting:
+        waiting("starting Rostrum")
+        return await world.runner.start(name, waiting), True

@@ -1,0 +1,130 @@
+"""The seam between the commands and what they command: the runner of this home folder, and the services it runs.
+
+`World` is what every command gets. `mesh.cli.laptop` fills it with the real runner and channels; tests fill it with
+in-process services. Nothing here does any work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import grpc
+from rostrum.agent.v1 import agent_service_pb2_grpc
+from rostrum.debate.v1 import debate_service_pb2_grpc
+
+from mesh.cli.exits import CommandError, Exit
+from mesh.rpc import status as rpc_status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from pathlib import Path
+
+    import typer
+    from rostrum.local.v1 import runner_pb2
+
+    from mesh.cli.output import Output
+
+T = TypeVar("T")
+
+MODERATOR = "moderator"
+
+CALL_SECONDS = 15.0
+"""Time for a call that only reads or writes a store."""
+
+
+class Runner(Protocol):
+    """What runs the pods of one home folder. Every method may raise CommandError or RostrumError."""
+
+    async def status(self) -> runner_pb2.Status | None:
+        """Returns every pod and its state, or None if nothing runs in this home folder."""
+        ...
+
+    async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
+        """Starts all pods until they are ready; `report` gets what is waited for. If it fails, nothing stays."""
+        ...
+
+    async def scale(self, deployment: str, replicas: int) -> runner_pb2.Status:
+        """Sets the replicas of a Deployment and returns once they are ready or gone."""
+        ...
+
+    async def stop(self) -> bool:
+        """Stops all and returns once it is gone: True, or False if nothing ran."""
+        ...
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a command may touch."""
+
+    environ: Mapping[str, str]
+    home: Path
+    program: str
+    """How the user would call this command again, such as "rostrum" or ".venv/bin/rostrum"."""
+    output: Output
+    runner: Runner
+    dial: Callable[[str], grpc.aio.Channel]
+    """Opens a channel to a service by its name, such as "moderator"."""
+
+    async def running(self) -> runner_pb2.Status:
+        """Returns the runner's status. Raises CommandError (NOT_RUNNING) if nothing runs."""
+        status = await self.runner.status()
+        if status is None:
+            raise CommandError(
+                f"Rostrum does not run in {self.home}: `rostrum up --detach` starts it", Exit.NOT_RUNNING
+            )
+        return status
+
+    @asynccontextmanager
+    async def debates(self) -> AsyncIterator[debate_service_pb2_grpc.DebateServiceAsyncStub]:
+        """Yields the moderator's stub."""
+        async with self.dial(MODERATOR) as channel:
+            yield debate_service_pb2_grpc.DebateServiceStub(channel)
+
+    @asynccontextmanager
+    async def agent(self, name: str) -> AsyncIterator[agent_service_pb2_grpc.AgentServiceAsyncStub]:
+        """Yields the stub of one agent, after a look whether there is one. Raises CommandError."""
+        status = await self.running()
+        agents = agents_of(status)
+        if name not in agents:
+            known = ", ".join(agents) or "none"
+            raise CommandError(f"no agent {name!r} runs here; there are: {known}", Exit.NOT_FOUND)
+        async with self.dial(name) as channel:
+            yield agent_service_pb2_grpc.AgentServiceStub(channel)
+
+
+def agents_of(status: runner_pb2.Status) -> list[str]:
+    """Returns the Deployments that are agents: all but the platform's and the moderator."""
+    others = {MODERATOR, "broker", "kafka", "model", "embeddings"}
+    return sorted({pod.deployment for pod in status.pods} - others)
+
+
+def world_of(context: typer.Context) -> World:
+    """Returns the World that `main` put into Typer's context."""
+    world = context.obj
+    assert isinstance(world, World)  # noqa: S101 - narrows Typer's Any; main always sets it
+    return world
+
+
+async def call(answer: Awaitable[T]) -> T:
+    """Awaits an RPC and turns its failure into a RostrumError."""
+    try:
+        return await answer
+    except grpc.aio.AioRpcError as error:
+        raise rpc_status.from_rpc_error(error) from error
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's coroutine; Ctrl-C, SIGTERM and a closed terminal cancel it, so that its `finally` blocks run."""
+
+    async def main() -> T:
+        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(each, task.cancel if task else loop.stop)
+        return await work
+
+    return asyncio.run(main())

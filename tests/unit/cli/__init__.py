@@ -1,0 +1,1 @@
+"""The `rostrum` command against in-process services: words, JSON, exit codes."""
