@@ -16,6 +16,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from mesh.bus.crossing import Crossing
 from mesh.bus.envelope import WireRecord, to_wire
 from mesh.bus.errors import RefusedError
 from mesh.bus.kafka_python import KafkaProducer
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Done = "Callable[[T, BaseException | None], None]"
+_Answer = tuple["asyncio.Future[None]", BaseException | None]
 
 METADATA_WAIT_SECONDS = 2.0
 """How long a topic that is not known may take; then its records fail as BrokerUnavailableError."""
@@ -76,6 +77,7 @@ class Publisher:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._usable = (0.0, False)
+        self._answers: Crossing[_Answer] | None = None
 
     async def start(self) -> None:
         """Starts connecting and returns at once: without a broker, records wait up to METADATA_WAIT_SECONDS."""
@@ -124,21 +126,10 @@ class Publisher:
 
     async def write(self, record: WireRecord) -> None:
         """As `send`, for a record as it is, such as a dead letter."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[None] = loop.create_future()
-
-        def resolve(error: BaseException | None) -> None:
-            if answer.done():
-                return
-            if error is None:
-                answer.set_result(None)
-            else:
-                answer.set_exception(error)
-
-        def done(_tag: None, error: BaseException | None) -> None:
-            loop.call_soon_threadsafe(resolve, error)
-
-        self.publish([(None, record)], done)
+        if self._answers is None:
+            self._answers = Crossing(asyncio.get_running_loop(), _resolve)
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.publish([(answer, record)], self._answer)
         await answer
 
     async def topic_exists(self, topic: str) -> bool:
@@ -159,6 +150,10 @@ class Publisher:
         self._usable = (time.monotonic(), answer)
         return answer
 
+    def _answer(self, answer: asyncio.Future[None], error: BaseException | None) -> None:
+        if self._answers is not None:
+            self._answers.put((answer, error))
+
     # ---- with the lock held ----
 
     def _send(self, record: WireRecord, tell: Callable[[BaseException | None], None]) -> None:
@@ -169,8 +164,8 @@ class Publisher:
                 self._known.discard(record.topic)
             tell(_as_ours(error))
             return
-        future.add_callback(lambda _metadata: tell(None))
-        future.add_errback(lambda error: tell(_as_ours(error)))
+        future.add_callback(_told, tell)
+        future.add_errback(_failed, tell)
 
     # ---- in our thread ----
 
@@ -258,6 +253,24 @@ class Publisher:
             self._thread.join(timeout_seconds)
         if self._producer is not None:
             self._producer.close(timeout=timeout_seconds)
+
+
+def _told(tell: Callable[[BaseException | None], None], _metadata: object) -> None:
+    tell(None)
+
+
+def _failed(tell: Callable[[BaseException | None], None], error: BaseException) -> None:
+    tell(_as_ours(error))
+
+
+def _resolve(answers: Sequence[_Answer]) -> None:
+    for answer, error in answers:
+        if answer.done():
+            continue
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)
 
 
 def _as_ours(error: BaseException) -> Exception:

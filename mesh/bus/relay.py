@@ -26,6 +26,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mesh.bus.crossing import Crossing
 from mesh.bus.errors import RefusedError
 from mesh.bus.topics import MAX_RECORD_BYTES
 from mesh.errors import StoreUnavailableError
@@ -101,9 +102,7 @@ class Relay:
         self._failures = 0
         """Looks in a row whose rows failed."""
         self._stopped = False
-        self._answers_lock = threading.Lock()
-        self._answers: list[tuple[int, BaseException | None]] = []
-        self._crossing = False
+        self._answers = Crossing[tuple[int, BaseException | None]](self._loop, self._take_answers)
         self._refused: set[int] = set()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -161,16 +160,7 @@ class Relay:
     # ---- in the publisher's thread ----
 
     def _answer(self, row_id: int, error: BaseException | None) -> None:
-        with self._answers_lock:
-            self._answers.append((row_id, error))
-            if self._crossing:
-                return
-            self._crossing = True
-        try:
-            self._loop.call_soon_threadsafe(self._take_answers)
-        except RuntimeError:
-            # The loop is closed: the process is ending; the row stays in the outbox and is published again.
-            return
+        self._answers.put((row_id, error))
 
     def _tell_loop_wake(self) -> None:
         try:
@@ -180,10 +170,7 @@ class Relay:
 
     # ---- on the loop ----
 
-    def _take_answers(self) -> None:
-        with self._answers_lock:
-            answers, self._answers = self._answers, []
-            self._crossing = False
+    def _take_answers(self, answers: Sequence[tuple[int, BaseException | None]]) -> None:
         published = [row_id for row_id, error in answers if error is None]
         if published:
             self._store.mark_published(published)

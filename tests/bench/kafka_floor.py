@@ -1,0 +1,161 @@
+"""The Kafka floor: kafka-python alone, a moderator and two agents in three processes, records of 400 bytes.
+
+A turn is what it is in Rostrum, a floor to an agent's topic and a turn back, on the same broker; each process commits
+once it has handled what a poll returned and its own records are acknowledged. Run as a module it is one agent:
+`python -m tests.bench.kafka_floor BOOTSTRAP_SERVERS READ_TOPIC WRITE_TOPIC`, until its standard input closes.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer
+from mesh.local.broker import Topic, make_topics
+from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures, figures
+from tests.bench.grpc_floor import cpu_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PARTITIONS = 6
+"""As Rostrum's own topics have."""
+
+
+def _consumer(bootstrap_servers: str, topic: str) -> Any:
+    return KafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers.split(","),
+        group_id=f"floor-{topic}",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        metrics_enabled=False,
+    )
+
+
+def _producer(bootstrap_servers: str) -> Any:
+    return KafkaProducer(bootstrap_servers=bootstrap_servers.split(","), acks="all", metrics_enabled=False)
+
+
+def _handle(consumer: Any, producer: Any, answer: Callable[[bytes], tuple[str, bytes] | None]) -> int:
+    """One poll: answers each record, waits for the acknowledgements, commits; returns the number of records."""
+    count = 0
+    for records in consumer.poll(timeout_ms=200).values():
+        for record in records:
+            count += 1
+            if (out := answer(record.key)) is not None:
+                producer.send(out[0], key=record.key, value=out[1])
+    if count:
+        producer.flush()
+        consumer.commit()
+    return count
+
+
+def _until_assigned(consumer: Any) -> None:
+    while not consumer.assignment():
+        consumer.poll(timeout_ms=100)
+
+
+def _agent(bootstrap_servers: str, read: str, write: str) -> None:
+    consumer, producer = _consumer(bootstrap_servers, read), _producer(bootstrap_servers)
+    ended = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    text = b"x" * TURN_BYTES
+    _until_assigned(consumer)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while not ended.is_set():
+        _handle(consumer, producer, lambda _key: (write, text))
+    consumer.close()
+    producer.close()
+
+
+class _Moderator:
+    """Gives the floor to the agents by turns, in a number of debates at once."""
+
+    def __init__(self, bootstrap_servers: str, floors: Sequence[str], turns: str) -> None:
+        self._floors = floors
+        self._consumer = _consumer(bootstrap_servers, turns)
+        self._producer = _producer(bootstrap_servers)
+        _until_assigned(self._consumer)
+
+    def hold(self, debates: int, turns: int) -> tuple[list[float], float]:
+        """Holds them to the end; returns each turn's seconds and those of all together."""
+        text = b"x" * TURN_BYTES
+        latencies: list[float] = []
+        state: dict[bytes, tuple[int, float]] = {}
+        running = debates
+
+        def answer(key: bytes) -> tuple[str, bytes] | None:
+            nonlocal running
+            number, since = state[key]
+            now = time.perf_counter()
+            latencies.append(now - since)
+            if number == turns:
+                running -= 1
+                return None
+            state[key] = (number + 1, now)
+            return self._floors[number % 2], text
+
+        start = time.perf_counter()
+        for _ in range(debates):
+            key = uuid.uuid4().hex.encode()
+            state[key] = (1, time.perf_counter())
+            self._producer.send(self._floors[0], key=key, value=text)
+        while running:
+            _handle(self._consumer, self._producer, answer)
+        return latencies, time.perf_counter() - start
+
+    def close(self) -> None:
+        self._consumer.close()
+        self._producer.close()
+
+
+def _agents(bootstrap_servers: str, floors: Sequence[str], turns: str) -> Iterator[subprocess.Popen[str]]:
+    for floor in floors:
+        command = [sys.executable, "-m", "tests.bench.kafka_floor", bootstrap_servers, floor, turns]
+        yield subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def run(bootstrap_servers: str, *, broker_pid: int | None = None) -> list[Figures]:
+    """Measures it once for each number of debates; with `broker_pid` the broker's CPU counts too."""
+    suffix = uuid.uuid4().hex[:8]
+    floors = [f"bench.floors-{agent}.{suffix}" for agent in "ab"]
+    turns_topic = f"bench.turns.{suffix}"
+    make_topics(bootstrap_servers, [Topic(name, PARTITIONS, 1, {}) for name in (*floors, turns_topic)])
+    agents = list(_agents(bootstrap_servers, floors, turns_topic))
+    moderator = None
+    results = []
+    try:
+        for agent in agents:
+            assert agent.stdout is not None
+            assert agent.stdout.readline() == "ready\n"
+        moderator = _Moderator(bootstrap_servers, floors, turns_topic)
+        moderator.hold(20, TURNS)  # warms connections, caches and the broker's compiler
+        pids = [psutil.Process().pid, *(agent.pid for agent in agents), *([broker_pid] if broker_pid else [])]
+        for debates in DEBATES:
+            turns = max(TURNS, 400 // debates)
+            cpu = cpu_seconds(pids)
+            latencies, wall = moderator.hold(debates, turns)
+            results.append(figures("kafka floor", debates, latencies, wall, cpu_seconds(pids) - cpu))
+    finally:
+        if moderator is not None:
+            moderator.close()
+        for agent in agents:
+            agent.communicate(timeout=20)
+    return results
+
+
+if __name__ == "__main__":
+    _agent(*sys.argv[1:])
