@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
@@ -39,6 +40,15 @@ class Channels:
         if not self._hosts_file:
             return f"dns:///{address}"
         service, _, port = address.rpartition(":")
-        lines = (line.split("#")[0].split() for line in Path(self._hosts_file).read_text("utf-8").splitlines())
-        ips = [words[0] for words in lines if service in words[1:]]
+        ips = self._ips(service)
         return "ipv4:" + ",".join(f"{ip}:{port}" for ip in ips) if ips else f"dns:///{address}"
+
+    def url(self, url: str) -> str:
+        """Returns an HTTP URL with its host as it can be dialled from here: the service's first address."""
+        parts = urlsplit(url)
+        ips = self._ips(parts.hostname or "") if self._hosts_file else []
+        return parts._replace(netloc=f"{ips[0]}:{parts.port or 80}").geturl() if ips else url
+
+    def _ips(self, service: str) -> list[str]:
+        lines = (line.split("#")[0].split() for line in Path(self._hosts_file).read_text("utf-8").splitlines())
+        return [words[0] for words in lines if service in words[1:]]

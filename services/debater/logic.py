@@ -43,8 +43,6 @@ CALL_SECONDS = 90.0
 """A model call that takes longer is given up and tried again, if the deadline allows."""
 RETRY_SECONDS = 0.5
 """Wait before asking a model or the moderator again that did not answer."""
-RECENT_TURNS = 4
-"""Of its own, that an agent is reminded of when it is asked something."""
 FETCH_SHARE = 0.25
 """Share of the time left that fetching missed turns may take; then the agent speaks from what it has."""
 
@@ -74,10 +72,6 @@ class Store(Protocol):
 
         If a turn is stored for this place already, that one is sent and nothing else changes.
         """
-        ...
-
-    async def recent_turns(self, limit: int) -> Sequence[str]:
-        """Returns the texts of its latest turns, oldest first."""
         ...
 
     async def answered(self, request_id: str, digest: str) -> Utterance | None:
@@ -190,19 +184,18 @@ class Debater:
     async def _speak(self, floor: Floor, memory: Memory) -> Utterance:
         heard = await self._catch_up(floor, memory)
         own = [turn.text for turn in heard if turn.agent == self.agent and turn.text]
-        opponent = next((turn.text for turn in reversed(heard) if turn.agent != self.agent and turn.text), None)
+        others = [turn.text for turn in heard if turn.agent != self.agent and turn.text]
         prompt_tokens = completion_tokens = tries = 0
-        complaint: str | None = None
-        reason = ""
+        complaint = reason = ""
         while tries < TRIES:
-            messages = prompts.turn_messages(
+            messages = prompts.turn(
                 topic=floor.topic,
-                side=floor.stance.value,
+                stance=floor.stance.value,
                 question=floor.question,
                 round_number=floor.round,
                 max_rounds=floor.max_rounds,
-                own_turns=own,
-                opponent_turn=opponent,
+                own=own,
+                others=others,
                 complaint=complaint,
             )
             room = floor.allowance_tokens - prompt_tokens - completion_tokens - _estimate(messages)
@@ -221,8 +214,8 @@ class Debater:
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
             text = _readable(completion)
-            complaint = prompts.fault(text, side=floor.stance.value, own_turns=own, opponent_turn=opponent)
-            if complaint is None:
+            complaint = prompts.unusable(text, [*own, *others], stance=floor.stance.value)
+            if not complaint:
                 return self._utterance(floor, text, completion.model, prompt_tokens, completion_tokens)
             reason = f"no usable answer: {complaint}"
             log.warning("try %d of turn %d of %s: %s", tries, floor.turn_number, floor.debate, complaint)
@@ -298,7 +291,7 @@ class Debater:
     async def _answer(self, question: str, request_id: str, digest: str) -> Utterance:
         identity = uuid.uuid4().hex
         prompt_tokens = completion_tokens = 0
-        messages = prompts.ask_messages(question=question, recent_turns=await self._store.recent_turns(RECENT_TURNS))
+        messages = prompts.ask(agent=self.agent, question=question)
         for attempt in range(1, TRIES + 1):
             seed_ = seed(request_id or identity, 0, "ask", attempt)
             completion = await self._call(messages, Limits(MAX_TURN_TOKENS, CALL_SECONDS), seed_)
@@ -343,7 +336,9 @@ def check_request_id(request_id: str) -> None:
 
 def _readable(completion: Completion) -> str:
     """Returns the answer as it may be said; empty if it is far too long, which tidying would only hide."""
-    return prompts.tidy(completion.text) if len(completion.text) <= MAX_ANSWER_CHARACTERS else ""
+    if len(completion.text) > MAX_ANSWER_CHARACTERS:
+        return ""
+    return prompts.tidy(completion.text, cut=completion.finish_reason == "length")
 
 
 def _estimate(messages: Sequence[Message]) -> int:

@@ -68,12 +68,6 @@ _HEARD = (
 )
 _BY_REQUEST = utterances.select().where(utterances.c.request_id == sa.bindparam("request"))
 _COUNT = sa.select(sa.func.count()).select_from(utterances)
-_RECENT = (
-    sa.select(utterances.c.text)
-    .where(utterances.c.kind == Kind.TURN.value, utterances.c.forfeit_reason == "")
-    .order_by(utterances.c.sequence.desc())
-    .limit(sa.bindparam("row_limit"))
-)
 _NEWEST = (
     utterances.select()
     .where(utterances.c.sequence < sa.bindparam("before"))
@@ -138,14 +132,6 @@ class DebaterStore:
             transaction.enqueue(self._messages.turn_taken(floor, said))
 
         return await self._database.write(job)
-
-    async def recent_turns(self, limit: int) -> Sequence[str]:
-        """Returns the texts of its latest turns, oldest first."""
-
-        def job(connection: sa.Connection) -> list[str]:
-            return list(connection.execute(_RECENT, {"row_limit": limit}).scalars())[::-1]
-
-        return await self._database.read(job)
 
     async def answered(self, request_id: str, digest: str) -> Utterance | None:
         """Returns the answer stored for this request; RequestIdReusedError if it was another question."""

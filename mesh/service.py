@@ -1,0 +1,157 @@
+"""What every service stands on, built in one place: settings, database, publisher, relay, channels, model, server.
+
+A service's `wiring` makes one Foundation, builds its own objects on it, and returns `parts(...)`: the order of start is
+store, bus, the service's own parts, and the server last, so that nothing is served before it can be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.bus.consumer import KeyedConsumer
+from mesh.bus.publisher import Publisher
+from mesh.bus.relay import Relay
+from mesh.llm.select import DEFAULT_EMBEDDED_URL, DEFAULT_OLLAMA_HOST, ModelServers, open_model
+from mesh.rpc.channels import Channels
+from mesh.rpc.server import Server
+from mesh.settings import SettingsError, load, setting
+from mesh.store.database import Database
+from mesh.store.migrations import migrate
+from mesh.telemetry.setup import set_up
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from mesh.bus.message import Incoming
+    from mesh.llm.port import Model
+    from mesh.runtime import Part
+
+GRACE_SECONDS = 2.0
+"""For calls and records under way when the process is told to stop; model calls are longer and are not waited for."""
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """What every service reads from its environment."""
+
+    service: str = setting("SERVICE_NAME", "name of the Deployment, such as team-a")
+    """Also the consumer group, the database and OpenTelemetry's service.name."""
+    pod: str = setting("POD_NAME", "name of the pod, the same after a restart of the process")
+    """Member of the consumer group, and owner of the moderator's own work."""
+    listen_address: str = setting("LISTEN_ADDRESS", "where gRPC is served, as host:port")
+    """"host:port"."""
+    database_url: str = setting(
+        "DATABASE_URL", "sqlite:///FILE or postgresql+psycopg://...", secret=True
+    )
+    """SQLAlchemy's URL; a secret on a cluster."""
+    kafka: str = setting("KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port")
+    """"host:port,host:port"."""
+    model: str = setting("MODEL", "the model: embedded[:SIZE], ollama:NAME or openai:NAME")
+    """As mesh.llm.select reads it."""
+    ollama_host: str = setting("OLLAMA_HOST", "Ollama's address", default=DEFAULT_OLLAMA_HOST)
+    """"host:port" or a URL."""
+    openai_base_url: str | None = setting("OPENAI_BASE_URL", "URL of an OpenAI-compatible API", default=None)
+    """URL that ends in /v1; None: OpenAI's own."""
+    openai_api_key: str | None = setting("OPENAI_API_KEY", "its key", default=None, secret=True)
+    """None: none is sent."""
+    embedded_url: str = setting("EMBEDDED_URL", "URL of the embedded model's API", default=DEFAULT_EMBEDDED_URL)
+    """URL that ends in /v1."""
+    hosts_file: str = setting("ROSTRUM_HOSTS_FILE", "file that names services' addresses on a laptop", default="")
+    """Path; empty on a cluster."""
+    otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", "URL of an OTLP/gRPC collector", default="")
+    """URL; empty: no span is exported."""
+
+
+class Foundation:
+    """Made on the event loop that runs the service."""
+
+    def __init__(
+        self, environ: Mapping[str, str], metadata: sa.MetaData, migrations: Path, *, model: Model | None = None
+    ) -> None:
+        """`model` replaces the one that the settings name. Raises SettingsError."""
+        self.settings = load(ServiceSettings, environ)
+        self._migrations = migrations
+        set_up(self.settings.service, self.settings.pod, self.settings.otlp_endpoint)
+        self.database = Database(self.settings.database_url, metadata, name=self.settings.service)
+        self.publisher = Publisher(self.settings.kafka, source=self.settings.service)
+        self.relay = Relay(self.database, self.publisher)
+        self.database.on_commit = self.relay.on_commit
+        self.channels = Channels(self.settings.hosts_file)
+        self.server = Server(self.settings.listen_address)
+        self.model = model or self._open_model()
+
+    def consumer(
+        self,
+        topic: str,
+        handler: Callable[[Incoming], Awaitable[None]],
+        *,
+        arrived: Callable[[Incoming], None] | None = None,
+    ) -> KeyedConsumer:
+        """Returns this service's consumer of a topic."""
+        return KeyedConsumer(
+            self.settings.kafka,
+            topic,
+            self.settings.service,
+            handler,
+            bury=self.publisher.write,
+            arrived=arrived,
+            instance_id=self.settings.pod,
+        )
+
+    def parts(self, *own: Part, consumer: KeyedConsumer, services: Sequence[str]) -> Sequence[Part]:
+        """Returns all parts in order of start; `own` are the service's, started before its consumer."""
+        return (
+            _Store(self.database, self._migrations, self.settings.database_url),
+            self.publisher,
+            self.relay,
+            *own,
+            consumer,
+            _Serving(self, services),
+        )
+
+    def _open_model(self) -> Model:
+        servers = ModelServers(
+            ollama_host=self.settings.ollama_host,
+            openai_base_url=self.settings.openai_base_url,
+            openai_api_key=self.settings.openai_api_key,
+            embedded_url=self.channels.url(self.settings.embedded_url),
+        )
+        try:
+            return open_model(self.settings.model, servers)
+        except ValueError as error:
+            raise SettingsError([f"MODEL: {error}"]) from error
+
+
+class _Store:
+    """Brings the schema up to date, then opens the database."""
+
+    def __init__(self, database: Database, migrations: Path, url: str) -> None:
+        self._database, self._migrations, self._url = database, migrations, url
+
+    async def start(self) -> None:
+        await asyncio.to_thread(migrate, self._url, self._migrations, name=self._database.name)
+        await self._database.start()
+
+    async def stop(self) -> None:
+        await self._database.aclose()
+
+
+class _Serving:
+    """The server, and the model's connections, which end with it."""
+
+    def __init__(self, foundation: Foundation, services: Sequence[str]) -> None:
+        self._foundation, self._services = foundation, services
+
+    async def start(self) -> None:
+        foundation = self._foundation
+        checks = {"the store": foundation.database.usable, "the broker": foundation.publisher.usable}
+        await foundation.server.start(self._services, checks)
+
+    async def stop(self) -> None:
+        await self._foundation.server.stop(GRACE_SECONDS)
+        await self._foundation.model.aclose()

@@ -1,0 +1,98 @@
+"""AgentService: from protobuf to `logic` and back. Owns names, page tokens and nothing of the rules.
+
+Errors are raised as they are; mesh.rpc turns them into google.rpc.Status.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
+
+from mesh.bus.topics import floors_topic
+from mesh.errors import InvalidNameError, InvalidPageTokenError, UnknownAgentError
+from mesh.store.paging import checked_page_size, page_position, page_token
+
+if TYPE_CHECKING:
+    from services.debater.logic import Debater
+    from services.debater.model import Utterance
+    from services.debater.store import DebaterStore
+
+SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+
+
+class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
+    """The service; see agent_service.proto for what each RPC promises."""
+
+    def __init__(self, debater: Debater, store: DebaterStore, description: str) -> None:
+        self._debater = debater
+        self._store = store
+        self._description = description
+
+    async def GetAgent(  # noqa: N802, D102 - names and words are the proto's
+        self, request: agent_service_pb2.GetAgentRequest, _context: Any
+    ) -> agent_service_pb2.Agent:
+        self._check_agent(request.name, "name")
+        return agent_service_pb2.Agent(
+            name=f"agents/{self._debater.agent}",
+            description=self._description,
+            model=self._debater.model.name,
+            floors_topic=floors_topic(self._debater.agent),
+            utterance_count=await self._store.count(),
+        )
+
+    async def Ask(  # noqa: N802, D102
+        self, request: agent_service_pb2.AskRequest, _context: Any
+    ) -> agent_service_pb2.Utterance:
+        self._check_agent(request.name, "name")
+        return self._message(await self._debater.ask(request.question, request.request_id))
+
+    async def ListUtterances(  # noqa: N802, D102
+        self, request: agent_service_pb2.ListUtterancesRequest, _context: Any
+    ) -> agent_service_pb2.ListUtterancesResponse:
+        self._check_agent(request.parent, "parent")
+        if request.debate and not request.debate.startswith("debates/"):
+            message = f"debate is {request.debate[:80]!r}, not of the form debates/{{debate}}"
+            raise InvalidNameError(message, field="debate", value=request.debate[:80], form="debates/{debate}")
+        size = checked_page_size(request.page_size)
+        arguments = ("ListUtterances", request.parent, request.debate)
+        position = page_position(request.page_token, *arguments)
+        found = await self._store.newest(size + 1, _sequence(position), request.debate)
+        return agent_service_pb2.ListUtterancesResponse(
+            utterances=[self._message(utterance) for _, utterance in found[:size]],
+            next_page_token=page_token(str(found[size - 1][0]), *arguments) if len(found) > size else "",
+        )
+
+    def _check_agent(self, name: str, field: str) -> None:
+        collection, _, agent = name.partition("/")
+        if collection != "agents" or not agent or "/" in agent:
+            message = f"{field} is {name[:80]!r}, not of the form agents/{{agent}}"
+            raise InvalidNameError(message, field=field, value=name[:80], form="agents/{agent}")
+        if agent != self._debater.agent:
+            message = f"this is {self._debater.agent}, not {agent[:80]}; call that agent's own address"
+            raise UnknownAgentError(message, agent=agent[:80])
+
+    def _message(self, utterance: Utterance) -> agent_service_pb2.Utterance:
+        message = agent_service_pb2.Utterance(
+            name=f"agents/{self._debater.agent}/utterances/{utterance.id}",
+            kind=agent_service_pb2.Utterance.Kind.Value(utterance.kind.value),
+            debate=utterance.debate,
+            turn_number=utterance.turn_number,
+            question=utterance.question,
+            text=utterance.text,
+            model=utterance.model,
+            prompt_tokens=utterance.prompt_tokens,
+            completion_tokens=utterance.completion_tokens,
+            forfeit_reason=utterance.forfeit_reason,
+        )
+        message.create_time.FromMicroseconds(utterance.create_time_us)
+        return message
+
+
+def _sequence(position: str | None) -> int | None:
+    if position is None:
+        return None
+    if not position.isdigit():
+        message = "page_token is not one that this method returned"
+        raise InvalidPageTokenError(message, field="page_token")
+    return int(position)

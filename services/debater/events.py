@@ -1,0 +1,152 @@
+"""Kafka in and out: floors of the moderator become what `logic` takes or loses, answers become records for it.
+
+A record that cannot be handled raises PoisonError, and the bus keeps it as a dead letter.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from google.protobuf.message import DecodeError
+from rostrum.agent.v1 import floor_pb2
+from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
+
+from mesh.bus.envelope import trace_headers
+from mesh.bus.errors import PoisonError
+from mesh.bus.message import Outgoing
+from mesh.bus.topics import TURNS_TOPIC
+from services.debater.model import Floor, HeardTurn, Stance
+
+if TYPE_CHECKING:
+    from mesh.bus.message import Incoming
+    from services.debater.model import Utterance
+
+log = logging.getLogger(__name__)
+
+TURN_TAKEN = "rostrum.debate.v1.TurnTaken"
+FLOOR_GRANTED = "rostrum.agent.v1.FloorGranted"
+FLOOR_WITHDRAWN = "rostrum.agent.v1.FloorWithdrawn"
+
+_STANCES = {debate_pb2.FOR: Stance.FOR, debate_pb2.AGAINST: Stance.AGAINST}
+
+
+class TakesFloors(Protocol):
+    """What `logic` does with floors."""
+
+    @property
+    def agent(self) -> str:
+        """Id of this agent."""
+        ...
+
+    async def take_floor(self, floor: Floor) -> None:
+        """Answers the floor. Raises StoreUnavailableError."""
+        ...
+
+    def lose(self, debate: str, place: tuple[int, int], *, including: bool) -> None:
+        """Cancels the model call for a floor before this place, or at it."""
+        ...
+
+
+class FloorEvents:
+    """Handles the records of this agent's floors topic."""
+
+    def __init__(self, debater: TakesFloors) -> None:
+        self._debater = debater
+
+    def arrived(self, record: Incoming) -> None:
+        """Told of a record the moment it is read: what it makes hopeless is given up. Never raises."""
+        try:
+            if record.type == FLOOR_GRANTED:
+                floor = granted_floor(record, self._debater.agent)
+                self._debater.lose(floor.debate, floor.place, including=False)
+            elif record.type == FLOOR_WITHDRAWN:
+                withdrawn = _withdrawn(record)
+                place = (withdrawn.turn_number, withdrawn.attempt)
+                self._debater.lose(withdrawn.debate, place, including=True)
+        except PoisonError:
+            return  # `handle` meets it again, and it is buried then
+
+    async def handle(self, record: Incoming) -> None:
+        """Answers one floor. Raises PoisonError for what can never be handled, StoreUnavailableError."""
+        if record.type == FLOOR_WITHDRAWN:
+            _withdrawn(record)  # its work was done when it arrived
+            return
+        await self._debater.take_floor(granted_floor(record, self._debater.agent))
+
+
+def granted_floor(record: Incoming, agent: str) -> Floor:
+    """Returns the floor of a record. Raises PoisonError if it is none, or another agent's."""
+    if record.type != FLOOR_GRANTED:
+        message = f"ce_type is {record.type or 'missing'}, neither {FLOOR_GRANTED} nor {FLOOR_WITHDRAWN}"
+        raise PoisonError(message)
+    try:
+        granted = floor_pb2.FloorGranted.FromString(record.payload)
+    except DecodeError as error:
+        message = f"the payload is no {FLOOR_GRANTED}: {error}"
+        raise PoisonError(message) from error
+    if granted.agent != agent:
+        message = f"the floor is {granted.agent[:80]!r}'s, and this is {agent}"
+        raise PoisonError(message)
+    stance = _STANCES.get(granted.stance)
+    if not granted.debate.startswith("debates/") or granted.turn_number < 1 or granted.attempt < 1 or stance is None:
+        message = (
+            f"the floor has debate {granted.debate[:80]!r}, turn {granted.turn_number}, attempt {granted.attempt}, "
+            f"stance {granted.stance}"
+        )
+        raise PoisonError(message)
+    return Floor(
+        debate=granted.debate,
+        turn_number=granted.turn_number,
+        round=granted.round,
+        max_rounds=granted.max_rounds,
+        attempt=granted.attempt,
+        agent=agent,
+        stance=stance,
+        topic=granted.topic,
+        question=granted.question,
+        last_turn=heard_turn(granted.last_turn) if granted.HasField("last_turn") else None,
+        deadline_us=granted.deadline.seconds * 1_000_000 + granted.deadline.nanos // 1000,
+        allowance_tokens=granted.allowance_tokens,
+    )
+
+
+def heard_turn(turn: debate_pb2.Turn) -> HeardTurn:
+    """Returns a turn of the record as the agent remembers it."""
+    return HeardTurn(number=turn.number, round=turn.round, agent=turn.agent, text=turn.text)
+
+
+def _withdrawn(record: Incoming) -> floor_pb2.FloorWithdrawn:
+    try:
+        return floor_pb2.FloorWithdrawn.FromString(record.payload)
+    except DecodeError as error:
+        message = f"the payload is no {FLOOR_WITHDRAWN}: {error}"
+        raise PoisonError(message) from error
+
+
+class TurnMessages:
+    """Makes the records that answer floors."""
+
+    def turn_taken(self, floor: Floor, utterance: Utterance) -> Outgoing:
+        """Returns the answer; the same id each time for the same floor, and the floor's attempt whatever was stored."""
+        debate_id = floor.debate.removeprefix("debates/")
+        turn = debate_pb2.Turn(
+            number=floor.turn_number,
+            round=floor.round,
+            agent=floor.agent,
+            text=utterance.text,
+            attempt=floor.attempt,
+            forfeited=utterance.forfeited,
+            forfeit_reason=utterance.forfeit_reason,
+            model=utterance.model,
+            prompt_tokens=utterance.prompt_tokens,
+            completion_tokens=utterance.completion_tokens,
+        )
+        return Outgoing(
+            topic=TURNS_TOPIC,
+            key=debate_id,
+            event_id=f"{debate_id}/{floor.turn_number}/{floor.attempt}/taken",
+            type=TURN_TAKEN,
+            payload=turn_taken_pb2.TurnTaken(debate=floor.debate, turn=turn).SerializeToString(),
+            headers=trace_headers(),
+        )

@@ -1,0 +1,44 @@
+"""Builds a debater: the only place that knows which object is made of which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rostrum.agent.v1 import agent_service_pb2_grpc
+
+from mesh.bus.topics import floors_topic
+from mesh.service import Foundation
+from mesh.settings import load
+from services.debater.api import SERVICE_NAME, AgentApi
+from services.debater.clients import ModeratorRecord
+from services.debater.events import FloorEvents, TurnMessages
+from services.debater.logic import Debater
+from services.debater.settings import Settings
+from services.debater.store import DebaterStore, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mesh.llm.port import Model
+    from mesh.runtime import Part
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def build(environ: Mapping[str, str], *, model: Model | None = None) -> Sequence[Part]:
+    """Returns the service's parts in order of start. `model` replaces the one that the settings name.
+
+    Raises SettingsError.
+    """
+    settings = load(Settings, environ)
+    foundation = Foundation(environ, metadata, MIGRATIONS, model=model)
+    agent = foundation.settings.service
+    store = DebaterStore(foundation.database, TurnMessages(), agent)
+    record = ModeratorRecord(foundation.channels, settings.moderator_address)
+    debater = Debater(agent, foundation.model, store, record)
+    api = AgentApi(debater, store, settings.description)
+    agent_service_pb2_grpc.add_AgentServiceServicer_to_server(api, foundation.server.grpc)
+    events = FloorEvents(debater)
+    consumer = foundation.consumer(floors_topic(agent), events.handle, arrived=events.arrived)
+    return foundation.parts(record, consumer=consumer, services=[SERVICE_NAME])
