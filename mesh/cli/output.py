@@ -48,7 +48,7 @@ class Output:
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self._out = Console(file=stdout or sys.stdout, highlight=False, emoji=False, markup=False)
         self._err = Console(file=stderr or sys.stderr, highlight=False, emoji=False, markup=False)
-        self._spinner: Status | None = None
+        self._spinner: Status | None = None  # the one that turns now
 
     @property
     def for_people(self) -> bool:
@@ -109,18 +109,17 @@ class Output:
 
             yield line
             return
-        with self._err.status("") as spinner:
-            spinner.stop()
-            self._spinner = spinner
+        spinner = self._err.status("")
 
-            def turn(text: str) -> None:
-                spinner.update(Text(clean(text)))
-                (spinner.start if text else spinner.stop)()
+        def turn(text: str) -> None:
+            spinner.update(Text(clean(text)))
+            self._spinner = spinner if text else None
+            (spinner.start if text else spinner.stop)()
 
-            try:
-                yield turn
-            finally:
-                self._spinner = None
+        try:
+            yield turn
+        finally:
+            turn("")
 
     @contextmanager
     def download(self, title: str) -> Iterator[Callable[[int, int], None]]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,7 +95,11 @@ def history(ended: debate_pb2.Debate, turns: list[debate_pb2.Turn]) -> list[deba
 
 
 class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
-    """Serves prepared debates. `breaks` streams end in UNAVAILABLE after one event each."""
+    """Serves prepared debates.
+
+    `breaks` streams end in UNAVAILABLE after one event each; at the event `interrupts_at` the user presses Ctrl-C, and
+    nothing follows until the caller is gone.
+    """
 
     def __init__(self) -> None:
         self.debates = [debate()]
@@ -102,6 +109,7 @@ class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
         self.watched_after: list[int] = []
         self.cancelled: list[str] = []
         self.breaks = 0
+        self.interrupts_at = 0
 
     def _find(self, name: str, context: grpc.ServicerContext) -> debate_pb2.Debate:
         for each in self.debates:
@@ -137,6 +145,12 @@ class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
             abort(context, EventNotYetError(f"The newest event is {newest}.", newest=str(newest)))
         for event in self.events[request.after_number :]:
             yield event
+            if event.number == self.interrupts_at:
+                os.kill(os.getpid(), signal.SIGINT)
+                gone = threading.Event()
+                context.add_callback(gone.set)
+                gone.wait(30)
+                return
             if self.breaks:
                 self.breaks -= 1
                 context.abort(grpc.StatusCode.UNAVAILABLE, "killed")

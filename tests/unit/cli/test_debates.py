@@ -81,6 +81,25 @@ def test_a_mesh_that_was_started_is_stopped(bench: Bench) -> None:
     assert "`rostrum up --detach`, then `rostrum show d1`" in result.err
 
 
+def test_ctrl_c_ends_what_was_started(bench: Bench) -> None:
+    """Ctrl-C cancels the debate, stops what the command started, and ends with 130."""
+    bench.runner.running = False
+    bench.environ["OPENAI_API_KEY"] = "k"
+    bench.moderator.interrupts_at = 4
+    result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
+    assert result.code == Exit.INTERRUPTED
+    assert bench.moderator.cancelled == ["Ctrl-C"]
+    assert bench.runner.told == ["start openai:scripted", "stop"]
+
+
+def test_ctrl_c_leaves_a_mesh_that_ran(bench: Bench) -> None:
+    """Ctrl-C cancels the debate of this command and stops nothing that others may use; a watch cancels nothing."""
+    bench.moderator.interrupts_at = 4
+    assert bench.rostrum("debate", "Cats").code == Exit.INTERRUPTED
+    assert bench.rostrum("watch", "d1").code == Exit.INTERRUPTED
+    assert (bench.moderator.cancelled, bench.runner.told) == (["Ctrl-C"], [])
+
+
 def test_a_refused_debate_stops_what_was_started(bench: Bench) -> None:
     """An error after the start leaves nothing running either."""
     bench.runner.running = False
