@@ -1,0 +1,126 @@
+"""What the `rostrum` command calls: starts the runner of a home and speaks RunnerService over its Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
+
+from mesh.local.errors import LocalError, NotRunningError, StartupError, by_exit_code, disk_errors
+
+BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
+ANSWER_SECONDS = 5.0
+SCALE_SECONDS = 200.0
+STOP_SECONDS = 40.0
+
+
+class LocalRunner:
+    """The runner of one home. `environ` is the caller's environment; ROSTRUM_MANIFESTS names another folder of them."""
+
+    def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
+        self.home = home.absolute()
+        self._environ = environ
+
+    @property
+    def hosts_file(self) -> Path:
+        """The /etc/hosts-style file that names the services' addresses."""
+        return self.home / "run" / "hosts"
+
+    def addresses_of(self, service: str) -> list[str]:
+        """The IP addresses of a service; empty if it is unknown or nothing was ever started here."""
+        with suppress(FileNotFoundError):
+            rows = [line.split() for line in self.hosts_file.read_text(encoding="utf-8").splitlines()]
+            return [row[0] for row in rows if service in row[1:]]
+        return []
+
+    async def status(self) -> runner_pb2.Status | None:
+        """Every pod and its state; None if nothing runs here."""
+        try:
+            async with self._channel() as channel:
+                stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
+                return await stub.GetStatus(runner_pb2.GetStatusRequest(), timeout=ANSWER_SECONDS)
+        except (grpc.aio.AioRpcError, NotRunningError):
+            return None
+
+    async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
+        """Starts all and returns once every pod is ready. Raises LocalError; then, and if cancelled, nothing is left."""
+        with disk_errors(self.home):
+            (self.home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+            log = (self.home / "logs" / "runner.log").open("ab")
+        with log:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "mesh.local.runner",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
+                env=dict(self._environ), start_new_session=True, cwd=BASE.parents[1],
+            )  # fmt: skip
+        assert child.stdin is not None  # noqa: S101 - both are pipes, as asked for above
+        assert child.stdout is not None  # noqa: S101
+        order = {
+            "home": str(self.home),
+            "model": model,
+            "manifests": str(Path(self._environ.get("ROSTRUM_MANIFESTS") or BASE).absolute()),
+            "environ": dict(self._environ),
+        }
+        ready = False
+        try:
+            child.stdin.write(json.dumps(order).encode() + b"\n")
+            child.stdin.close()
+            async for line in child.stdout:
+                told = json.loads(line)
+                if "error" in told:
+                    raise by_exit_code(told["exit_code"])(told["error"])
+                if told.get("ready"):
+                    ready = True
+                    break
+                report(told["step"])
+            status = await self.status() if ready else None
+            if status is None:
+                raise StartupError(f"The runner ended by itself: see {self.home / 'logs' / 'runner.log'}.")
+            return status
+        except BaseException:
+            with suppress(ProcessLookupError):
+                child.terminate()
+            await child.wait()
+            raise
+
+    async def scale(self, deployment: str, replicas: int) -> runner_pb2.Status:
+        """Sets the replicas of a Deployment and returns once they are ready or gone. Raises LocalError."""
+        async with self._channel() as channel:
+            stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
+            try:
+                request = runner_pb2.ScaleRequest(deployment=deployment, replicas=replicas)
+                return await stub.Scale(request, timeout=SCALE_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                raise LocalError(error.details() or "The runner did not answer.") from error
+
+    async def stop(self) -> bool:
+        """Stops all and returns once it is gone: True, or False if nothing ran. Raises LocalError if it hangs."""
+        status = await self.status()
+        if status is None:
+            return False
+        async with self._channel() as channel:
+            stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
+            await stub.Stop(runner_pb2.StopRequest(), timeout=ANSWER_SECONDS)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                while Path(f"/proc/{status.pid}/fd").exists() and (self.home / "run" / "runner.sock").exists():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise LocalError(f"The runner (pid {status.pid}) does not stop: see {self.home / 'logs'}.") from None
+        return True
+
+    def _channel(self) -> grpc.aio.Channel:
+        try:
+            folder = os.open(self.home / "run", os.O_PATH)
+        except OSError as error:
+            raise NotRunningError(f"Rostrum does not run in {self.home}: `rostrum up --detach` starts it.") from error
+        # A socket's path has at most 107 bytes; a descriptor of the folder keeps any home below that.
+        self._folder = folder
+        return grpc.aio.insecure_channel(f"unix:/proc/self/fd/{folder}/runner.sock")
