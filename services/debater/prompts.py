@@ -16,8 +16,14 @@ from mesh.llm.port import Message
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MIN_WORDS = 12
-"""A turn shorter than this says nothing."""
+WORDS = 90
+"""Words a turn may have: about half a minute of speech."""
+
+MIN_WORDS = 20
+"""A turn shorter than this says nothing. Answers to `ask` may be short."""
+
+FIRM_WORDS = 35
+"""Words that must be kept before a concession is cut off: below, it belongs to the refutation."""
 
 MAX_CHARACTERS = 4000
 """A longer answer is no turn: see the limit of Turn.text."""
@@ -43,20 +49,41 @@ ANGLES = (
 """What a round's turn is to be about, so that rounds differ even where the model's questions do not. The moderator's
 questions follow the same order."""
 
-SIDES: Mapping[str, tuple[str, str, str]] = {
+EXAMPLES: Mapping[str, tuple[str, str]] = {
     "FOR": (
-        "this is right and does much more good than harm",
-        "defend it, praise its benefits and play down its dangers",
-        "You never admit that it does harm.",
+        'Position: City parks are good for towns. Opponent: "Parks cost money that towns do not have." Question: Who '
+        "benefits?",
+        "Parks cost far less than the illness they prevent. Families without a garden gain the most from them. "
+        "In Leeds a new park cut asthma visits within two years. Every street around it became a better place to live.",
     ),
     "AGAINST": (
-        "this is wrong and does much more harm than good",
-        "attack it, show the damage it does and doubt its benefits",
-        "You never praise it and never call its effect positive.",
+        'Position: City parks are bad for towns. Opponent: "Parks make people healthy." Question: Who benefits?',
+        "Parks make nobody healthy who cannot reach them. Only the owners of nearby flats gain. "
+        "In Leeds rents beside a new park rose by a third and drove old tenants out. That is damage, not progress.",
     ),
 }
-"""For each stance its claim, its duty and its ban. A topic need not be a claim ("X's impact on Y"), so the stance is
-told as good or bad instead of yes or no."""
+"""For each stance a turn on another topic: a small model learns length, directness and one-sidedness from it, not from
+orders."""
+
+_IMPACT = re.compile(
+    r"^(?:the )?(?:(?P<a>.+?)(?:'s|’s|s') (?:impact|effect|effects|influence|consequences) (?:on|for) (?P<b>.+)"
+    r"|(?:impact|effect|effects|influence|consequences) of (?P<c>.+?) (?:on|for) (?P<d>.+))$",
+    re.IGNORECASE,
+)
+_QUESTION = re.compile(r"^(?:should|is|are|do|does|can|will|would|must|has|have)\b.*\?$", re.IGNORECASE)
+
+
+def position(topic: str, stance: str) -> str:
+    """Returns what the stance claims, as a sentence: a topic need not be a claim that one can be for or against."""
+    good = stance == "FOR"
+    bare = topic.strip().rstrip(".")
+    if found := _IMPACT.match(bare):
+        cause, target = found["a"] or found["c"], found["b"] or found["d"]
+        verb = "are" if cause.lower().endswith("s") and not cause.lower().endswith("ss") else "is"
+        return f"{cause} {verb} {'good' if good else 'bad'} for {target}"
+    if _QUESTION.match(bare):
+        return f'the answer to "{bare}" is {"yes" if good else "no"}'
+    return f'"{bare}" is {"right and does good" if good else "wrong and does harm"}'
 
 
 def turn(
@@ -75,26 +102,32 @@ def turn(
     `stance` is "FOR" or "AGAINST"; `own` and `others` are the turns heard so far, oldest first; `complaint` is what was
     wrong with the answer before, on a new try.
     """
-    claim, duty, ban = SIDES[stance]
+    claim = position(topic, stance)
+    sides = ("benefits and gains", "harm") if stance == "FOR" else ("harm and losses", "benefits")
     system = (
-        f"You are a sharp debater. The topic is: {topic}. Your position: {claim}. In every sentence you {duty}. {ban} "
-        "You start directly with your argument: no greeting, no thanks, no title, no list, no name of a team, no talk "
-        "about the debate itself."
+        f"You are a passionate debater. You believe that {claim}. You only speak of its {sides[0]}. You never speak of "
+        f"its {sides[1]}, never say both sides, never say however. You answer with 4 short sentences of plain prose."
     )
-    parts = [f"Round {round_number} of {max_rounds}. The moderator asks: {question}"]
+    example_question, example_answer = EXAMPLES[stance]
+    parts = [f"Position: {claim[:1].upper()}{claim[1:]}."]
     if others:
-        parts.append(f'Your opponent, who is wrong, just said: "{shorten(others[-1], 450)}"')
+        parts.append(f'Opponent: "{shorten(others[-1], 300)}"')
     if own:
-        points = "\n".join(f"- {first_sentence(text)}" for text in own[-OWN_POINTS:])
-        parts.append(f"You said this in earlier rounds; do not repeat it and do not begin in the same way:\n{points}")
-    refute = "The first sentence says what is wrong in the opponent's words. Then give" if others else "Give"
+        points = " / ".join(first_sentence(text) for text in own[-OWN_POINTS:])
+        parts.append(f"You already said, so say something else: {points}")
+    parts.append(f"Question: {question}")
+    refute = "first contradict the opponent, then " if others else ""
     parts.append(
-        f"Answer from your position: {claim}. {refute} one new argument about {angle(round_number)}, with one concrete "
-        "example. Write 3 or 4 short sentences, at most 80 words."
+        f"Answer with 4 short sentences: {refute}argue that {claim}, with one example about {angle(round_number)}."
     )
     if complaint:
         parts.append(f"Your last answer could not be used: {complaint}. Write a different one.")
-    return [Message("system", system), Message("user", "\n\n".join(parts))]
+    return [
+        Message("system", system),
+        Message("user", example_question),
+        Message("assistant", example_answer),
+        Message("user", "\n".join(parts)),
+    ]
 
 
 def angle(round_number: int) -> str:
@@ -147,6 +180,13 @@ _REFUSAL = re.compile(
     r"(?:assist|help|provide|answer|fulfil|take|argue)|i apologi[sz]e)",
     re.IGNORECASE,
 )
+_CONCESSION = re.compile(
+    r"(?:however|on the other hand|nevertheless|that said|at the same time|it is (?:also )?"
+    r"(?:important|essential|crucial|worth)|in conclusion|overall|ultimately|while (?:it|there|ai|this)\b)",
+    re.IGNORECASE,
+)
+"""How a sentence begins with which a small model leaves its side or starts to sum up."""
+
 _FLIPPED = {
     "FOR": re.compile(
         r"\b(?:(?:harms?|damage|drawbacks|disadvantages|risks|costs|dangers) (?:clearly |far |greatly )?outweighs?\b"
@@ -173,8 +213,9 @@ _ATTRIBUTED = re.compile(
 def tidy(text: str, *, cut: bool = False) -> str:
     """Returns an answer as one paragraph without labels, greetings, quotes around it or list marks.
 
-    `cut`: the model was stopped by its limit, so that a half sentence at the end is taken off; it is in any case when
-    the text ends without a mark.
+    What is beyond WORDS is left out sentence by sentence, and so is what follows a turn to the other side ("However,
+    it also ..."): small models cannot stop. `cut`: the model was stopped by its limit, so a half sentence at the end is
+    taken off; it is in any case when the text ends without a mark.
     """
     text = re.sub(r"```\w*", " ", text)
     text = re.sub(r"(?m)^\s*(?:#+\s.*$|[-*•]\s+|\d+[.)]\s+)", "", text)
@@ -189,7 +230,21 @@ def tidy(text: str, *, cut: bool = False) -> str:
     if text and (cut or text[-1] not in '.!?"”)'):
         end = max(text.rfind(mark) for mark in ".!?")
         text = text[: end + 1] if end > len(text) // 3 else text
+    text = _shorter(text)
     return text[:1].upper() + text[1:]
+
+
+def _shorter(text: str) -> str:
+    """Returns the sentences before WORDS is passed and before the first that concedes, but enough for a turn."""
+    if len(text) > MAX_CHARACTERS:
+        return text  # not a turn at all: `unusable` says so
+    kept: list[str] = []
+    for sentence in re.split(r"(?<=[.!?])\s+", text):
+        words = sum(len(each.split()) for each in kept)
+        if words >= FIRM_WORDS and (words + len(sentence.split()) > WORDS or _CONCESSION.match(sentence)):
+            break
+        kept.append(sentence)
+    return " ".join(kept)
 
 
 def unusable(text: str, heard: Sequence[str], *, stance: str = "") -> str:
@@ -198,9 +253,10 @@ def unusable(text: str, heard: Sequence[str], *, stance: str = "") -> str:
     `heard` are all turns so far, own ones included; `stance` of the speaker lets open changes of side be seen.
     """
     words = text.split()
+    is_turn = bool(stance or heard)
     checks = (
         (not words, "it was empty"),
-        (len(words) < MIN_WORDS, f"it had only {len(words)} words"),
+        (is_turn and len(words) < MIN_WORDS, f"it had only {len(words)} words"),
         (len(text) > MAX_CHARACTERS, f"it had {len(text):,} characters"),
         (bool(_REFUSAL.search(text)), "it refused to argue"),
         (not _is_prose(text), "it was not English prose"),
