@@ -1,0 +1,43 @@
+"""Sentences and the measure, with vectors written by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.llm.novelty import Sentence, measure, split_sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("", []),
+        ("That is wrong. Wages fell by 3.5 percent in Leeds.", ["Wages fell by 3.5 percent in Leeds."]),
+        ("Some tools, e.g. Excel sheets, did this before.", ["Some tools, e.g. Excel sheets, did this before."]),
+        (
+            'He said "this is the end." And it was not so!\nA third line without a mark',
+            ['He said "this is the end."', "And it was not so!", "A third line without a mark"],
+        ),
+    ],
+)
+def test_sentences(text: str, sentences: list[str]) -> None:
+    """Sentences end at marks before a capital, not in numbers and abbreviations; those without a point are left out."""
+    assert split_sentences(text) == sentences
+
+
+def test_measure() -> None:
+    """Counts sentences at or above the threshold, and pairs name the nearest earlier one."""
+    earlier = [Sentence("east", 1, (1.0, 0.0)), Sentence("north", 2, (0.0, 1.0))]
+    now = [Sentence("north-east", 3, (0.6, 0.8)), Sentence("east again", 3, (1.0, 0.0))]
+    result = measure(now, earlier, 0.92)
+    assert (result.sentences, result.redundancy) == (2, 0.5)
+    assert [(pair.earlier, pair.earlier_turn_number, pair.similarity) for pair in result.pairs] == [
+        ("east", 1, 1.0),
+        ("north", 2, 0.8),
+    ]
+
+
+def test_nothing_to_compare() -> None:
+    """The first round is all new; a round without a sentence is all redundant."""
+    sentence = Sentence("east", 1, (1.0, 0.0))
+    assert measure([sentence], [], 0.9).redundancy == 0
+    assert measure([], [sentence], 0.9).redundancy == 1
