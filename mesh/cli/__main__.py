@@ -12,13 +12,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import typer
 from typer.exceptions import TyperException
 
 from mesh.cli import agents, debates, laptop, lifecycle
 from mesh.cli.exits import BY_CODE, CommandError, Exit, line_of
 from mesh.cli.output import Output
-from mesh.errors import RostrumError
+from mesh.errors import Code, RostrumError
 from mesh.local.errors import LocalError, NotRunningError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def explain(error: Exception) -> tuple[str, Exit]:
         case RostrumError():
             return line_of(error), BY_CODE[error.code]
         case LocalError():
-            return str(error), Exit.NOT_RUNNING if isinstance(error, NotRunningError) else Exit.FAILURE
+            return str(error), _exit_of(error)
         case TyperException():
             # Called without any command, Typer has shown its help by now, and raises with no message.
             context = getattr(error, "ctx", None)
@@ -84,6 +85,15 @@ def explain(error: Exception) -> tuple[str, Exit]:
         case _:
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return f"a fault of ours, {what}; ROSTRUM_DEBUG=1 shows where", Exit.FAILURE
+
+
+def _exit_of(error: LocalError) -> Exit:
+    if isinstance(error, NotRunningError):
+        return Exit.NOT_RUNNING
+    # What the runner itself refused over its socket has a gRPC code, and so the exit code of any service's refusal.
+    refusal = error.__cause__
+    name = refusal.code().name if isinstance(refusal, grpc.aio.AioRpcError) else ""
+    return BY_CODE[Code[name]] if name in Code.__members__ else Exit.FAILURE
 
 
 def main() -> None:
