@@ -6,13 +6,18 @@ gives each service one or more loopback addresses; calls go round them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import grpc
 import grpc.aio
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS = (
@@ -32,7 +37,7 @@ class Channels:
 
     def open(self, address: str) -> grpc.aio.Channel:
         """Returns a channel to "{service}:{port}". The caller closes it."""
-        interceptors = aio_client_interceptors()  # type: ignore[no-untyped-call]
+        interceptors = [*aio_client_interceptors(), _Cancelling()]  # type: ignore[no-untyped-call]
         return grpc.aio.insecure_channel(self.target(address), options=_OPTIONS, interceptors=interceptors)
 
     def target(self, address: str) -> str:
@@ -52,3 +57,22 @@ class Channels:
     def _ips(self, service: str) -> list[str]:
         lines = (line.split("#")[0].split() for line in Path(self._hosts_file).read_text("utf-8").splitlines())
         return [words[0] for words in lines if service in words[1:]]
+
+
+class _Cancelling(grpc.aio.UnaryUnaryClientInterceptor):
+    """Cancels a call at the server when its awaiting task is cancelled; OpenTelemetry's interceptors let it go on."""
+
+    async def intercept_unary_unary(
+        self,
+        continuation: Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Any,
+    ) -> Any:
+        """Waits for the call's end."""
+        call = await continuation(client_call_details, request)
+        try:
+            await call.code()
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        return call

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from opentelemetry.instrumentation.grpc import aio_server_interceptor
+from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
+from mesh.rpc import health
 from mesh.rpc.interceptors.deadlines import deadlines_interceptor
 from mesh.rpc.interceptors.errors import errors_interceptor
 from mesh.rpc.interceptors.limits import limits_interceptor
 from mesh.rpc.interceptors.logging_context import logging_interceptor
+from mesh.rpc.interceptors.malformed import malformed_interceptor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -46,18 +47,22 @@ class Server:
         self._address = address
         self._server = grpc.aio.server(
             interceptors=[
-                aio_server_interceptor(),  # type: ignore[no-untyped-call]
+                # Probes each second would bury the traces of calls.
+                aio_server_interceptor(filter_=filters.negate(filters.health_check())),  # type: ignore[no-untyped-call]
                 logging_interceptor(),
                 errors_interceptor(),
                 limits_interceptor(max_calls),
                 deadlines_interceptor(),
+                malformed_interceptor(MAX_MESSAGE_BYTES),
             ],
-            options=(("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)),
+            # Above our own limit gRPC still reads a while, so that our error can say what is wrong.
+            options=(("grpc.max_receive_message_length", 4 * MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)),
         )
-        self._health = health_aio.HealthServicer()
+        self._health = health.Health()
         self._names: list[str] = []
         self._checks: Mapping[str, Check] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._failed: list[str] = []
         self.port = 0
         """The port it listens on, once started."""
 
@@ -71,10 +76,10 @@ class Server:
         self._names = [*services]
         self._checks = checks
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*self._names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._server.add_insecure_port(self._address)
-        await self._look(first=True)
+        await self._look()
         await self._server.start()
         self._watching = asyncio.get_running_loop().create_task(self._look_for_ever(), name="health")
 
@@ -83,7 +88,7 @@ class Server:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        await self._health.enter_graceful_shutdown()
+        self._health.close()
         await self._server.stop(grace_seconds)
 
     async def _look_for_ever(self) -> None:
@@ -91,19 +96,21 @@ class Server:
             await asyncio.sleep(CHECK_SECONDS)
             await self._look()
 
-    async def _look(self, *, first: bool = False) -> None:
-        failed = [name for name, check in self._checks.items() if not await _passes(name, check)]
-        status = health_pb2.HealthCheckResponse.NOT_SERVING if failed else health_pb2.HealthCheckResponse.SERVING
-        if failed and not first:
+    async def _look(self) -> None:
+        answers = await asyncio.gather(*(_passes(name, check) for name, check in self._checks.items()))
+        failed = [name for name, passes in zip(self._checks, answers, strict=True) if not passes]
+        if failed and failed != self._failed:
             log.warning("not serving: %s cannot be used", " and ".join(failed))
-        for name in ("", *self._names):
-            await self._health.set(name, status)
+        elif self._failed and not failed:
+            log.info("serving again")
+        self._failed = failed
+        self._health.set(("", *self._names), serving=not failed)
 
 
 async def _passes(name: str, check: Check) -> bool:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             return await check()
-    except Exception:
-        log.exception("the check of %s failed", name)
+    except Exception as error:  # noqa: BLE001 - a check that fails in any way says that it cannot be used
+        log.warning("the check of %s failed: %r", name, error)
         return False

@@ -63,6 +63,8 @@ def from_rpc_error(error: grpc.RpcError) -> RostrumError:
                 return found
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineError("the call took longer than it may; try again")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
+        return errors.InvalidArgumentError(f"too many bytes in one message: {message}", field="request")
     if code is grpc.StatusCode.UNAVAILABLE:
         return UnreachableError(f"the service does not answer ({message})")
     return errors.InternalError(f"{code.name}: {message}")

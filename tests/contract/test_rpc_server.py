@@ -1,0 +1,185 @@
+"""What every server offers beside its services: reflection, health that tells the truth, traced calls, names."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
+
+from mesh.rpc.channels import Channels
+from mesh.rpc.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+AGENT_SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class _Agent(agent_service_pb2_grpc.AgentServiceServicer):
+    Ask: Any
+    ListUtterances: Any
+
+    async def GetAgent(self, request: agent_service_pb2.GetAgentRequest, _context: Any) -> agent_service_pb2.Agent:  # noqa: N802
+        span = trace.get_current_span().get_span_context()
+        return agent_service_pb2.Agent(name=request.name, description=trace.format_trace_id(span.trace_id))
+
+
+class _Usable:
+    def __init__(self) -> None:
+        self.answer = True
+        self.broken = False
+
+    async def __call__(self) -> bool:
+        if self.broken:
+            raise RuntimeError("broken")
+        return self.answer
+
+
+def _run(use: Callable[[grpc.aio.Channel], Awaitable[Any]], check: _Usable | None = None) -> Any:
+    async def main() -> Any:
+        server = Server("127.0.0.1:0")
+        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(_Agent(), server.grpc)
+        await server.start([AGENT_SERVICE], {"store": check or _Usable()})
+        channel = Channels().open(f"127.0.0.1:{server.port}")
+        try:
+            return await use(channel)
+        finally:
+            await channel.close(None)
+            await server.stop(0)
+
+    return asyncio.run(main())
+
+
+def test_reflection_lists_the_services() -> None:
+    """`grpcurl list` shows the service, health and reflection itself."""
+
+    async def use(channel: grpc.aio.Channel) -> set[str]:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
+
+        async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+            yield reflection_pb2.ServerReflectionRequest(list_services="")
+
+        async for response in stub.ServerReflectionInfo(requests()):
+            return {service.name for service in response.list_services_response.service}
+        return set()
+
+    assert _run(use) == {AGENT_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["says no", "raises"])
+@pytest.mark.parametrize("service", ["", AGENT_SERVICE], ids=["overall", "service"])
+def test_health_follows_the_checks(service: str, broken: bool) -> None:  # noqa: FBT001
+    """Watch tells SERVING, NOT_SERVING when a check fails, and SERVING again; Check agrees each time."""
+    check = _Usable()
+
+    async def use(channel: grpc.aio.Channel) -> list[tuple[int, int]]:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=service)
+        watch = stub.Watch(request, timeout=20)
+        seen = []
+        for fails in (True, False, None):
+            seen.append(((await watch.read()).status, (await stub.Check(request)).status))
+            if fails is not None:
+                check.answer, check.broken = not fails or broken, fails and broken
+        watch.cancel()
+        return seen
+
+    expected = [(SERVING, SERVING), (NOT_SERVING, NOT_SERVING), (SERVING, SERVING)]
+    assert _run(use, check) == expected
+
+
+def test_health_of_an_unknown_service_is_not_found() -> None:
+    """Check of a service that is not here fails with NOT_FOUND."""
+
+    async def use(channel: grpc.aio.Channel) -> grpc.StatusCode:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Check(health_pb2.HealthCheckRequest(service="rostrum.none.v1.None"))
+        return caught.value.code()
+
+    assert _run(use) is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_call_carries_its_trace() -> None:
+    """The handler runs in the trace of its caller: client and server interceptors of OpenTelemetry are at work."""
+    tracer = TracerProvider().get_tracer("test")
+
+    async def use(channel: grpc.aio.Channel) -> tuple[str, str]:
+        with tracer.start_as_current_span("caller") as span:
+            stub: Any = agent_service_pb2_grpc.AgentServiceStub(channel)
+            agent = await stub.GetAgent(agent_service_pb2.GetAgentRequest(name="agents/a"))
+            return agent.description, trace.format_trace_id(span.get_span_context().trace_id)
+
+    seen, sent = _run(use)
+    assert seen == sent
+
+
+def test_a_taken_address_is_an_error_at_start() -> None:
+    """A second server at the same address does not start."""
+
+    async def main() -> None:
+        first = Server("127.0.0.1:0")
+        await first.start([], {})
+        try:
+            with pytest.raises(RuntimeError):
+                await Server(f"127.0.0.1:{first.port}").start([], {})
+        finally:
+            await first.stop(0)
+
+    asyncio.run(main())
+
+
+def test_the_hosts_file_names_every_replica(tmp_path: Path) -> None:
+    """A service of two replicas is dialled at both addresses; one that the file does not name is left to DNS."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("# pods\n127.1.0.2 moderator\n127.1.0.3 moderator # second\n127.1.0.4 team-a\n", "utf-8")
+    channels = Channels(str(hosts))
+    assert channels.target("moderator:50051") == "ipv4:127.1.0.2:50051,127.1.0.3:50051"
+    assert channels.target("elsewhere:50051") == "dns:///elsewhere:50051"
+    assert Channels().target("moderator:50051") == "dns:///moderator:50051"
+
+
+def test_calls_go_round_the_replicas(tmp_path: Path) -> None:
+    """With two replicas behind one name, both get calls."""
+    called: set[str] = set()
+
+    class Replica(_Agent):
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        async def GetAgent(self, request: agent_service_pb2.GetAgentRequest, _context: Any) -> agent_service_pb2.Agent:  # noqa: N802
+            called.add(self._name)
+            return agent_service_pb2.Agent(name=request.name)
+
+    async def main() -> None:
+        servers: list[Server] = []
+        for address in ("127.0.0.2", "127.0.0.3"):
+            server = Server(f"{address}:{servers[0].port if servers else 0}")
+            agent_service_pb2_grpc.add_AgentServiceServicer_to_server(Replica(address), server.grpc)
+            await server.start([AGENT_SERVICE], {})
+            servers.append(server)
+        hosts = tmp_path / "hosts"
+        hosts.write_text("127.0.0.2 agents\n127.0.0.3 agents\n", "utf-8")
+        channel = Channels(str(hosts)).open(f"agents:{servers[0].port}")
+        stub: Any = agent_service_pb2_grpc.AgentServiceStub(channel)
+        try:
+            async with asyncio.timeout(10):
+                while len(called) < 2:
+                    await stub.GetAgent(agent_service_pb2.GetAgentRequest())
+        finally:
+            await channel.close(None)
+            for server in servers:
+                await server.stop(0)
+
+    asyncio.run(main())
+    assert called == {"127.0.0.2", "127.0.0.3"}
