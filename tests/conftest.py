@@ -12,6 +12,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+pytest_plugins = ("tests.support.broker",)
+
 TESTS = Path(__file__).parent
 TIERS = ("architecture", "unit", "contract", "integration", "faults", "e2e")
 

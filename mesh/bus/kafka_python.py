@@ -1,12 +1,15 @@
 """The place of mesh.bus that imports kafka-python, which is untyped, and which warns of itself while it is imported.
 
 Its protocol classes read their schemas with importlib.resources.read_text, deprecated from Python 3.11 to 3.12 and back
-since 3.13; the warning says nothing about us, and where warnings are errors the import would fail.
+since 3.13; the warning says nothing about us, and where warnings are errors the import would fail. And it forgets to
+close the socket of a refused connection (3.0.12, net/inet.py): while a broker is away, each attempt would leave one
+for the garbage collector, so that is mended here.
 """
 
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING, Any
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="(read|open)_text is deprecated", category=DeprecationWarning)
@@ -17,7 +20,24 @@ with warnings.catch_warnings():
     from kafka.coordinator.assignors.cooperative_sticky import (  # type: ignore[import-untyped]
         CooperativeStickyAssignor,
     )
+    from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
     from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    import socket
+
+_sock_connect = KafkaNetSocket.sock_connect
+
+
+async def _connect_or_close(self: Any, net: Any, sock: socket.socket, sockaddr: Any, timeout_at: Any = None) -> Any:
+    try:
+        return await _sock_connect(self, net, sock, sockaddr, timeout_at=timeout_at)
+    except BaseException:
+        sock.close()
+        raise
+
+
+KafkaNetSocket.sock_connect = _connect_or_close
 
 __all__ = [
     "AsyncConsumerRebalanceListener",
