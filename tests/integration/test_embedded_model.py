@@ -1,0 +1,107 @@
+"""The smallest real model behind its real server, through the adapter that services use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.llm.embedded import catalogue, weights
+from mesh.llm.port import Limits, Message
+from mesh.llm.select import ModelServers, open_model
+from tests.integration.test_embedded_embeddings import served
+from tests.support.requires import missing, require_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mesh.llm.port import Completion
+
+ASK = [Message("user", "Write a long story about a ship.")]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[ModelServers]:
+    require_module("xllamacpp")
+    try:
+        weights.fetch(catalogue.WEIGHTS["tiny"], weights.cache_folder(os.environ))
+    except weights.WeightsError as error:
+        missing(str(error))
+    with served("mesh.llm.embedded.server", MODEL="embedded:tiny") as url:
+        yield ModelServers(embedded_url=url)
+
+
+def complete(servers: ModelServers, *seeds: int, max_tokens: int = 24) -> list[Completion]:
+    async def calls() -> list[Completion]:
+        model = open_model("embedded:tiny", servers)
+        try:
+            return [await model.complete(ASK, Limits(max_tokens, 60), seed=seed) for seed in seeds]
+        finally:
+            await model.aclose()
+
+    return asyncio.run(calls())
+
+
+def test_answer(servers: ModelServers) -> None:
+    """The real model writes, within its bound, and says what it read and wrote; another seed brings another text."""
+    first, other = complete(servers, 1, 2)
+    assert first.text
+    assert first.text != other.text
+    assert first.prompt_tokens > 5
+    assert (first.completion_tokens, first.finish_reason) == (24, "length")
+    assert first.model == "embedded:tiny"
+
+
+def test_schema(servers: ModelServers) -> None:
+    """With a schema even the smallest model's answer is JSON of it."""
+    schema = {
+        "type": "object",
+        "properties": {"redundant": {"type": "boolean"}},
+        "required": ["redundant"],
+        "additionalProperties": False,
+    }
+
+    async def call() -> Completion:
+        model = open_model("embedded:tiny", servers)
+        try:
+            return await model.complete(ASK, Limits(40, 60), schema=schema, seed=1)
+        finally:
+            await model.aclose()
+
+    assert isinstance(json.loads(asyncio.run(call()).text)["redundant"], bool)
+
+
+def test_calls_share_the_server_and_cancelling_frees_it(servers: ModelServers) -> None:
+    """More long calls than slots are cancelled, and a short one is then answered at once, not after them."""
+
+    async def calls() -> float:
+        model = open_model("embedded:tiny", servers)
+        long = [asyncio.create_task(model.complete(ASK, Limits(4000, 120), seed=seed)) for seed in range(6)]
+        _, running = await asyncio.wait(long, timeout=1.0)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*long, return_exceptions=True)
+        started = time.monotonic()
+        await model.complete(ASK, Limits(4, 60), seed=7)
+        await model.aclose()
+        return time.monotonic() - started
+
+    assert asyncio.run(calls()) < 15
+
+
+def test_address_in_use(servers: ModelServers) -> None:
+    """A taken address is one line and exit code 1; so is a model that is none."""
+    address = servers.embedded_url.removeprefix("http://").removesuffix("/v1")
+    for model, words in (("embedded:tiny", "Address already in use"), ("embedded:huge", "must be one of")):
+        environ = {**os.environ, "MODEL": model, "LISTEN_ADDRESS": address}
+        command = [sys.executable, "-m", "mesh.llm.embedded.server"]
+        ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+        assert ended.returncode == 1
+        assert words in ended.stderr
+        assert ended.stderr.count("\n") == 1
