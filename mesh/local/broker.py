@@ -177,12 +177,16 @@ def make_topics(bootstrap_servers: str, topics: Sequence[Topic]) -> list[str]:
 
     A topic that is there keeps its settings. Raises StartupError if the broker refuses.
     """
-    from kafka.admin import KafkaAdminClient  # noqa: PLC0415 - 0.2 s that `rostrum status` need not pay
-    from kafka.errors import KafkaError, TopicAlreadyExistsError  # noqa: PLC0415
+    from kafka.admin import KafkaAdminClient  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that `rostrum status` need not pay
+    from kafka.errors import KafkaError, TopicAlreadyExistsError  # type: ignore[import-untyped]  # noqa: PLC0415
 
     logging.getLogger("kafka").setLevel(logging.ERROR)
     try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="rostrum-runner")
+        admin = KafkaAdminClient(
+            bootstrap_servers=bootstrap_servers,
+            client_id="rostrum-runner",
+            bootstrap_timeout_ms=int(START_SECONDS * 1000),
+        )
         try:
             there = set(admin.list_topics())
             new = {

@@ -137,9 +137,7 @@ class _Fields:
         value = self._take(name, {})
         if not isinstance(value, dict) or not all(isinstance(each, str | int) for each in value.values()):
             raise ManifestError(f"{self.where}.{name}: a mapping of texts and numbers is expected")
-        return {
-            str(key): str(each).lower() if isinstance(each, bool) else str(each) for key, each in value.items()
-        }
+        return {str(key): str(each).lower() if isinstance(each, bool) else str(each) for key, each in value.items()}
 
     def cluster_only(self, *names: str) -> None:
         """Takes fields that only a cluster obeys."""
@@ -249,7 +247,7 @@ def _service(name: str, spec: _Fields) -> Service:
     ports: dict[int, str] = {}
     for port in spec.items("ports", required=True):
         number = port.number("port")
-        target = port._take("targetPort", number)  # noqa: SLF001 - a number or a name
+        target = port._take("targetPort", number)  # a number or a name
         ports[number] = str(target)
         port.cluster_only("name", "protocol", "appProtocol")
         port.done()
@@ -354,7 +352,7 @@ def _probe(probe: _Fields | None, ports: Mapping[str, int]) -> Probe | None:
     if (how := probe.maybe("grpc")) is not None:
         result = Probe(grpc_port=how.number("port"), grpc_service=how.text("service", ""), **times)
     elif (how := probe.maybe("httpGet")) is not None:
-        port = how._take("port", None)  # noqa: SLF001 - a number or a name
+        port = how._take("port", None)  # a number or a name
         number = ports.get(str(port), port)
         if not isinstance(number, int):
             raise ManifestError(f"{how.where}.port: the container has no port {port!r}")

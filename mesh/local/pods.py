@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from mesh.local.broker import accepts
 from mesh.local.errors import LocalError, disk_errors
@@ -151,7 +152,10 @@ class Pod:
         while not await self._is_well(self.spec.readiness):
             await asyncio.sleep(STARTING_LOOK_SECONDS)
         self._set(ready=True, message="")
-        await asyncio.gather(self._watch_readiness(), self._watch_liveness())
+        async with asyncio.TaskGroup() as group:
+            readiness = group.create_task(self._watch_readiness())
+            await self._watch_liveness()
+            readiness.cancel()
 
     async def _watch_readiness(self) -> None:
         probe, failures = self.spec.readiness, 0
@@ -163,6 +167,8 @@ class Pod:
 
     async def _watch_liveness(self) -> None:
         probe, failures = self.spec.liveness, 0
+        if probe is None:
+            await asyncio.Event().wait()
         while probe is not None:
             await asyncio.sleep(probe.period_seconds)
             failures = 0 if await self._is_well(probe) else failures + 1
@@ -204,7 +210,12 @@ async def _grpc_serving(address: str, service: str) -> bool:
         return False
     async with grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
-            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+            check: Any = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
+            answer = await check(health_pb2.HealthCheckRequest(service=service))
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

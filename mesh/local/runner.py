@@ -117,9 +117,7 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
         return self.home / "logs" / f"{pod}.log"
 
     def _machine(self) -> dict[str, str]:
-        kept = {
-            name: value for name, value in self.environ.items() if name in MACHINE or name.startswith("OPENBLAS_")
-        }
+        kept = {name: value for name, value in self.environ.items() if name in MACHINE or name.startswith("OPENBLAS_")}
         return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
 
     def _spec(self, deployment: Deployment, replica: int) -> PodSpec:
@@ -158,9 +156,7 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
                 value = self.environ.get(each.name, "")
             found[each.name] = re.sub(r"\$\((\w+)\)", lambda match: {**own, **found}.get(match[1], match[0]), value)
         found.update(own)
-        passed = {
-            name: value for name, value in self.environ.items() if name in PASSED or name.startswith(PREFIXES)
-        }
+        passed = {name: value for name, value in self.environ.items() if name in PASSED or name.startswith(PREFIXES)}
         return {**self._machine(), **{name: self._dialable(value) for name, value in found.items()}, **passed}
 
     def _dialable(self, value: str) -> str:
