@@ -149,14 +149,24 @@ def _age(pod: runner_pb2.Pod) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds % 60:02}s" if minutes else f"{seconds}s"
 
 
+async def _log_files(world: World, wanted: str) -> dict[str, Path]:
+    """Returns the log files of the pods that are wanted, by pod. What wrote them may have ended: then all that is left."""
+    status = await world.runner.status()
+    if status is not None:
+        files = {pod.name: (pod.deployment, Path(pod.log_file)) for pod in status.pods}
+    else:
+        files = {path.stem: (path.stem.rpartition("-")[0], path) for path in sorted(world.home.glob("logs/*.log"))}
+        if not files:
+            await world.running()
+    found = {name: path for name, (deployment, path) in files.items() if wanted in {"", name, deployment}}
+    if not found:
+        raise CommandError(f"no pod {wanted!r} here; there are: {', '.join(files)}", Exit.NOT_FOUND)
+    return found
+
+
 async def _logs(world: World, wanted: str, tail: int, *, follow: bool) -> None:
-    status = await world.running()
-    pods = [pod for pod in status.pods if wanted in {"", pod.name, pod.deployment}]
-    if not pods:
-        known = ", ".join(pod.name for pod in status.pods)
-        raise CommandError(f"no pod {wanted!r} here; there are: {known}", Exit.NOT_FOUND)
-    prefixes = {pod.name: f"{pod.name} | " if len(pods) > 1 else "" for pod in pods}
-    tails = [_Tail(Path(pod.log_file), prefixes[pod.name]) for pod in pods if pod.log_file]
+    files = await _log_files(world, wanted)
+    tails = [_Tail(path, f"{name} | " if len(files) > 1 else "") for name, path in files.items()]
     try:
         for each in tails:
             for line in each.last(tail):

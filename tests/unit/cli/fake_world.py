@@ -251,12 +251,13 @@ class Bench:
     runner: FakeRunner
     address: str
     environ: dict[str, str] = field(default_factory=dict)
+    home: Path = Path("/home/r")
 
     def rostrum(self, *arguments: str) -> Result:
         """Runs one command."""
         out, err = io.StringIO(), io.StringIO()
         world = World(
-            environ=self.environ, home=Path("/home/r"), program="rostrum", output=Output(out, err), runner=self.runner,
+            environ=self.environ, home=self.home, program="rostrum", output=Output(out, err), runner=self.runner,
             dial=lambda _service: grpc.aio.insecure_channel(self.address),
         )  # fmt: skip
         return Result(int(execute(arguments, world)), out.getvalue(), err.getvalue())

@@ -76,6 +76,15 @@ def test_logs(bench: Bench, tmp_path: Path) -> None:
     assert bench.rostrum("logs").out == "team-a-0 | one\nteam-a-0 | two\nteam-a-0 | three\nteam-b-0 | four\n"
 
 
+def test_logs_of_what_has_ended(bench: Bench, tmp_path: Path) -> None:
+    """After a start that failed, the logs that are left can be read."""
+    bench.runner.running = False
+    bench.home = tmp_path
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "team-a-0.log").write_text("why it ended\n", "utf-8")
+    assert bench.rostrum("logs", "team-a").out == "why it ended\n"
+
+
 def test_logs_of_no_pod(bench: Bench) -> None:
     """Exit code 4 and the pods there are."""
     result = bench.rostrum("logs", "team-z-0")
