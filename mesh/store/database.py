@@ -93,6 +93,12 @@ class _Job:
         self.remaining = 0
 
 
+class _Look:
+    """Wakes the writer without a job."""
+
+    __slots__ = ()
+
+
 class Database:
     """One service's database. Made and closed on the event loop that uses it."""
 
@@ -119,7 +125,9 @@ class Database:
             .order_by(outbox.c.id)
             .limit(sa.bindparam("row_limit"))
         )
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # What the writer waits for: jobs; a look at acknowledged rows; None, the end.
+        self._jobs: queue.SimpleQueue[_Job | _Look | None] = queue.SimpleQueue()
+        self._look_due = False
         self._waiters: dict[int, _Job] = {}
         self._acknowledged: deque[int] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -199,6 +207,9 @@ class Database:
 
     def mark_published(self, ids: Sequence[int]) -> None:
         """Notes that the broker has these rows; they are deleted in a later commit. On the event loop; no I/O."""
+        if not self._look_due and self._loop is not None:
+            self._look_due = True
+            self._loop.call_later(IDLE_DELETE_SECONDS, self._look)
         for row_id in ids:
             self._acknowledged.append(row_id)
             job = self._waiters.pop(row_id, None)
@@ -206,6 +217,12 @@ class Database:
                 job.remaining -= 1
                 if job.remaining == 0 and not job.published.done():
                     job.published.set_result(None)
+
+    def _look(self) -> None:
+        """If no job came meanwhile, the acknowledged rows are deleted on their own."""
+        self._look_due = False
+        if self._acknowledged:
+            self._jobs.put(_Look())
 
     # ---- reader threads ----
 
@@ -218,17 +235,12 @@ class Database:
     def _write_forever(self) -> None:
         open_ = True
         while open_:
-            try:
-                first = self._jobs.get(timeout=IDLE_DELETE_SECONDS if self._acknowledged else None)
-            except queue.Empty:
-                self._run([])
-                continue
+            entry = self._jobs.get()
             jobs: list[_Job] = []
-            entry: _Job | None = first
             while True:
                 if entry is None:
                     open_ = False
-                elif not entry.result.cancelled():
+                elif isinstance(entry, _Job) and not entry.result.cancelled():
                     jobs.append(entry)
                 if len(jobs) >= MAX_JOBS_A_COMMIT:
                     break
@@ -236,10 +248,8 @@ class Database:
                     entry = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-            if jobs:
+            if jobs or self._acknowledged:
                 self._run(jobs)
-        if self._acknowledged:
-            self._run([])
 
     def _run(self, jobs: list[_Job]) -> None:
         """Commits the jobs together; alone, and again, those that the database refused together."""
@@ -347,6 +357,7 @@ def _worth_retrying(error: BaseException) -> bool:
 
 def insert_or_skip(table: sa.Table, dialect: str) -> sa.Insert:
     """Returns an insert that does nothing when the primary key is there already; its rowcount tells."""
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
+    insert: postgresql.Insert | sqlite.Insert
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    # Without the option SQLAlchemy does not ask the cursor for an insert's rowcount.
+    return insert.on_conflict_do_nothing().execution_options(preserve_rowcount=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
+from opentelemetry import metrics, trace
 from rostrum.agent.v1 import floor_pb2
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
@@ -17,14 +18,19 @@ from mesh.bus.errors import PoisonError
 from mesh.bus.message import Outgoing
 from mesh.bus.topics import floors_topic
 from mesh.errors import DebateNotFoundError
+from mesh.telemetry import names
+from mesh.telemetry.setup import extract
 from services.moderator.messages import set_time, turn_message
 from services.moderator.model import HeardTurn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from mesh.bus.message import Incoming
     from services.moderator.model import Debate, Floor, Ignored, Turn
+
+_tracer = trace.get_tracer("rostrum.moderator")
 
 TURN_TAKEN = "rostrum.debate.v1.TurnTaken"
 FLOOR_GRANTED = "rostrum.agent.v1.FloorGranted"
@@ -94,6 +100,37 @@ def heard_turn(record: Incoming) -> HeardTurn:
         completion_tokens=turn.completion_tokens,
         written_us=record.timestamp_ms * 1000,
     )
+
+
+class DebateTraces:
+    """Implements Observer: spans of a debate's own trace, and counts of what came in."""
+
+    def __init__(self) -> None:
+        meter = metrics.get_meter("rostrum.moderator")
+        self._turns = meter.create_counter(names.TURNS, unit="{turn}")
+        self._ignored = meter.create_counter(names.TURNS_IGNORED, unit="{turn}")
+        self._lost = meter.create_counter(names.FLOORS_LOST, unit="{floor}")
+
+    def turn_recorded(self, turn: Turn) -> None:
+        """See Observer."""
+        self._turns.add(1, {names.AGENT: turn.agent, names.FORFEITED: turn.forfeited})
+
+    def turn_ignored(self, reason: Ignored) -> None:
+        """See Observer."""
+        self._ignored.add(1, {names.REASON: reason.value})
+
+    def floor_lost(self, attempt: int) -> None:
+        """See Observer."""
+        self._lost.add(1, {names.ATTEMPT: attempt})
+
+    def resumed(self, debate: Debate, purpose: str) -> AbstractContextManager[object]:
+        """See Observer."""
+        parent = extract({"traceparent": debate.traceparent})
+        return _tracer.start_as_current_span(purpose, context=parent, attributes={names.DEBATE: debate.name})
+
+    def traceparent(self) -> str:
+        """See Observer."""
+        return trace_headers().get("traceparent", "")
 
 
 class FloorMessages:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import re
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,9 +34,10 @@ _log = logging.getLogger(__name__)
 TRIES = 3
 BACKOFF_SECONDS = (0.5, 2.0)
 # Time: a small model on two busy cores reads a long prompt at some 50 tokens/s.
-QUESTION_LIMITS = Limits(max_tokens=prompts.QUESTION_MAX_TOKENS, timeout_seconds=60)
-OPINION_LIMITS = Limits(max_tokens=prompts.OPINION_MAX_TOKENS, timeout_seconds=30)
-CLOSING_LIMITS = Limits(max_tokens=prompts.CLOSING_MAX_TOKENS, timeout_seconds=180)
+QUESTION_LIMITS = Limits(max_tokens=60, timeout_seconds=60)
+OPINION_LIMITS = Limits(max_tokens=120, timeout_seconds=30)
+CLOSING_LIMITS = Limits(max_tokens=450, timeout_seconds=180)
+MAX_QUESTION_CHARACTERS = 300
 # The model is asked for its opinion where the measure is this near to the threshold; elsewhere it could only agree.
 NEAR_THRESHOLD = 0.15
 # Turns of a debate at most: 50 rounds of 8 seats.
@@ -179,40 +182,35 @@ class OwnWork:
         return replace(measure, opinion=opinion), tokens
 
     async def _opinion(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Opinion | None, int]:
-        messages = prompts.opinion_messages(
-            topic=debate.topic,
-            round_turns=[turn.text for turn in turns if turn.round == debate.round and turn.text],
-            earlier_turns=[turn.text for turn in turns if turn.round < debate.round and turn.text],
-        )
+        this = [turn for turn in turns if turn.round == debate.round]
+        earlier = [turn for turn in turns if turn.round < debate.round]
+        messages, schema = prompts.redundancy_opinion(debate.topic, this, earlier)
         try:
             completion = await self._model.complete(
-                messages, OPINION_LIMITS, schema=prompts.OPINION_SCHEMA, seed=seed_of(debate, "opinion")
+                messages, OPINION_LIMITS, schema=schema, seed=seed_of(debate, "opinion")
             )
         except ModelError as error:
             _log.info("no opinion: %s", error, extra={"debate": debate.id})
             return None, 0
-        opinion = prompts.opinion_of(completion.text)
-        return Opinion(*opinion) if opinion else None, completion.prompt_tokens + completion.completion_tokens
+        answer = _json_object(completion.text)
+        redundant, reason = answer.get("redundant"), answer.get("reason")
+        fits = isinstance(redundant, bool) and isinstance(reason, str)
+        opinion = Opinion(bool(redundant), str(reason).strip()[:1000]) if fits else None
+        return opinion, completion.prompt_tokens + completion.completion_tokens
 
     async def _question(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, int]:
         """Returns the question for the next round and the tokens it cost."""
         number = debate.round + 1
         tokens = 0
         if rules.may_ask(debate):
-            earlier = list(dict.fromkeys(turn.question for turn in turns))
-            messages = prompts.question_messages(
-                topic=debate.topic,
-                round_number=number,
-                max_rounds=debate.max_rounds,
-                earlier_questions=earlier,
-                last_turns=[turn.text for turn in turns if turn.text][-2:],
-            )
+            asked = {turn.question for turn in turns}
+            messages = prompts.round_question(debate.topic, number, debate.max_rounds, turns)
             for attempt in range(TRIES):
                 completion = await self._try(debate, "question", attempt, messages, QUESTION_LIMITS)
                 if completion is not None:
                     tokens += completion.prompt_tokens + completion.completion_tokens
-                    question = prompts.question_of(completion.text, earlier)
-                    if question is not None:
+                    question = usable_question(completion.text)
+                    if question and question not in asked:
                         return question, tokens
                     if not rules.may_ask(replace(debate, tokens_spent=debate.tokens_spent + tokens)):
                         break
@@ -228,24 +226,23 @@ class OwnWork:
         return await self._apply(debate, lambda now: rules.close(debate, summary, verdict, tokens, now))
 
     async def _closing(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, str, int]:
-        sides = {seat.agent: seat.stance.value for seat in debate.seats}
-        said = [(turn.agent, sides[turn.agent], turn.text) for turn in turns if turn.text]
-        messages = prompts.closing_messages(topic=debate.topic, turns=said)
+        messages, schema = prompts.closing(debate.topic, debate.seats, turns)
         reserve = rules.verdict_reserve(debate.token_budget)
         limits = replace(CLOSING_LIMITS, max_tokens=min(CLOSING_LIMITS.max_tokens, reserve // 2))
         tokens = 0
         for attempt in range(TRIES):
-            completion = await self._try(debate, "closing", attempt, messages, limits, prompts.CLOSING_SCHEMA)
+            completion = await self._try(debate, "closing", attempt, messages, limits, schema)
             if completion is None:
                 continue
             tokens += completion.prompt_tokens + completion.completion_tokens
-            closing = prompts.closing_of(completion.text)
-            if closing is not None:
-                return *closing, tokens
+            answer = _json_object(completion.text)
+            summary, verdict = answer.get("summary"), answer.get("verdict")
+            if isinstance(summary, str) and isinstance(verdict, str) and summary.strip() and verdict.strip():
+                return summary.strip(), verdict.strip(), tokens
             if tokens >= reserve:
                 break
         return (
-            f"{len(said)} turns were heard; the moderator's model gave no usable summary of them.",
+            f"{sum(bool(turn.text) for turn in turns)} turns were heard; the moderator's model gave no usable summary of them.",
             "No verdict: the moderator's model gave no usable answer.",
             tokens,
         )
@@ -273,3 +270,19 @@ def seed_of(debate: Debate, purpose: str, attempt: int = 0) -> int:
     """Returns the seed of a call: the same for the same debate, place and purpose, so that a repeat shows."""
     place = f"{debate.name}/{debate.turn_count + 1}/{purpose}"
     return ((int.from_bytes(hashlib.sha256(place.encode()).digest()[:4]) >> 1) + attempt) % 2**31
+
+
+def usable_question(text: str) -> str:
+    """Returns the question in a model's answer, on one line; empty if there is none."""
+    found = re.search(r"[^.!?:\"“”]*\?", " ".join(text.replace("*", "").split()))
+    question = found.group().strip(" -–'") if found else ""
+    question = re.sub(r"^(?:round \d+|question)\W+", "", question, flags=re.IGNORECASE)
+    return question[:1].upper() + question[1:] if 1 < len(question) <= MAX_QUESTION_CHARACTERS else ""
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

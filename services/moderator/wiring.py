@@ -1,0 +1,100 @@
+"""Builds the moderator: the only place that knows which object is made of which."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rostrum.debate.v1 import debate_service_pb2_grpc
+
+from mesh.bus.topics import TURNS_TOPIC, floors_topic
+from mesh.llm.embeddings import OpenAIEmbedder
+from mesh.service import Foundation
+from mesh.settings import load
+from services.moderator.api import SERVICE_NAME, DebateApi
+from services.moderator.events import DebateTraces, FloorMessages, TurnEvents
+from services.moderator.logic import Moderator
+from services.moderator.logic.measuring import NoveltyMeasurer
+from services.moderator.logic.work import OwnWork
+from services.moderator.model import Seat, Stance
+from services.moderator.settings import Settings
+from services.moderator.store import DebateStore
+from services.moderator.store.tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mesh.bus.publisher import Publisher
+    from mesh.llm.port import Embedder, Model
+    from mesh.runtime import Part
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def build(
+    environ: Mapping[str, str], *, model: Model | None = None, embedder: Embedder | None = None
+) -> Sequence[Part]:
+    """Returns the service's parts in order of start. `model` and `embedder` replace those that the settings name.
+
+    Raises SettingsError.
+    """
+    settings = load(Settings, environ)
+    foundation = Foundation(environ, metadata, MIGRATIONS, model=model)
+    embedder = embedder or OpenAIEmbedder(foundation.channels.url(settings.embeddings_url))
+    pod = foundation.settings.pod
+    store = DebateStore(foundation.database, FloorMessages())
+    work = OwnWork(store=store, model=foundation.model, measurer=NoveltyMeasurer(embedder), pod=pod)
+    moderator = Moderator(
+        store=store,
+        work=work,
+        observer=DebateTraces(),
+        agent_exists=_Agents(foundation.publisher).exists,
+        default_seats=[Seat(agent, Stance(stance)) for agent, stance in settings.default_seats],
+        pod=pod,
+    )
+    debate_service_pb2_grpc.add_DebateServiceServicer_to_server(DebateApi(moderator), foundation.server.grpc)
+    consumer = foundation.consumer(TURNS_TOPIC, TurnEvents(moderator).handle)
+    return foundation.parts(_Timers(moderator, embedder), consumer=consumer, services=[SERVICE_NAME])
+
+
+class _Agents:
+    """An agent is in this deployment if it has a topic for its floors; a known one is not asked for again."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._known: set[str] = set()
+
+    async def exists(self, agent: str) -> bool:
+        if agent in self._known:
+            return True
+        try:
+            topic = floors_topic(agent)
+        except ValueError:
+            return False
+        if not await self._publisher.topic_exists(topic):
+            return False
+        self._known.add(agent)
+        return True
+
+
+class _Timers:
+    """Deadlines and the moderator's own work, from start to stop."""
+
+    def __init__(self, moderator: Moderator, embedder: Embedder) -> None:
+        self._moderator = moderator
+        self._embedder = embedder
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self._moderator.recover()
+        self._task = asyncio.create_task(self._moderator.run_timers(), name="timers")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._moderator.aclose()
+        await self._embedder.aclose()

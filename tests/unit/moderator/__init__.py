@@ -1,0 +1,1 @@
+"""The moderator's logic without anything outside the process."""

@@ -1,0 +1,389 @@
+"""The state machine of a debate: what a turn, a deadline, a measure, a cancellation do, and what changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.moderator.model import (
+    Change,
+    Created,
+    Debate,
+    Ended,
+    FloorGranted,
+    HeardTurn,
+    Ignored,
+    Measure,
+    NewDebate,
+    RoundMeasured,
+    Seat,
+    Settings,
+    Stance,
+    State,
+    Step,
+    Stopped,
+    StopReason,
+    TurnRecorded,
+    rules,
+)
+
+SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
+POD = "moderator-0"
+SECOND = 1_000_000
+
+
+def new(**changes: Any) -> NewDebate:
+    values: dict[str, Any] = {"topic": "Is it so?", "seats": SEATS, "max_rounds": 3, "token_budget": 100_000, **changes}
+    return NewDebate(**values)
+
+
+def opened(now: int = 0, **changes: Any) -> Debate:
+    """A debate whose first floor is granted at `now`."""
+    debate = rules.create("d1", new(**changes), POD, now).debate
+    change = rules.open_round(debate, "Why?", 0, now)
+    assert change is not None
+    return change.debate
+
+
+def turn(debate: Debate, **changes: Any) -> HeardTurn:
+    """What the agent that has the floor would send."""
+    floor = rules.floor_of(debate)
+    assert floor is not None
+    values: dict[str, Any] = {
+        "debate_id": debate.id,
+        "number": floor.turn_number,
+        "attempt": floor.attempt,
+        "agent": floor.seat.agent,
+        "text": "A point.",
+        "forfeited": False,
+        "forfeit_reason": "",
+        "model": "m",
+        "prompt_tokens": 100,
+        "completion_tokens": 10,
+        "written_us": 0,
+        **changes,
+    }
+    return HeardTurn(**values)
+
+
+def heard(debate: Debate, now: int = 1, **changes: Any) -> Change:
+    change = rules.hear(debate, turn(debate, **changes), POD, now)
+    assert isinstance(change, Change), change
+    return change
+
+
+def measure_of(number: int, *, redundant: bool) -> Measure:
+    return Measure(number, 4, 1.0 if redundant else 0.0, redundant, (), "e5")
+
+
+def next_round(debate: Debate, *, redundant: bool = False) -> Debate:
+    """Measures the round that was held and, if the debate goes on, opens the next."""
+    change = rules.measured(debate, measure_of(debate.round, redundant=redundant), 0, POD, 5)
+    assert change is not None
+    if change.debate.step is Step.OPEN_ROUND:
+        change = rules.open_round(change.debate, "And why?", 0, 5)
+        assert change is not None
+    return change.debate
+
+
+def whole_round(debate: Debate, *, redundant: bool = False) -> Debate:
+    for _ in SEATS:
+        debate = heard(debate).debate
+    return next_round(debate, redundant=redundant)
+
+
+def test_a_new_debate_waits_for_the_moderators_question() -> None:
+    """Creation stores event 1 with the debate as it is, and opening round one is due at once."""
+    change = rules.create("d1", new(), POD, 7)
+    assert change.debate.step is Step.OPEN_ROUND
+    assert change.debate.owner == POD
+    assert [event.number for event in change.events] == [1]
+    assert change.events[0].kind == Created(change.debate)
+
+
+def test_opening_a_round_grants_its_first_floor() -> None:
+    """The question is asked and the first seat has the floor until the deadline."""
+    debate = opened(now=10)
+    floor = rules.floor_of(debate)
+    assert floor is not None
+    assert (floor.turn_number, floor.round, floor.attempt, floor.seat) == (1, 1, 1, SEATS[0])
+    assert floor.deadline_us == 10 + 120 * SECOND
+
+
+def test_a_fitting_turn_is_recorded_and_the_next_seat_gets_the_floor() -> None:
+    """One change has the turn, its event, the settled budget and the next floor."""
+    debate = opened()
+    change = heard(debate, now=9)
+    assert change.turn is not None
+    assert (change.turn.number, change.turn.agent, change.turn.question, change.turn.elapsed_us) == (
+        1,
+        "team-a",
+        "Why?",
+        9,
+    )
+    assert [type(event.kind) for event in change.events] == [TurnRecorded, FloorGranted]
+    assert change.debate.tokens_spent == 110
+    assert change.granted is not None
+    assert change.granted.seat == SEATS[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"number": 2}, Ignored.EARLY),
+        ({"attempt": 2}, Ignored.EARLY),
+        ({"agent": "team-b"}, Ignored.NOT_ITS_FLOOR),
+        ({"agent": "nobody"}, Ignored.NOT_ITS_FLOOR),
+        ({"written_us": 120 * SECOND + 1}, Ignored.LATE),
+    ],
+)
+def test_a_turn_that_does_not_fit_the_floor_changes_nothing(changes: dict[str, Any], reason: Ignored) -> None:
+    """Early, another agent's, late: the reason is returned and there is no change."""
+    debate = opened()
+    assert rules.hear(debate, turn(debate, **changes), POD, 1) is reason
+
+
+def test_a_repeated_turn_changes_nothing() -> None:
+    """The same turn again, before and after later ones, is counted as repeated."""
+    debate = opened()
+    first = turn(debate)
+    after_one = heard(debate).debate
+    assert rules.hear(after_one, first, POD, 2) is Ignored.REPEATED
+    after_two = heard(after_one).debate
+    assert rules.hear(after_two, first, POD, 3) is Ignored.REPEATED
+
+
+def test_a_turn_at_its_deadline_is_in_time() -> None:
+    """The deadline itself still counts."""
+    debate = opened()
+    assert isinstance(rules.hear(debate, turn(debate, written_us=120 * SECOND), POD, 1), Change)
+
+
+def test_a_passed_deadline_grants_the_floor_again() -> None:
+    """The attempt grows, the lost allowance counts as spent, and the lost floor's answer is stale."""
+    debate = opened()
+    lost = turn(debate)
+    assert rules.expire(debate, POD, 120 * SECOND - 1) is None
+    change = rules.expire(debate, POD, 120 * SECOND)
+    assert change is not None
+    assert change.granted is not None
+    assert (change.granted.attempt, change.granted.turn_number) == (2, 1)
+    assert change.debate.tokens_spent == 6_000
+    assert rules.hear(change.debate, lost, POD, 120 * SECOND + 1) is Ignored.STALE
+    assert isinstance(rules.hear(change.debate, turn(change.debate), POD, 120 * SECOND + 1), Change)
+
+
+def test_after_the_last_attempt_the_turn_is_forfeited() -> None:
+    """The record has the turn without text, its agent is told, and the debate goes on."""
+    debate = opened()
+    now = 0
+    for _ in range(2):
+        now += 120 * SECOND
+        change = rules.expire(debate, POD, now)
+        assert change is not None
+        debate = change.debate
+    change = rules.expire(debate, POD, now + 120 * SECOND)
+    assert change is not None
+    assert change.turn is not None
+    assert change.turn.forfeited
+    assert change.turn.text == ""
+    assert "3 attempts" in change.turn.forfeit_reason
+    assert change.withdrawn is not None
+    assert change.granted is not None
+    assert change.granted.seat == SEATS[1]
+
+
+def test_a_seat_that_forfeits_in_a_row_ends_the_debate() -> None:
+    """Three forfeits of one seat in a row stop it with FORFEITED; the other seat's turns between do not matter."""
+    debate = opened(max_rounds=10)
+    for _ in range(2):
+        debate = heard(debate, forfeited=True, forfeit_reason="no model").debate
+        debate = next_round(heard(debate).debate)
+    change = heard(debate, forfeited=True, forfeit_reason="no model")
+    assert change.debate.stop_reason is StopReason.FORFEITED
+    assert change.debate.evidence is not None
+    assert change.debate.evidence.agent == "team-a"
+    assert change.debate.step is Step.CLOSE
+
+
+def test_a_turn_between_breaks_the_row_of_forfeits() -> None:
+    """A seat that speaks again starts counting anew."""
+    debate = opened(max_rounds=10, settings=Settings(max_forfeits_in_a_row=2))
+    for forfeits in (True, False, True, False):
+        debate = heard(debate, forfeited=forfeits).debate
+        debate = next_round(heard(debate).debate)
+    assert debate.stop_reason is None
+
+
+def test_all_rounds_held_stops_then_closes() -> None:
+    """After the last round's measure comes CLOSE, then ENDED with summary and verdict as the last event."""
+    debate = opened(max_rounds=1)
+    debate = whole_round(debate)
+    assert (debate.stop_reason, debate.step, debate.state) == (StopReason.MAX_ROUNDS, Step.CLOSE, State.RUNNING)
+    change = rules.close(debate, "sum", "ver", 50, 99)
+    assert change is not None
+    assert change.events[-1].kind == Ended(change.debate)
+    assert (change.debate.state, change.debate.summary, change.debate.end_time_us) == (State.ENDED, "sum", 99)
+    assert change.events[-1].number == change.debate.event_count
+
+
+def test_two_redundant_rounds_in_a_row_end_it_with_evidence() -> None:
+    """Both rounds' measures are the evidence."""
+    debate = whole_round(opened(max_rounds=9))
+    debate = whole_round(debate, redundant=True)
+    assert debate.stop_reason is None
+    debate = whole_round(debate, redundant=True)
+    assert debate.stop_reason is StopReason.REDUNDANT
+    assert debate.evidence is not None
+    assert [one.round for one in debate.evidence.rounds] == [2, 3]
+
+
+def test_round_one_and_broken_rows_do_not_count() -> None:
+    """Redundant rounds 1 and 2 are one round; new, unmeasured or spaced rounds break the row."""
+    debate = whole_round(whole_round(opened(max_rounds=9), redundant=True), redundant=True)
+    assert debate.stop_reason is None
+    debate = whole_round(whole_round(debate), redundant=True)
+    assert debate.stop_reason is None
+    for _ in SEATS:
+        debate = heard(debate).debate
+    change = rules.measured(debate, None, 0, POD, 1)
+    assert change is not None
+    assert not [event for event in change.events if isinstance(event.kind, RoundMeasured)]
+    assert change.debate.redundant == ()
+
+
+def test_the_budget_ends_the_debate_before_a_floor_it_does_not_pay() -> None:
+    """Budget 10,000: 2,500 for the verdict, so one floor of 6,000 and, after 2,000 spent, no second."""
+    debate = opened(token_budget=10_000)
+    change = heard(debate, prompt_tokens=1_900, completion_tokens=100)
+    assert change.debate.stop_reason is StopReason.BUDGET_EXHAUSTED
+    assert change.granted is None
+    assert change.debate.step is Step.CLOSE
+    assert change.debate.evidence is not None
+    assert "2,000 of 10,000" in change.debate.evidence.reason
+
+
+def test_a_lost_floor_that_empties_the_budget_stops_it() -> None:
+    """No second attempt is granted without an allowance for it."""
+    change = rules.expire(opened(token_budget=10_000), POD, 120 * SECOND)
+    assert change is not None
+    assert change.debate.stop_reason is StopReason.BUDGET_EXHAUSTED
+
+
+def test_cancel_ends_at_once_and_withdraws_the_floor() -> None:
+    """No verdict; its events are debate_stopped and debate_ended; afterwards nothing changes any more."""
+    debate = opened()
+    change = rules.cancel(debate, "enough", 5)
+    assert change is not None
+    assert [type(event.kind) for event in change.events] == [Stopped, Ended]
+    assert change.withdrawn is not None
+    assert change.debate.state is State.ENDED
+    assert change.debate.stop_reason is StopReason.CANCELLED
+    assert change.debate.verdict == ""
+    assert rules.cancel(change.debate, "", 6) is None
+    assert rules.hear(change.debate, turn(debate), POD, 6) is Ignored.ENDED
+    assert rules.expire(change.debate, POD, 999 * SECOND) is None
+    assert rules.claim(change.debate, POD, 999 * SECOND) is None
+
+
+def test_cancel_while_closing_keeps_the_first_reason() -> None:
+    """A debate that stopped already ends without verdict, under the reason it stopped for."""
+    debate = whole_round(opened(max_rounds=1))
+    change = rules.cancel(debate, "", 5)
+    assert change is not None
+    assert change.debate.stop_reason is StopReason.MAX_ROUNDS
+    assert [type(event.kind) for event in change.events] == [Ended]
+
+
+def test_own_work_is_taken_over_when_its_lease_ends_or_by_its_own_pod() -> None:
+    """Another pod waits for the lease; the same pod, started again, does not."""
+    debate = rules.create("d1", new(), POD, 0).debate
+    assert rules.claim(debate, "moderator-1", rules.LEASE_US - 1) is None
+    taken = rules.claim(debate, "moderator-1", rules.LEASE_US)
+    assert taken is not None
+    assert (taken.debate.owner, taken.debate.attempt, taken.events) == ("moderator-1", 2, ())
+    assert rules.claim(debate, POD, 1) is not None
+
+
+def test_a_step_that_is_not_waited_for_changes_nothing() -> None:
+    """A second completion of the same work, from a replica that lost its lease, has no effect."""
+    debate = opened()
+    assert rules.open_round(debate, "Again?", 0, 1) is None
+    assert rules.measured(debate, measure_of(1, redundant=False), 0, POD, 1) is None
+    assert rules.close(debate, "s", "v", 0, 1) is None
+
+
+def test_two_changes_joined_are_one_version_without_a_gap() -> None:
+    """The measure and the next question in one transaction: events follow each other, the version grows by one."""
+    debate = opened()
+    for _ in SEATS:
+        debate = heard(debate).debate
+    first = rules.measured(debate, measure_of(1, redundant=False), 0, POD, 5)
+    assert first is not None
+    then = rules.open_round(first.debate, "Next?", 0, 5)
+    assert then is not None
+    both = rules.joined(first, then)
+    assert both.debate.version == debate.version + 1
+    assert [event.number for event in both.events] == list(range(debate.event_count + 1, both.debate.event_count + 1))
+    assert both.granted is not None
+
+
+ACTIONS = st.lists(
+    st.sampled_from(["hear", "hear", "hear", "forfeit", "expire", "wrong", "open", "measure", "redundant", "close"]),
+    max_size=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ACTIONS, st.integers(2_000, 60_000), st.integers(0, 60))
+def test_whatever_happens_the_record_has_no_gap_and_the_budget_holds(
+    actions: list[str], budget: int, cancel_at: int
+) -> None:
+    """Turns and events are numbered 1, 2, 3 ..., the version grows by one a change, floors follow the seats, and no
+    floor is granted that the budget does not pay."""
+    first = rules.create("d1", new(token_budget=budget, settings=Settings(floor_allowance_tokens=1_000)), POD, 0)
+    debate, events, turns, now = first.debate, list(first.events), [], 0
+    for index, action in enumerate(actions):
+        now += 1
+        answer: object = None
+        if index == cancel_at:
+            answer = rules.cancel(debate, "", now)
+        elif action in {"hear", "forfeit"} and rules.floor_of(debate):
+            answer = rules.hear(debate, turn(debate, forfeited=action == "forfeit", written_us=now), POD, now)
+        elif action == "wrong" and rules.floor_of(debate):
+            answer = rules.hear(debate, turn(debate, agent="nobody"), POD, now)
+        elif action == "expire" and debate.due_us is not None:
+            now = max(now, debate.due_us)
+            answer = rules.expire(debate, POD, now)
+        elif action == "open":
+            answer = rules.open_round(debate, "Why?", 10, now)
+        elif action in {"measure", "redundant"}:
+            answer = rules.measured(debate, measure_of(debate.round, redundant=action != "measure"), 10, POD, now)
+        elif action == "close":
+            answer = rules.close(debate, "s", "v", 10, now)
+        if not isinstance(answer, Change):
+            continue
+        assert answer.debate.version == debate.version + 1
+        if answer.granted:
+            held = answer.granted.allowance_tokens + rules.verdict_reserve(budget)
+            assert answer.debate.tokens_spent + held <= budget
+            assert answer.granted.seat == SEATS[(answer.granted.turn_number - 1) % 2]
+        debate = answer.debate
+        events += answer.events
+        turns += [answer.turn] if answer.turn else []
+    assert [event.number for event in events] == list(range(1, debate.event_count + 1))
+    assert [one.number for one in turns] == list(range(1, debate.turn_count + 1))
+    ended = [event for event in events if isinstance(event.kind, Ended)]
+    assert len(ended) == (debate.state is State.ENDED)
+    assert not ended or ended[0] is events[-1]
+
+
+def test_etag_changes_with_every_change() -> None:
+    """Each change has a new version, which is the etag."""
+    debate = opened()
+    versions = {debate.version, heard(debate).debate.version, replace(debate, version=debate.version).version}
+    assert len(versions) == 2
