@@ -48,7 +48,7 @@ def check_free(ip: str, ports: Sequence[int], pod: str) -> None:
                 probe.bind((ip, port))
             except OSError as error:
                 raise PortInUseError(
-                    f"{ip}:{port} is in use, and {pod} needs it: end the process there (`ss -ltnp`) or use another home."
+                    f"{ip}:{port} is in use, and {pod} needs it: end what listens there (`ss -ltn`) or use another home"
                 ) from error
 
 

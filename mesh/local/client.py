@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import sys
@@ -27,6 +28,7 @@ class LocalRunner:
     def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
         self.home = home.absolute()
         self._environ = environ
+        self._folder: int | None = None
 
     @property
     def hosts_file(self) -> Path:
@@ -41,7 +43,7 @@ class LocalRunner:
         return []
 
     async def status(self) -> runner_pb2.Status | None:
-        """Every pod and its state; None if nothing runs here."""
+        """Every pod and its state; None if nothing runs here, or nothing that is ready to be asked."""
         try:
             async with self._channel() as channel:
                 stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
@@ -50,7 +52,7 @@ class LocalRunner:
             return None
 
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
-        """Starts all and returns once every pod is ready. Raises LocalError; then, and if cancelled, nothing is left."""
+        """Starts all and returns once every pod is ready. Raises LocalError; then, or if cancelled, nothing is left."""
         with disk_errors(self.home):
             (self.home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
             log = (self.home / "logs" / "runner.log").open("ab")
@@ -65,7 +67,7 @@ class LocalRunner:
         order = {
             "home": str(self.home),
             "model": model,
-            "manifests": str(Path(self._environ.get("ROSTRUM_MANIFESTS") or BASE).absolute()),
+            "manifests": os.path.abspath(self._environ.get("ROSTRUM_MANIFESTS") or BASE),  # noqa: PTH100, ASYNC240
             "environ": dict(self._environ),
         }
         ready = False
@@ -110,11 +112,20 @@ class LocalRunner:
             await stub.Stop(runner_pb2.StopRequest(), timeout=ANSWER_SECONDS)
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                while Path(f"/proc/{status.pid}/fd").exists() and (self.home / "run" / "runner.sock").exists():
-                    await asyncio.sleep(0.05)
+                while self._is_held():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)  # the end of a process that is no child of ours is no event
         except TimeoutError:
             raise LocalError(f"The runner (pid {status.pid}) does not stop: see {self.home / 'logs'}.") from None
         return True
+
+    def _is_held(self) -> bool:
+        """Whether a runner, starting, running or stopping, holds the home's lock."""
+        with (self.home / "run" / "lock").open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
 
     def _channel(self) -> grpc.aio.Channel:
         try:
@@ -122,5 +133,7 @@ class LocalRunner:
         except OSError as error:
             raise NotRunningError(f"Rostrum does not run in {self.home}: `rostrum up --detach` starts it.") from error
         # A socket's path has at most 107 bytes; a descriptor of the folder keeps any home below that.
+        if self._folder is not None:
+            os.close(self._folder)
         self._folder = folder
         return grpc.aio.insecure_channel(f"unix:/proc/self/fd/{folder}/runner.sock")

@@ -119,8 +119,8 @@ async def _fetch_in_child(folder: Path, progress: Callable[[int, int], None]) ->
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    assert child.stdout is not None
-    assert child.stderr is not None
+    assert child.stdout is not None  # noqa: S101 - both are pipes, as asked for above
+    assert child.stderr is not None  # noqa: S101
     reading_errors = asyncio.ensure_future(child.stderr.read())
     try:
         async for line in child.stdout:

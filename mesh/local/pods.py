@@ -149,8 +149,8 @@ class Pod:
 
     async def _probe_until_unwell(self) -> None:
         """Keeps `ready` true to the readiness probe; returns once liveness failed too often."""
-        while not await self._is_well(self.spec.readiness):
-            await asyncio.sleep(STARTING_LOOK_SECONDS)
+        while not await self._is_well(self.spec.readiness):  # noqa: ASYNC110
+            await asyncio.sleep(STARTING_LOOK_SECONDS)  # another process's readiness is no event of ours
         self._set(ready=True, message="")
         async with asyncio.TaskGroup() as group:
             readiness = group.create_task(self._watch_readiness())

@@ -1,0 +1,90 @@
+"""The local runner with real Kafka, and pods that only answer health checks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.local.client import BASE, LocalRunner
+from mesh.local.errors import AlreadyRunningError, StartupError
+from mesh.local.processes import Mark
+
+SERVED = '["python", "-m", "tests.support.health_only"]'
+
+
+def _manifests(target: Path, command: str = SERVED) -> Path:
+    target.mkdir()
+    for name in ("config", "topics", "moderator", "team-a", "team-b"):
+        text = (BASE / f"{name}.yaml").read_text("utf-8")
+        for service in ("moderator", "debater"):
+            text = text.replace(f'["python", "-m", "services.{service}"]', command)
+        (target / f"{name}.yaml").write_text(text, "utf-8")
+    return target
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[LocalRunner]:
+    environ = {**os.environ, "ROSTRUM_MANIFESTS": str(_manifests(tmp_path / "manifests"))}
+    runner = LocalRunner(tmp_path / "home", environ)
+    yield runner
+    asyncio.run(runner.stop())
+
+
+def _quiet(_step: str) -> None: ...
+
+
+def test_up_scale_restart_down(runner: LocalRunner) -> None:
+    """All pods come up at addresses of their own; a killed one is started again; scaling shows; down leaves nothing."""
+
+    async def story() -> list[int]:
+        status = await runner.start("openai:none", _quiet)
+        assert status.ready
+        assert {pod.name for pod in status.pods} == {"kafka-0", "moderator-0", "team-a-0", "team-b-0"}
+        with pytest.raises(AlreadyRunningError):
+            await runner.start("openai:none", _quiet)
+        status = await runner.scale("team-a", 2)
+        assert len(runner.addresses_of("team-a")) == 2
+        before = next(pod.pid for pod in status.pods if pod.name == "team-b-0")
+        os.kill(before, signal.SIGKILL)
+        while True:
+            now = await runner.status()
+            assert now is not None
+            pod = next(pod for pod in now.pods if pod.name == "team-b-0")
+            if pod.ready and pod.pid != before:
+                break
+            await asyncio.sleep(0.05)
+        assert pod.restarts == 1
+        assert await runner.stop()
+        assert await runner.status() is None
+        return [each.pid for each in now.pods]
+
+    assert [pid for pid in asyncio.run(story()) if Mark.of(pid)] == []
+
+
+def test_killed_runner_leaves_nothing_and_up_works_again(runner: LocalRunner) -> None:
+    """SIGKILL of the runner ends its pods and broker, and the next `up` in that home succeeds."""
+
+    async def story() -> None:
+        status = await runner.start("openai:none", _quiet)
+        marks = [Mark.of(pod.pid) for pod in status.pods]
+        os.kill(status.pid, signal.SIGKILL)
+        while any(mark is not None and mark.is_alive for mark in marks):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        assert (await runner.start("openai:none", _quiet)).ready
+
+    asyncio.run(story())
+
+
+def test_pod_that_cannot_start_is_named(tmp_path: Path) -> None:
+    """A pod that ends at once fails the start with its last log line, and nothing is left."""
+    folder = _manifests(tmp_path / "manifests", f'["{sys.executable}", "-c", "raise SystemExit(\'no such luck\')"]')
+    runner = LocalRunner(tmp_path / "home", {**os.environ, "ROSTRUM_MANIFESTS": str(folder)})
+    with pytest.raises(StartupError, match=r"does not come up: no such luck"):
+        asyncio.run(runner.start("openai:none", _quiet))
+    assert asyncio.run(runner.status()) is None
