@@ -1,8 +1,8 @@
 """What a debater tells its model, and what it makes of the answer: pure functions from plain values to messages.
 
 Written for small models (1.5B), read at full length with the embedded one: one task a message, the position as a plain
-claim instead of a side's name, the question and the opponent's last words next to the order to answer, and nothing to
-copy a greeting from. `tidy` takes off what such models still add; `unusable` says why an answer cannot be a turn.
+claim instead of a side's name, and for each round a thing to explain that is one-sided by
+itself. `tidy` takes off what such models still add; `unusable` says why an answer cannot be a turn.
 """
 
 from __future__ import annotations
@@ -34,36 +34,34 @@ OWN_POINTS = 4
 REPEAT_RATIO = 0.8
 """Share of an earlier own turn that, found again in the same order, makes an answer a repetition."""
 
-ANGLES = (
-    "its biggest effect overall",
-    "the group of people it changes most",
-    "one industry where its effect can already be seen",
-    "a similar change in history",
-    "money: wages, prices or investment",
-    "the next ten years",
-    "education and skills",
-    "fairness between regions, ages, or rich and poor",
-    "safety, quality and trust",
-    "laws and governments",
-)
-"""What a round's turn is to be about, so that rounds differ even where the model's questions do not. The moderator's
-questions follow the same order."""
-
-EXAMPLES: Mapping[str, tuple[str, str]] = {
+ANGLES: Mapping[str, tuple[str, ...]] = {
     "FOR": (
-        'Position: City parks are good for towns. Opponent: "Parks cost money that towns do not have." Question: Who '
-        "benefits?",
-        "Parks cost far less than the illness they prevent. Families without a garden gain the most from them. "
-        "In Leeds a new park cut asthma visits within two years. Every street around it became a better place to live.",
+        "the biggest good that comes from it",
+        "which people are helped most by it, and how",
+        "one industry that already gains from it",
+        "a change in history that was feared like this one and turned out well",
+        "how it raises incomes, lowers prices or brings investment",
+        "what will be better in ten years because of it",
+        "how people learn new skills with it and for it",
+        "how it gives poor or remote people chances they never had",
+        "how it makes things safer, more exact or more reliable",
+        "why good rules are easy to make and stopping it would be a mistake",
     ),
     "AGAINST": (
-        'Position: City parks are bad for towns. Opponent: "Parks make people healthy." Question: Who benefits?',
-        "Parks make nobody healthy who cannot reach them. Only the owners of nearby flats gain. "
-        "In Leeds rents beside a new park rose by a third and drove old tenants out. That is damage, not progress.",
+        "the biggest damage that comes from it",
+        "which people are hurt most by it, and how",
+        "one industry that already suffers from it",
+        "a change in history that was praised like this one and left victims behind",
+        "how it pushes down incomes, raises costs or moves money to a few owners",
+        "what will be worse in ten years because of it",
+        "why people cannot retrain fast enough, and which skills are lost",
+        "how it makes the gap between rich and poor wider",
+        "how it fails, makes mistakes or invades privacy",
+        "why laws come too late and nobody is held responsible",
     ),
 }
-"""For each stance a turn on another topic: a small model learns length, directness and one-sidedness from it, not from
-orders."""
+"""For each stance what its turn of a round is about, in the order of the moderator's questions. Each is one-sided by
+itself: a small model that is told to explain a damage explains it; one that is told not to praise, praises."""
 
 _IMPACT = re.compile(
     r"^(?:the )?(?:(?P<a>.+?)(?:'s|’s|s') (?:impact|effect|effects|influence|consequences) (?:on|for) (?P<b>.+)"
@@ -103,36 +101,24 @@ def turn(
     wrong with the answer before, on a new try.
     """
     claim = position(topic, stance)
-    sides = ("benefits and gains", "harm") if stance == "FOR" else ("harm and losses", "benefits")
+    angles = ANGLES[stance]
     system = (
-        f"You are a passionate debater. You believe that {claim}. You only speak of its {sides[0]}. You never speak of "
-        f"its {sides[1]}, never say both sides, never say however. You answer with 4 short sentences of plain prose."
+        f"You write short one-sided speeches. You are convinced that {claim}. "
+        "You write plain sentences with concrete examples, never a balanced view."
     )
-    example_question, example_answer = EXAMPLES[stance]
-    parts = [f"Position: {claim[:1].upper()}{claim[1:]}."]
-    if others:
-        parts.append(f'Opponent: "{shorten(others[-1], 300)}"')
+    parts = [f"Question: {question}"]
     if own:
-        points = " / ".join(first_sentence(text) for text in own[-OWN_POINTS:])
-        parts.append(f"You already said, so say something else: {points}")
-    parts.append(f"Question: {question}")
-    refute = "first contradict the opponent, then " if others else ""
+        points = " ".join(first_sentence(text) for text in own[-OWN_POINTS:])
+        parts.append(f"Already said, do not repeat: {points}")
+    if others:
+        parts.append(f"The other side claims: {first_sentence(others[-1])} That is wrong.")
     parts.append(
-        f"Answer with 4 short sentences: {refute}argue that {claim}, with one example about {angle(round_number)}."
+        f"Explain in 3 or 4 short sentences {angles[(round_number - 1) % len(angles)]}. Every sentence must show that "
+        f"{claim}. Name a concrete example."
     )
     if complaint:
         parts.append(f"Your last answer could not be used: {complaint}. Write a different one.")
-    return [
-        Message("system", system),
-        Message("user", example_question),
-        Message("assistant", example_answer),
-        Message("user", "\n".join(parts)),
-    ]
-
-
-def angle(round_number: int) -> str:
-    """Returns what the turns of a round are about."""
-    return ANGLES[(round_number - 1) % len(ANGLES)]
+    return [Message("system", system), Message("user", "\n".join(parts))]
 
 
 def ask(*, agent: str, question: str) -> list[Message]:
