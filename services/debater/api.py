@@ -5,6 +5,7 @@ Errors are raised as they are; mesh.rpc turns them into google.rpc.Status.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from services.debater.store import DebaterStore
 
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+
+_DEBATE = re.compile(r"debates/[a-zA-Z0-9_-]{1,56}")
 
 
 class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
@@ -51,7 +54,7 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_service_pb2.ListUtterancesRequest, _context: Any
     ) -> agent_service_pb2.ListUtterancesResponse:
         self._check_agent(request.parent, "parent")
-        if request.debate and not request.debate.startswith("debates/"):
+        if request.debate and not _DEBATE.fullmatch(request.debate):
             message = f"debate is {request.debate[:80]!r}, not of the form debates/{{debate}}"
             raise InvalidNameError(message, field="debate", value=request.debate[:80], form="debates/{debate}")
         size = checked_page_size(request.page_size)

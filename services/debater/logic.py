@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import time
+import unicodedata
 import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -45,6 +46,10 @@ RETRY_SECONDS = 0.5
 """Wait before asking a model or the moderator again that did not answer."""
 FETCH_SHARE = 0.25
 """Share of the time left that fetching missed turns may take; then the agent speaks from what it has."""
+
+
+REMEMBERED_LOSSES = 10_000
+"""Debates whose lost floors are remembered, the latest; what is forgotten costs at most a model call for nothing."""
 
 
 class Committed(Protocol):
@@ -122,6 +127,7 @@ class Debater:
         self._record = record
         self._speaking: dict[str, _Speaking] = {}
         self._lost: dict[str, tuple[int, int]] = {}
+        """Debate -> place before which all floors are lost, those that still wait to be handled included."""
         self._asking: dict[str, asyncio.Lock] = {}
 
     # ---- floors ----
@@ -131,10 +137,13 @@ class Debater:
 
         Called the moment a newer floor or a withdrawal arrives, before its turn to be handled comes.
         """
+        turn_number, attempt = place
+        bound = (turn_number, attempt + 1) if including else place
+        self._lost[debate] = max(bound, self._lost.pop(debate, bound))
+        if len(self._lost) > REMEMBERED_LOSSES:
+            del self._lost[next(iter(self._lost))]
         speaking = self._speaking.get(debate)
-        if speaking is None:
-            return
-        if speaking.floor.place < place or (including and speaking.floor.place == place):
+        if speaking is not None and speaking.floor.place < bound:
             speaking.lost = True
             speaking.task.cancel()
 
@@ -161,7 +170,7 @@ class Debater:
     async def _speak_in_time(self, floor: Floor, memory: Memory) -> Utterance | None:
         """Returns the turn, or None if the floor is lost before it is there."""
         seconds = floor.deadline_us / 1e6 - time.time()
-        if seconds <= 0:
+        if seconds <= 0 or floor.place < self._lost.get(floor.debate, (0, 0)):
             return None
         task = asyncio.get_running_loop().create_task(self._speak(floor, memory))
         speaking = self._speaking[floor.debate] = _Speaking(floor, task)
@@ -214,13 +223,13 @@ class Debater:
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
             text = _readable(completion)
-            complaint = prompts.unusable(text, [*own, *others], stance=floor.stance.value)
+            complaint = _too_long(completion) or prompts.unusable(text, [*own, *others], stance=floor.stance.value)
             if not complaint:
                 return self._utterance(floor, text, completion.model, prompt_tokens, completion_tokens)
             reason = f"no usable answer: {complaint}"
             log.warning("try %d of turn %d of %s: %s", tries, floor.turn_number, floor.debate, complaint)
         forfeit = self._utterance(floor, "", self.model.name, prompt_tokens, completion_tokens)
-        return replace(forfeit, forfeit_reason=f"{reason} (after {tries} tries)")
+        return replace(forfeit, forfeit_reason=f"{reason} (model calls: {tries})")
 
     async def _call(self, messages: Sequence[Message], limits: Limits, seed_: int) -> Completion:
         self.counters.model_calls += 1
@@ -322,7 +331,7 @@ def check_question(question: str) -> None:
     if not question or len(question) > MAX_QUESTION_CHARACTERS:
         message = f"the question must have 1 to {MAX_QUESTION_CHARACTERS} characters, not {len(question)}"
         raise InvalidQuestionError(message, field="question", limit=str(MAX_QUESTION_CHARACTERS))
-    if any(not character.isprintable() and character not in "\n\r\t" for character in question):
+    if any(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in question):
         message = "the question has control characters; take them out"
         raise InvalidQuestionError(message, field="question")
 
@@ -334,9 +343,14 @@ def check_request_id(request_id: str) -> None:
         raise InvalidRequestIdError(message, field="request_id", limit="128")
 
 
+def _too_long(completion: Completion) -> str:
+    length = len(completion.text)
+    return f"it had {length:,} characters" if length > MAX_ANSWER_CHARACTERS else ""
+
+
 def _readable(completion: Completion) -> str:
     """Returns the answer as it may be said; empty if it is far too long, which tidying would only hide."""
-    if len(completion.text) > MAX_ANSWER_CHARACTERS:
+    if _too_long(completion):
         return ""
     return prompts.tidy(completion.text, cut=completion.finish_reason == "length")
 
