@@ -1,0 +1,227 @@
+"""AgentService over real gRPC and a real SQLite store: every RPC, its pages, and every kind of bad input."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+import pytest
+from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
+
+from mesh.rpc.channels import Channels
+from mesh.rpc.server import Server
+from mesh.rpc.status import from_rpc_error
+from mesh.store.database import Database
+from mesh.store.migrations import migrate
+from mesh.testing.scripted_model import NOTHING, UNAVAILABLE, USUAL, Answer, ScriptedModel
+from services.debater.api import SERVICE_NAME, AgentApi
+from services.debater.events import TurnMessages
+from services.debater.logic import Debater
+from services.debater.store import DebaterStore, metadata
+from services.debater.wiring import MIGRATIONS
+from tests.unit.debater.fake_store import DEBATE, FakeRecord, floor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+AGENT = "agents/team-a"
+Utterance = agent_service_pb2.Utterance
+AskRequest = agent_service_pb2.AskRequest
+GetRequest = agent_service_pb2.GetAgentRequest
+ListRequest = agent_service_pb2.ListUtterancesRequest
+
+
+@dataclass
+class _Service:
+    stub: Any
+    model: ScriptedModel
+    debater: Debater
+    store: DebaterStore
+
+    async def speak(self, turn_number: int) -> None:
+        """Takes a floor; the answer stays in the outbox, since there is no broker here."""
+        task = asyncio.ensure_future(self.debater.take_floor(floor(turn_number)))
+        async with asyncio.timeout(10):
+            while (await self.store.memory(DEBATE, turn_number)).said is None:  # noqa: ASYNC110 - the store has no event
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _service(folder: Path, answer: Answer) -> AsyncIterator[_Service]:
+    url = f"sqlite:///{folder / 'team-a.db'}"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, name="team-a")
+    database = Database(url, metadata, name="team-a")
+    await database.start()
+    model = ScriptedModel(script=lambda _call: answer)
+    store = DebaterStore(database, TurnMessages(), "team-a")
+    debater = Debater("team-a", model, store, FakeRecord())
+    server = Server("127.0.0.1:0")
+    agent_service_pb2_grpc.add_AgentServiceServicer_to_server(AgentApi(debater, store, "One line"), server.grpc)
+    await server.start([SERVICE_NAME], {"the store": database.usable})
+    channel = Channels().open(f"127.0.0.1:{server.port}")
+    try:
+        yield _Service(agent_service_pb2_grpc.AgentServiceStub(channel), model, debater, store)
+    finally:
+        await channel.close(None)
+        await server.stop(0)
+        await database.aclose()
+
+
+def _run(folder: Path, use: Callable[[_Service], Awaitable[Any]], answer: Answer = USUAL) -> Any:
+    async def main() -> Any:
+        async with _service(folder, answer) as service:
+            return await use(service)
+
+    return asyncio.run(main())
+
+
+def test_get_agent_describes_it(tmp_path: Path) -> None:
+    """Name, description, model, topic, and how much it has said."""
+
+    async def use(service: _Service) -> None:
+        before = await service.stub.GetAgent(GetRequest(name=AGENT))
+        assert (before.name, before.description, before.model) == (AGENT, "One line", "scripted")
+        assert before.floors_topic == "rostrum.agent.team-a.floors.v1"
+        assert before.utterance_count == 0
+        await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
+        assert (await service.stub.GetAgent(GetRequest(name=AGENT))).utterance_count == 1
+
+    _run(tmp_path, use)
+
+
+def test_ask_answers_and_records(tmp_path: Path) -> None:
+    """The answer comes back with its price, and is in the list."""
+
+    async def use(service: _Service) -> None:
+        said = await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
+        assert said.kind == Utterance.ANSWER
+        assert said.name.startswith(f"{AGENT}/utterances/")
+        assert (said.question, said.model, said.debate, said.turn_number) == ("Why?", "scripted", "", 0)
+        assert said.text
+        assert said.prompt_tokens > 0
+        assert said.completion_tokens > 0
+        assert said.create_time.seconds > 1_600_000_000
+        assert list((await service.stub.ListUtterances(ListRequest(parent=AGENT))).utterances) == [said]
+
+    _run(tmp_path, use)
+
+
+def test_ask_is_safe_to_repeat_with_a_request_id(tmp_path: Path) -> None:
+    """The same request returns the same answer without a model call, over a restart too; another is refused."""
+
+    async def first(service: _Service) -> Any:
+        return await service.stub.Ask(AskRequest(name=AGENT, question="Why?", request_id="r1"))
+
+    async def second(service: _Service) -> Any:
+        again = await first(service)
+        assert not service.model.calls
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.stub.Ask(AskRequest(name=AGENT, question="How?", request_id="r1"))
+        assert from_rpc_error(caught.value).reason == "REQUEST_ID_REUSED"
+        return again
+
+    assert _run(tmp_path, first) == _run(tmp_path, second)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "reason"),
+    [
+        (NOTHING, grpc.StatusCode.FAILED_PRECONDITION, "MODEL_REFUSED"),
+        (UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
+    ],
+)
+def test_ask_tells_when_the_model_fails(tmp_path: Path, answer: Answer, code: grpc.StatusCode, reason: str) -> None:
+    """The caller learns what the model did, and nothing is recorded."""
+
+    async def use(service: _Service) -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
+        assert caught.value.code() is code
+        error = from_rpc_error(caught.value)
+        assert (error.reason, error.metadata) == (reason, {"model": "scripted"})
+        assert (await service.stub.GetAgent(GetRequest(name=AGENT))).utterance_count == 0
+
+    _run(tmp_path, use, answer)
+
+
+def test_list_pages_newest_first(tmp_path: Path) -> None:
+    """Pages join without a gap, a new utterance shifts none of them, and a debate's turns can be had alone."""
+
+    async def use(service: _Service) -> None:
+        for number in range(3):
+            await service.stub.Ask(AskRequest(name=AGENT, question=f"Question {number}?"))
+        await service.speak(1)
+        questions = []
+        request = ListRequest(parent=AGENT, page_size=2)
+        while True:
+            page = await service.stub.ListUtterances(request)
+            assert len(page.utterances) <= 2
+            questions += [utterance.question for utterance in page.utterances]
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token
+            await service.stub.Ask(AskRequest(name=AGENT, question="Later?"))
+        assert questions == ["What changes first?", "Question 2?", "Question 1?", "Question 0?"]
+        turns = (await service.stub.ListUtterances(ListRequest(parent=AGENT, debate=DEBATE))).utterances
+        assert [(turn.kind, turn.debate, turn.turn_number) for turn in turns] == [(Utterance.TURN, DEBATE, 1)]
+
+    _run(tmp_path, use)
+
+
+BAD = [
+    ("GetAgent", GetRequest(), "INVALID_NAME"),
+    ("GetAgent", GetRequest(name="team-a"), "INVALID_NAME"),
+    ("GetAgent", GetRequest(name="agents/team-a/x"), "INVALID_NAME"),
+    ("GetAgent", GetRequest(name="agents/team-b"), "UNKNOWN_AGENT"),
+    ("Ask", AskRequest(name="agents/team-b", question="Why?"), "UNKNOWN_AGENT"),
+    ("Ask", AskRequest(name="x", question="Why?"), "INVALID_NAME"),
+    ("Ask", AskRequest(name=AGENT), "INVALID_QUESTION"),
+    ("Ask", AskRequest(name=AGENT, question=" \n "), "INVALID_QUESTION"),
+    ("Ask", AskRequest(name=AGENT, question="x" * 2001), "INVALID_QUESTION"),
+    ("Ask", AskRequest(name=AGENT, question="a\x00b"), "INVALID_QUESTION"),
+    ("Ask", AskRequest(name=AGENT, question="Why?", request_id="x" * 129), "INVALID_REQUEST_ID"),
+    ("Ask", AskRequest(name=AGENT, question="Why?", request_id="é"), "INVALID_REQUEST_ID"),
+    ("ListUtterances", ListRequest(parent="agents/"), "INVALID_NAME"),
+    ("ListUtterances", ListRequest(parent="agents/team-b"), "UNKNOWN_AGENT"),
+    ("ListUtterances", ListRequest(parent=AGENT, page_size=-1), "INVALID_PAGE_SIZE"),
+    ("ListUtterances", ListRequest(parent=AGENT, page_token="nonsense"), "INVALID_PAGE_TOKEN"),
+    ("ListUtterances", ListRequest(parent=AGENT, debate="d1"), "INVALID_NAME"),
+    ("ListUtterances", ListRequest(parent=AGENT, debate="debates/a\x00b"), "INVALID_NAME"),
+]
+
+
+@pytest.mark.parametrize(("method", "request_", "reason"), BAD, ids=[f"{m} {r} {i}" for i, (m, _, r) in enumerate(BAD)])
+def test_bad_input(tmp_path: Path, method: str, request_: Any, reason: str) -> None:
+    """The right reason and code, a message that says what to do, and no model call."""
+
+    async def use(service: _Service) -> None:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await getattr(service.stub, method)(request_)
+        error = from_rpc_error(caught.value)
+        assert error.reason == reason
+        assert caught.value.code().name == error.code
+        assert error.message
+        assert not service.model.calls
+
+    _run(tmp_path, use)
+
+
+def test_a_token_of_another_list_is_refused(tmp_path: Path) -> None:
+    """A page token belongs to the arguments it came with."""
+
+    async def use(service: _Service) -> None:
+        for _ in range(2):
+            await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
+        page = await service.stub.ListUtterances(ListRequest(parent=AGENT, page_size=1))
+        request = ListRequest(parent=AGENT, debate=DEBATE, page_token=page.next_page_token)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.stub.ListUtterances(request)
+        assert from_rpc_error(caught.value).reason == "INVALID_PAGE_TOKEN"
+
+    _run(tmp_path, use)
