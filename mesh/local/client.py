@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -57,9 +58,9 @@ class LocalRunner:
             (self.home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
             log = (self.home / "logs" / "runner.log").open("ab")
         with log:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "mesh.local.runner",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
+            child = subprocess.Popen(  # noqa: ASYNC220 - a fork; the runner outlives this process
+                [sys.executable, "-m", "mesh.local.runner"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env=dict(self._environ), start_new_session=True, cwd=BASE.parents[1],
             )  # fmt: skip
         assert child.stdin is not None  # noqa: S101 - both are pipes, as asked for above
@@ -74,7 +75,7 @@ class LocalRunner:
         try:
             child.stdin.write(json.dumps(order).encode() + b"\n")
             child.stdin.close()
-            async for line in child.stdout:
+            while line := await asyncio.to_thread(child.stdout.readline):
                 told = json.loads(line)
                 if "error" in told:
                     raise by_exit_code(told["exit_code"])(told["error"])
@@ -85,11 +86,13 @@ class LocalRunner:
             status = await self.status() if ready else None
             if status is None:
                 raise StartupError(f"The runner ended by itself: see {self.home / 'logs' / 'runner.log'}.")
+            child.stdout.close()
+            child.returncode = 0  # it is on its own from here: not to be waited for, nor warned about when collected
             return status
         except BaseException:
-            with suppress(ProcessLookupError):
-                child.terminate()
-            await child.wait()
+            child.terminate()
+            await asyncio.to_thread(child.wait)
+            child.stdout.close()
             raise
 
     async def scale(self, deployment: str, replicas: int) -> runner_pb2.Status:
