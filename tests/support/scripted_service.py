@@ -1,4 +1,4 @@
-"""`python -m tests.support.scripted_service moderator|debater`: a service with the scripted model, for faults and bench.
+"""`python -m tests.support.scripted_service moderator|debater`: a service with the scripted model.
 
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mesh.runtime import Part
 
 VECTOR_LENGTH = 16
+_LETTERS = str.maketrans("0123456789abcdef", "aeioubcdfghklmnr")
 
 
 class WordEmbedder:
@@ -53,19 +54,24 @@ def scripted(environ: Mapping[str, str], *, moderator: bool) -> ScriptedModel:
     delay_seconds = float(environ.get("SCRIPTED_DELAY_SECONDS", "0"))
 
     def script(call: Call) -> Answer:
-        answer = replace(usual, delay_seconds=usual.delay_seconds + delay_seconds)
-        if moderator:
-            answer = Answer(delay_seconds=delay_seconds)
-            if call.schema is None:
-                answer = replace(answer, text=f"What follows from point {call.seed} for those it concerns?")
-        return answer
+        if not moderator and usual.text is None:
+            return replace(usual, text=turn_text(call.seed or 0, text_bytes), delay_seconds=delay_seconds)
+        if not moderator:
+            return replace(usual, delay_seconds=usual.delay_seconds + delay_seconds)
+        question = f"What follows from point {call.seed} for those it concerns?"
+        return Answer(text=question if call.schema is None else None, delay_seconds=delay_seconds)
 
+    text_bytes = int(environ.get("SCRIPTED_TEXT_BYTES", "400"))
     log = environ.get("SCRIPTED_CALL_LOG")
-    return ScriptedModel(
-        script=script,
-        call_log=Path(log) if log else None,
-        text_bytes=int(environ.get("SCRIPTED_TEXT_BYTES", "400")),
-    )
+    return ScriptedModel(script=script, call_log=Path(log) if log else None)
+
+
+def turn_text(seed: int, length: int) -> str:
+    """Returns sentences without a repeated word, `length` characters in all, the same for the same seed."""
+    digits = hashlib.shake_256(str(seed).encode()).hexdigest(length)
+    words = [digits[start : start + 7].translate(_LETTERS) for start in range(0, length, 7)]
+    sentences = [" ".join(words[start : start + 6]).capitalize() for start in range(0, len(words), 6)]
+    return ". ".join(sentences)[: length - 1].rstrip(" .") + "."
 
 
 def main(service: str) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 import logging
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -241,8 +241,9 @@ class OwnWork:
                 return summary.strip(), verdict.strip(), tokens
             if tokens >= reserve:
                 break
+        spoken = sum(bool(turn.text) for turn in turns)
         return (
-            f"{sum(bool(turn.text) for turn in turns)} turns were heard; the moderator's model gave no usable summary of them.",
+            f"{spoken} turns were heard; the moderator's model gave no usable summary of them.",
             "No verdict: the moderator's model gave no usable answer.",
             tokens,
         )
