@@ -52,7 +52,7 @@ WHAT_TO_DO = {
     "DEBATE_NOT_FOUND": "`rostrum list` shows the debates there are",
     "UNKNOWN_AGENT": "`rostrum status` shows the agents there are",
     "STORE_UNAVAILABLE": "see `rostrum logs moderator` and whether the disk is full, then try again",
-    "BROKER_UNAVAILABLE": "see `rostrum status` and `rostrum logs broker`, then try again",
+    "BROKER_UNAVAILABLE": "see `rostrum status` and `rostrum logs kafka`, then try again",
     "MODEL_UNAVAILABLE": "see whether the model's server runs (`rostrum status`, or `ollama ps`), then try again",
     "RATE_LIMITED": "try again in a moment",
     "DEADLINE_EXCEEDED": "see `rostrum status`, then try again",

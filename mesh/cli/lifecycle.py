@@ -150,7 +150,7 @@ def _age(pod: runner_pb2.Pod) -> str:
 
 
 async def _log_files(world: World, wanted: str) -> dict[str, Path]:
-    """Returns the log files of the pods that are wanted, by pod. What wrote them may have ended: then all that is left."""
+    """Returns the log files of the pods that are wanted, by pod: if nothing runs, of those that ran last."""
     status = await world.runner.status()
     if status is not None:
         files = {pod.name: (pod.deployment, Path(pod.log_file)) for pod in status.pods}

@@ -123,7 +123,7 @@ class Story:
         """Tells how much of a round was new."""
         verdict = " (redundant)" if measure.redundant else ""
         self._output.say(
-            f"\nRound {measure.round}: {measure.redundancy:.0%} of {measure.sentences} sentences are not new{verdict}",
+            f"\nRound {measure.round}: {measure.redundancy:.0%} of {measure.sentences} sentences repeat what was said{verdict}",
             style="dim",
         )
 
