@@ -132,11 +132,11 @@ class LocalRunner:
 
     def _channel(self) -> grpc.aio.Channel:
         try:
-            folder = os.open(self.home / "run", os.O_PATH)
+            if self._folder is None:
+                self._folder = os.open(self.home / "run", os.O_PATH)
         except OSError as error:
             raise NotRunningError(f"Rostrum does not run in {self.home}: `rostrum up --detach` starts it.") from error
-        # A socket's path has at most 107 bytes; a descriptor of the folder keeps any home below that.
-        if self._folder is not None:
-            os.close(self._folder)
-        self._folder = folder
-        return grpc.aio.insecure_channel(f"unix:/proc/self/fd/{folder}/runner.sock")
+        # A socket's path has at most 107 bytes; a descriptor of the folder, kept open, keeps any home below that. The
+        # pool of its own keeps a failed connection of an earlier channel from answering for this one.
+        address = f"unix:/proc/self/fd/{self._folder}/runner.sock"
+        return grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
