@@ -14,6 +14,7 @@ from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.publisher import Publisher
 from mesh.bus.relay import Relay
 from mesh.llm.select import DEFAULT_EMBEDDED_URL, DEFAULT_OLLAMA_HOST, ModelServers, open_model
+from mesh.llm.traced import TracedModel
 from mesh.rpc.channels import Channels
 from mesh.rpc.server import Server
 from mesh.settings import SettingsError, load, setting
@@ -45,9 +46,7 @@ class ServiceSettings:
     """Member of the consumer group, and owner of the moderator's own work."""
     listen_address: str = setting("LISTEN_ADDRESS", "where gRPC is served, as host:port")
     """"host:port"."""
-    database_url: str = setting(
-        "DATABASE_URL", "sqlite:///FILE or postgresql+psycopg://...", secret=True
-    )
+    database_url: str = setting("DATABASE_URL", "sqlite:///FILE or postgresql+psycopg://...", secret=True)
     """SQLAlchemy's URL; a secret on a cluster."""
     kafka: str = setting("KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port")
     """"host:port,host:port"."""
@@ -83,7 +82,7 @@ class Foundation:
         self.database.on_commit = self.relay.on_commit
         self.channels = Channels(self.settings.hosts_file)
         self.server = Server(self.settings.listen_address)
-        self.model = model or self._open_model()
+        self.model: Model = TracedModel(model or self._open_model())
 
     def consumer(
         self,
