@@ -121,11 +121,10 @@ class Story:
 
     def measure(self, measure: debate_pb2.RoundMeasure) -> None:
         """Tells how much of a round was new."""
-        verdict = " (redundant)" if measure.redundant else ""
-        self._output.say(
-            f"\nRound {measure.round}: {measure.redundancy:.0%} of {measure.sentences} sentences repeat what was said{verdict}",
-            style="dim",
-        )
+        if measure.sentences == 0:
+            return  # nobody spoke, which the forfeits have said
+        share = f"{measure.redundancy:.0%} of {measure.sentences} sentences repeat what was said"
+        self._output.say(f"\nRound {measure.round}: {share}{' (redundant)' if measure.redundant else ''}", style="dim")
 
     def _meet(self, debate: debate_pb2.Debate) -> None:
         self._seats = {seat.agent: seat for seat in debate.seats}
