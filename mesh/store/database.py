@@ -2,8 +2,8 @@
 
 Guarantees: `write` returns after its job's commit; a job's effects and its outbox rows are one transaction; a job that
 raises changes nothing and disturbs no other job. A job may run more than once before it is committed (a deadlock, a
-lock), so it changes nothing outside of its transaction. Group commit: whatever waits while a commit is under way goes
-into the next one, each job in a savepoint of its own. Nothing here blocks the event loop.
+lock, another job that raised), so it changes nothing outside of its transaction. Group commit: whatever waits while a
+commit is under way goes into the next one. Nothing here blocks the event loop.
 """
 
 from __future__ import annotations
@@ -253,7 +253,10 @@ class Database:
 
     def _run(self, jobs: list[_Job]) -> None:
         """Commits the jobs together; alone, and again, those that the database refused together."""
-        error = self._commit(jobs)
+        error = self._commit(jobs, savepoints=False)
+        if error is not None and not is_unavailable(error) and len(jobs) > 1:
+            # One job raised, which is rare: again, each in a savepoint of its own, and it alone is undone.
+            error = self._commit(jobs, savepoints=True)
         if error is not None and len(jobs) > 1:
             for job in jobs:
                 self._run([job])
@@ -261,7 +264,7 @@ class Database:
         tries = 1
         while error is not None and jobs and tries < TRIES and _worth_retrying(error):
             tries += 1
-            error = self._commit(jobs)
+            error = self._commit(jobs, savepoints=False)
         if error is not None and is_unavailable(error):
             self._failure_time = time.monotonic()
             unavailable = store_unavailable(self.name, error)
@@ -274,7 +277,7 @@ class Database:
                 job.error = error
         self._deliver(jobs)
 
-    def _commit(self, jobs: list[_Job]) -> BaseException | None:
+    def _commit(self, jobs: list[_Job], *, savepoints: bool) -> BaseException | None:
         """Runs and commits the jobs; returns what made the whole of them fail, or None. Fills value/error of each."""
         acknowledged = [self._acknowledged[index] for index in range(len(self._acknowledged))]
         now_us = time.time_ns() // 1000
@@ -284,7 +287,10 @@ class Database:
                 if acknowledged:
                     connection.execute(self._delete_outbox, [{"row_id": row_id} for row_id in acknowledged])
                 for job in jobs:
-                    self._run_one(connection, job, now_us, shared=len(jobs) > 1 or bool(acknowledged))
+                    if savepoints:
+                        self._run_in_savepoint(connection, job, now_us)
+                    else:
+                        self._run_one(connection, job, now_us)
                 rows = self._store_outgoing(connection, jobs, now_us)
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to the jobs that wait for it
             return error
@@ -303,24 +309,23 @@ class Database:
             self.on_commit(rows)
         return None
 
-    def _run_one(self, connection: sa.Connection, job: _Job, now_us: int, *, shared: bool) -> None:
-        """Runs one job; its own error stays its own, a failing database is everybody's and is raised."""
+    def _run_one(self, connection: sa.Connection, job: _Job, now_us: int) -> None:
         transaction = Transaction(connection, self._first_time, now_us)
         job.value, job.error, job.outgoing = None, None, []
-        if shared:
-            connection.exec_driver_sql("SAVEPOINT job")
+        job.value = job.run(transaction)
+        job.outgoing = transaction.outgoing
+
+    def _run_in_savepoint(self, connection: sa.Connection, job: _Job, now_us: int) -> None:
+        """Runs one job; its own error stays its own, a failing database is everybody's and is raised."""
+        connection.exec_driver_sql("SAVEPOINT job")
         try:
-            job.value = job.run(transaction)
+            self._run_one(connection, job, now_us)
         except Exception as error:
-            if is_unavailable(error) or not shared:
+            if is_unavailable(error):
                 raise
             job.error = error
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
-            connection.exec_driver_sql("RELEASE SAVEPOINT job")
-            return
-        job.outgoing = transaction.outgoing
-        if shared:
-            connection.exec_driver_sql("RELEASE SAVEPOINT job")
+        connection.exec_driver_sql("RELEASE SAVEPOINT job")
 
     def _store_outgoing(self, connection: sa.Connection, jobs: list[_Job], now_us: int) -> list[OutboxRow]:
         messages = [message for job in jobs for message in job.outgoing]

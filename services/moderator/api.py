@@ -19,6 +19,8 @@ from services.moderator.model import Stance
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import grpc.aio
+
     from services.moderator.logic import Moderator
 
 SERVICE_NAME = debate_service_pb2.DESCRIPTOR.services_by_name["DebateService"].full_name
@@ -31,6 +33,10 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
 
     def __init__(self, moderator: Moderator) -> None:
         self._moderator = moderator
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Adds the service to a server."""
+        debate_service_pb2_grpc.add_DebateServiceServicer_to_server(self, server)
 
     async def CreateDebate(  # noqa: N802, D102 - names and words are the proto's
         self, request: debate_service_pb2.CreateDebateRequest, _context: Any

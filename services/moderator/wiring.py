@@ -7,8 +7,6 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rostrum.debate.v1 import debate_service_pb2_grpc
-
 from mesh.bus.topics import TURNS_TOPIC, floors_topic
 from mesh.llm.embeddings import OpenAIEmbedder
 from mesh.service import Foundation
@@ -54,7 +52,7 @@ def build(
         default_seats=[Seat(agent, Stance(stance)) for agent, stance in settings.default_seats],
         pod=pod,
     )
-    debate_service_pb2_grpc.add_DebateServiceServicer_to_server(DebateApi(moderator), foundation.server.grpc)
+    DebateApi(moderator).add_to(foundation.server.grpc)
     consumer = foundation.consumer(TURNS_TOPIC, TurnEvents(moderator).handle)
     return foundation.parts(_Timers(moderator, embedder), consumer=consumer, services=[SERVICE_NAME])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mesh.llm import novelty
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Sentences whose vectors are kept, of all debates: 1.6 KB each with 384 numbers, so 8 MB.
 MAX_KEPT_SENTENCES = 5_000
+# Turns whose sentences are kept, since each round's measure needs all of them again: 1 MB.
+MAX_KEPT_TURNS = 1_000
 # Multiplications that may run on the event loop (about 1 ms); more go to a thread.
 INLINE_MULTIPLICATIONS = 20_000
 
@@ -30,6 +33,7 @@ class NoveltyMeasurer:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self._sentences = lru_cache(MAX_KEPT_TURNS)(novelty.split_sentences)
         self._vectors: OrderedDict[str, array[float]] = OrderedDict()
 
     async def measure(self, debate: Debate, turns: Sequence[Turn]) -> Measure:
@@ -38,7 +42,7 @@ class NoveltyMeasurer:
         earlier: list[tuple[str, int]] = []
         for turn in turns:
             if turn.text and turn.round <= debate.round:
-                sentences = novelty.split_sentences(turn.text)
+                sentences = self._sentences(turn.text)
                 (now if turn.round == debate.round else earlier).extend((one, turn.number) for one in sentences)
         if not now or not earlier:
             return self._judged(debate, novelty.Measure(len(now), 0.0 if now else 1.0, ()))
