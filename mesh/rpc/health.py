@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+LIVE = "live"
+"""Not a service: SERVING as long as the process answers at all, for liveness probes."""
 
 
 class Health(health_pb2_grpc.HealthServicer):
     """Health overall (the empty name) and for each service. Used on one event loop."""
 
     def __init__(self) -> None:
-        self._statuses: dict[str, Any] = {}
+        self._statuses: dict[str, Any] = {LIVE: SERVING}
         self._changed = asyncio.Event()
         self._closing = False
 
@@ -32,14 +34,14 @@ class Health(health_pb2_grpc.HealthServicer):
         """Sets the status of these services and tells their watchers if it is new. Nothing after `close`."""
         if self._closing:
             return
-        statuses = dict.fromkeys(services, SERVING if serving else NOT_SERVING)
+        statuses = {LIVE: SERVING, **dict.fromkeys(services, SERVING if serving else NOT_SERVING)}
         if statuses != self._statuses:
             self._statuses = statuses
             self._tell()
 
     def close(self) -> None:
         """Says NOT_SERVING for all, for good, and ends the watches."""
-        self.set([*self._statuses], serving=False)
+        self.set([name for name in self._statuses if name != LIVE], serving=False)
         self._closing = True
         self._tell()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 DEBATE = "rostrum.debate"
 """Attribute: resource name of the debate, "debates/{debate}"."""
+ATTEMPT = "rostrum.floor.attempt"
+"""Attribute: attempt of the floor, from 1."""
 AGENT = "rostrum.agent"
 """Attribute: id of the agent, such as "team-a"."""
 

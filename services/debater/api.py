@@ -13,11 +13,12 @@ from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from mesh.bus.topics import floors_topic
 from mesh.errors import InvalidNameError, InvalidPageTokenError, UnknownAgentError
 from mesh.store.paging import checked_page_size, page_position, page_token
+from services.debater.messages import utterance_message
 
 if TYPE_CHECKING:
+    import grpc.aio
+
     from services.debater.logic import Debater
-    from services.debater.model import Utterance
-    from services.debater.store import DebaterStore
 
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
@@ -27,10 +28,13 @@ _DEBATE = re.compile(r"debates/[a-zA-Z0-9_-]{1,56}")
 class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
     """The service; see agent_service.proto for what each RPC promises."""
 
-    def __init__(self, debater: Debater, store: DebaterStore, description: str) -> None:
+    def __init__(self, debater: Debater, description: str) -> None:
         self._debater = debater
-        self._store = store
         self._description = description
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Adds the service to a server."""
+        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(self, server)
 
     async def GetAgent(  # noqa: N802, D102 - names and words are the proto's
         self, request: agent_service_pb2.GetAgentRequest, _context: Any
@@ -41,14 +45,14 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
             description=self._description,
             model=self._debater.model.name,
             floors_topic=floors_topic(self._debater.agent),
-            utterance_count=await self._store.count(),
+            utterance_count=await self._debater.count(),
         )
 
     async def Ask(  # noqa: N802, D102
         self, request: agent_service_pb2.AskRequest, _context: Any
     ) -> agent_service_pb2.Utterance:
         self._check_agent(request.name, "name")
-        return self._message(await self._debater.ask(request.question, request.request_id))
+        return utterance_message(self._debater.agent, await self._debater.ask(request.question, request.request_id))
 
     async def ListUtterances(  # noqa: N802, D102
         self, request: agent_service_pb2.ListUtterancesRequest, _context: Any
@@ -60,9 +64,9 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
         size = checked_page_size(request.page_size)
         arguments = ("ListUtterances", request.parent, request.debate)
         position = page_position(request.page_token, *arguments)
-        found = await self._store.newest(size + 1, _sequence(position), request.debate)
+        found = await self._debater.newest(size + 1, _sequence(position), request.debate)
         return agent_service_pb2.ListUtterancesResponse(
-            utterances=[self._message(utterance) for _, utterance in found[:size]],
+            utterances=[utterance_message(self._debater.agent, utterance) for _, utterance in found[:size]],
             next_page_token=page_token(str(found[size - 1][0]), *arguments) if len(found) > size else "",
         )
 
@@ -74,22 +78,6 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
         if agent != self._debater.agent:
             message = f"this is {self._debater.agent}, not {agent[:80]}; call that agent's own address"
             raise UnknownAgentError(message, agent=agent[:80])
-
-    def _message(self, utterance: Utterance) -> agent_service_pb2.Utterance:
-        message = agent_service_pb2.Utterance(
-            name=f"agents/{self._debater.agent}/utterances/{utterance.id}",
-            kind=agent_service_pb2.Utterance.Kind.Value(utterance.kind.value),
-            debate=utterance.debate,
-            turn_number=utterance.turn_number,
-            question=utterance.question,
-            text=utterance.text,
-            model=utterance.model,
-            prompt_tokens=utterance.prompt_tokens,
-            completion_tokens=utterance.completion_tokens,
-            forfeit_reason=utterance.forfeit_reason,
-        )
-        message.create_time.FromMicroseconds(utterance.create_time_us)
-        return message
 
 
 def _sequence(position: str | None) -> int | None:

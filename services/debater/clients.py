@@ -8,7 +8,7 @@ import grpc
 from rostrum.debate.v1 import debate_service_pb2, debate_service_pb2_grpc
 
 from mesh.rpc.status import from_rpc_error
-from services.debater.events import heard_turn
+from services.debater.messages import heard_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,8 @@ from mesh.bus.envelope import trace_headers
 from mesh.bus.errors import PoisonError
 from mesh.bus.message import Outgoing
 from mesh.bus.topics import TURNS_TOPIC
-from services.debater.model import Floor, HeardTurn, Stance
+from services.debater.messages import heard_turn
+from services.debater.model import Floor, Stance
 
 if TYPE_CHECKING:
     from mesh.bus.message import Incoming
@@ -109,11 +110,6 @@ def granted_floor(record: Incoming, agent: str) -> Floor:
         deadline_us=granted.deadline.seconds * 1_000_000 + granted.deadline.nanos // 1000,
         allowance_tokens=granted.allowance_tokens,
     )
-
-
-def heard_turn(turn: debate_pb2.Turn) -> HeardTurn:
-    """Returns a turn of the record as the agent remembers it."""
-    return HeardTurn(number=turn.number, round=turn.round, agent=turn.agent, text=turn.text)
 
 
 def _withdrawn(record: Incoming) -> floor_pb2.FloorWithdrawn:

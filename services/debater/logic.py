@@ -87,6 +87,14 @@ class Store(Protocol):
         """Stores an answer; returns it, or the one that another call stored meanwhile for this request."""
         ...
 
+    async def count(self) -> int:
+        """Returns the number of utterances."""
+        ...
+
+    async def newest(self, limit: int, before: int | None, debate: str) -> Sequence[tuple[int, Utterance]]:
+        """Returns utterances, newest first, with their place in the list: those before a place, of one debate."""
+        ...
+
 
 class Record(Protocol):
     """The moderator's record of a debate."""
@@ -273,6 +281,16 @@ class Debater:
             completion_tokens=completion_tokens,
             create_time_us=time.time_ns() // 1000,
         )
+
+    # ---- memory ----
+
+    async def count(self) -> int:
+        """Returns the number of things it said."""
+        return await self._store.count()
+
+    async def newest(self, limit: int, before: int | None, debate: str) -> Sequence[tuple[int, Utterance]]:
+        """Returns what it said, newest first, each with its place: below place `before`, of `debate`, if given."""
+        return await self._store.newest(limit, before, debate)
 
     # ---- questions ----
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rostrum.agent.v1 import agent_service_pb2_grpc
-
 from mesh.bus.topics import floors_topic
 from mesh.service import Foundation
 from mesh.settings import load
@@ -37,8 +35,7 @@ def build(environ: Mapping[str, str], *, model: Model | None = None) -> Sequence
     store = DebaterStore(foundation.database, TurnMessages(), agent)
     record = ModeratorRecord(foundation.channels, settings.moderator_address)
     debater = Debater(agent, foundation.model, store, record)
-    api = AgentApi(debater, store, settings.description)
-    agent_service_pb2_grpc.add_AgentServiceServicer_to_server(api, foundation.server.grpc)
+    AgentApi(debater, settings.description).add_to(foundation.server.grpc)
     events = FloorEvents(debater)
     consumer = foundation.consumer(floors_topic(agent), events.handle, arrived=events.arrived)
     return foundation.parts(record, consumer=consumer, services=[SERVICE_NAME])

@@ -62,7 +62,7 @@ async def _service(folder: Path, answer: Answer) -> AsyncIterator[_Service]:
     store = DebaterStore(database, TurnMessages(), "team-a")
     debater = Debater("team-a", model, store, FakeRecord())
     server = Server("127.0.0.1:0")
-    agent_service_pb2_grpc.add_AgentServiceServicer_to_server(AgentApi(debater, store, "One line"), server.grpc)
+    AgentApi(debater, "One line").add_to(server.grpc)
     await server.start([SERVICE_NAME], {"the store": database.usable})
     channel = Channels().open(f"127.0.0.1:{server.port}")
     try:

@@ -67,7 +67,7 @@ class System:
         if scripted is not None:
             calls = {"SCRIPTED_CALL_LOG": str(folder / "calls.jsonl"), **scripted}
             system.env["ROSTRUM_MANIFESTS"] = str(scripted_manifests(folder / "manifests", calls))
-            system.env["OPENAI_API_KEY"] = "scripted"
+            system.env["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"  # never dialled: the scripted model answers
         up = system.rostrum("up", "--detach", "--model", model, timeout=120)
         assert up.returncode == 0, up.stderr + up.stdout
         return system
