@@ -80,6 +80,16 @@ class FakeRecord:
             raise self.failures.pop(0)
         return [turn for turn in self.turns if turn.number > number]
 
+    async def count(self) -> int:
+        return len(self._all())
+
+    async def newest(self, limit: int, before: int | None, debate: str) -> list[tuple[int, Utterance]]:
+        found = [(place, one) for place, one in enumerate(self._all()) if debate in {"", one.debate}]
+        return [(place, one) for place, one in reversed(found) if before is None or place < before][:limit]
+
+    def _all(self) -> list[Utterance]:
+        return [*self.said.values(), *(utterance for _, utterance in self.answers.values())]
+
 
 def floor(
     turn_number: int = 1,
@@ -104,13 +114,3 @@ def floor(
         deadline_us=int((time.time() + seconds) * 1e6),
         allowance_tokens=allowance_tokens,
     )
-
-    async def count(self) -> int:
-        return len(self._all())
-
-    async def newest(self, limit: int, before: int | None, debate: str) -> list[tuple[int, Utterance]]:
-        found = [(place, one) for place, one in enumerate(self._all()) if debate in {"", one.debate}]
-        return [(place, one) for place, one in reversed(found) if before is None or place < before][:limit]
-
-    def _all(self) -> list[Utterance]:
-        return [*self.said.values(), *(utterance for _, utterance in self.answers.values())]
