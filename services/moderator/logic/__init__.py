@@ -112,7 +112,9 @@ class Moderator:
         position = after_number
         with self._wakeups.watching(debate_id) as watched:
             while True:
-                events = await self._store.events(debate_id, position, WATCH_PAGE)
+                events: Sequence[Event] = watched.after(position)
+                if not events:
+                    events = await self._store.events(debate_id, position, WATCH_PAGE)
                 for event in events:
                     yield event
                     position = event.number
@@ -211,5 +213,5 @@ class Moderator:
         debate = change.debate
         if change.turn is not None:
             self._observer.turn_recorded(change.turn)
-        self._wakeups.notify(debate.id, debate.event_count)
+        self._wakeups.notify(debate.id, debate.event_count, change.events)
         self._work.begin(debate)

@@ -1,7 +1,8 @@
 """Wakes those who watch a debate when it has new events: at once if this process made them, else within a poll.
 
-Watchers read the store themselves and share nothing but the wake-up: no queue to overflow, no copy to go stale. One
-query an interval asks for all watched debates at once, however many watch; with nobody watching nothing is asked.
+Watchers have a position of their own and share nothing that changes: the newest committed events, if these follow
+their position without a gap, else they read the store. No queue to overflow, no copy to go stale. One query an
+interval asks for all watched debates at once, however many watch; with nobody watching nothing is asked.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ from mesh.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+    from services.moderator.model import Event
+
 _log = logging.getLogger(__name__)
 
 # Seconds between two looks for events that another replica stored; the delay of a watch on the wrong replica.
 POLL_SECONDS = 0.2
+# Events of a watched debate that are kept for those who are up to date; one turn makes at most four.
+MAX_RECENT = 16
 
 
 class _Watched:
     """A debate that somebody watches."""
 
-    __slots__ = ("newest", "waiting", "watchers")
+    __slots__ = ("_recent", "newest", "waiting", "watchers")
 
     def __init__(self) -> None:
         self.newest = 0
+        self._recent: tuple[Event, ...] = ()
         self.watchers = 0
         self.waiting: dict[asyncio.Future[None], int] = {}
 
@@ -38,6 +44,18 @@ class _Watched:
             for future, known in self.waiting.items():
                 if event_count > known and not future.done():
                     future.set_result(None)
+
+    def keep(self, events: tuple[Event, ...]) -> None:
+        """Keeps the newest committed events, without a gap: those who are up to date need not read them again."""
+        if self._recent and events and events[0].number == self._recent[-1].number + 1:
+            events = (*self._recent, *events)[-MAX_RECENT:]
+        self._recent = events
+
+    def after(self, number: int) -> tuple[Event, ...]:
+        """Returns the events above a number if they are all kept; else none, and the store has them."""
+        if not self._recent or self._recent[0].number > number + 1:
+            return ()
+        return tuple(event for event in self._recent if event.number > number)
 
     async def wait(self, known: int) -> None:
         """Returns when the debate has more events than `known`."""
@@ -59,10 +77,12 @@ class Wakeups:
         self._watched: dict[str, _Watched] = {}
         self._poller: asyncio.Task[None] | None = None
 
-    def notify(self, debate_id: str, event_count: int) -> None:
-        """Wakes those who have fewer events of this debate."""
+    def notify(self, debate_id: str, event_count: int, events: tuple[Event, ...] = ()) -> None:
+        """Wakes those who have fewer events of this debate; `events` are the committed ones that it got."""
         watched = self._watched.get(debate_id)
         if watched is not None:
+            if events:
+                watched.keep(events)
             watched.notify(event_count)
 
     @contextlib.contextmanager
