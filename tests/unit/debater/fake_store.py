@@ -62,6 +62,16 @@ class FakeStore:
     async def answer(self, utterance: Utterance, request_id: str, digest: str) -> Utterance:
         return self.answers.setdefault(request_id or utterance.id, (digest, utterance))[1]
 
+    async def count(self) -> int:
+        return len(self._all())
+
+    async def newest(self, limit: int, before: int | None, debate: str) -> list[tuple[int, Utterance]]:
+        found = [(place, one) for place, one in enumerate(self._all()) if debate in {"", one.debate}]
+        return [(place, one) for place, one in reversed(found) if before is None or place < before][:limit]
+
+    def _all(self) -> list[Utterance]:
+        return [*self.said.values(), *(utterance for _, utterance in self.answers.values())]
+
     async def _published(self) -> None:
         await self.broker_up.wait()
 
@@ -79,16 +89,6 @@ class FakeRecord:
         if self.failures:
             raise self.failures.pop(0)
         return [turn for turn in self.turns if turn.number > number]
-
-    async def count(self) -> int:
-        return len(self._all())
-
-    async def newest(self, limit: int, before: int | None, debate: str) -> list[tuple[int, Utterance]]:
-        found = [(place, one) for place, one in enumerate(self._all()) if debate in {"", one.debate}]
-        return [(place, one) for place, one in reversed(found) if before is None or place < before][:limit]
-
-    def _all(self) -> list[Utterance]:
-        return [*self.said.values(), *(utterance for _, utterance in self.answers.values())]
 
 
 def floor(
