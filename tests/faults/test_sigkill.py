@@ -1,71 +1,138 @@
-"""Whole debates while processes are killed: no turn lost, none repeated, and no completion paid for twice."""
+"""Whole debates while processes are killed or stand still: no turn lost, none repeated, no completion paid for twice.
+
+The rows of the crash table that need real processes: SIGKILL of each of them mid-debate, an agent that dies between its
+commit and its record, and floors that are lost because their agent stands still.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import grpc
 import pytest
-from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
+from google.protobuf.duration_pb2 import Duration
+from rostrum.debate.v1 import debate_pb2
 
-from tests.support.system import System, wait_until
+from services.debater.model import seed
+from tests.support.system import NEVER_REDUNDANT, System, paused, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-ROUNDS = 4
+    from rostrum.debate.v1.debate_pb2 import Turn
+
+pytestmark = pytest.mark.timeout(180)
+
+ROUNDS = 3
+TURNS = 2 * ROUNDS
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Path]]:
-    folder = tmp_path_factory.mktemp("sigkill")
-    system = System.start(folder, scripted={"SCRIPTED_DELAY_SECONDS": "0.3"})
-    yield system, folder
-    system.stop()
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    # Long enough to be killed in the middle of a call, short enough for a quick test.
+    with System.running(tmp_path_factory.mktemp("sigkill"), scripted={"SCRIPTED_DELAY_SECONDS": "0.3"}) as system:
+        yield system
 
 
-def start_debate(system: System, topic: str) -> str:
-    """Starts a debate in the background as another client would, and returns its name."""
-    with grpc.insecure_channel(system.pod("moderator-0")["addresses"][0]) as channel:
-        stub = debate_service_pb2_grpc.DebateServiceStub(channel)
-        settings = debate_pb2.DebateSettings(redundant_rounds=50)
-        request = debate_service_pb2.CreateDebateRequest(
-            debate=debate_pb2.Debate(topic=topic, max_rounds=ROUNDS, settings=settings)
-        )
-        return str(stub.CreateDebate(request, timeout=10).name)
+def short_floors(seconds: float, max_attempts: int) -> debate_pb2.DebateSettings:
+    deadline = Duration()
+    deadline.FromMilliseconds(round(1000 * seconds))
+    return debate_pb2.DebateSettings(
+        turn_deadline=deadline, max_attempts=max_attempts, redundant_rounds=NEVER_REDUNDANT
+    )
 
 
-def shown(system: System, name: str) -> dict[str, Any]:
-    result = system.rostrum("show", name, "--json")
-    return json.loads(result.stdout) if result.returncode == 0 else {"turns": [], "state": "UNREACHABLE"}
+def call_of(name: str, turn_number: int) -> int:
+    """The seed of an agent's first model call for a turn."""
+    return seed(name, turn_number, "turn", 1)
 
 
-def calls_by_turn(folder: Path, debate: str) -> Counter[str]:
-    """Model calls of one debate, counted by what they were for."""
-    lines = [json.loads(line) for line in (folder / "calls.jsonl").read_text("utf-8").splitlines()]
-    return Counter(str(line["seed"]) for line in lines if line["debate"] == debate)
+def assert_whole(turns: list[Turn]) -> None:
+    assert [turn.number for turn in turns] == list(range(1, TURNS + 1))
+    assert [turn.agent for turn in turns] == ["team-a", "team-b"] * ROUNDS
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("victim", ["team-a-0", "team-b-0", "moderator-0", "kafka-0"])
-def test_a_killed_process_loses_and_repeats_nothing(system: tuple[System, Path], victim: str) -> None:
-    """SIGKILL of any process mid-debate: the record is 1..8 without a gap, and a model call is repeated only when
-    the process died before its completion was stored: at most one more call for each kill."""
-    rostrum, folder = system
-    name = start_debate(rostrum, f"Killing {victim} twice")
-    for turns in (1, 4):
-        wait_until(f"turn {turns}", lambda turns=turns: len(shown(rostrum, name)["turns"]) >= turns, seconds=60)  # type: ignore[misc]
-        rostrum.kill(victim)
-    wait_until("the end", lambda: shown(rostrum, name)["state"] == "ENDED", seconds=120)
-    debate = shown(rostrum, name)
-    assert [turn["number"] for turn in debate["turns"]] == list(range(1, 2 * ROUNDS + 1))
-    assert [turn["agent"] for turn in debate["turns"]] == ["team-a", "team-b"] * ROUNDS
-    assert not any(turn["forfeited"] for turn in debate["turns"])
-    assert all(turn["text"] for turn in debate["turns"])
-    assert debate["stop_reason"] == "MAX_ROUNDS"
-    assert debate["summary"]
-    calls = calls_by_turn(folder, name)
-    assert sum(calls.values()) - len(calls) <= 2, f"more second calls than kills: {calls.most_common(4)}"
+def test_a_killed_process_loses_and_repeats_nothing(system: System, victim: str) -> None:
+    """SIGKILL of any process, twice in a debate: the record is 1..N without a gap, the debate has its verdict, and a
+    model call is repeated only where a process died before its completion was stored: at most once for each kill."""
+    before = system.calls()
+    name = system.create(f"Killing {victim} twice", rounds=ROUNDS)
+    for turn_number in (1, 3):
+        system.wait_for_turn(name, turn_number)
+        system.kill(victim)
+    debate = system.wait_for_end(name)
+    turns = system.turns(name)
+    assert_whole(turns)
+    assert all(turn.text and not turn.forfeited for turn in turns)
+    assert [event.number for event in system.events(name)] == list(range(1, len(system.events(name)) + 1))
+    assert debate.stop_reason == debate_pb2.Debate.MAX_ROUNDS
+    assert debate.summary
+    assert debate.verdict
+    calls = system.calls() - before
+    assert all(calls[call_of(name, turn_number)] for turn_number in range(1, TURNS + 1))
+    assert calls.total() - len(calls) <= 2, f"more second calls than kills: {calls.most_common(3)}"
+
+
+def test_a_stored_turn_is_published_after_a_crash_without_a_model_call(system: System) -> None:
+    """An agent that dies after its commit and before the broker has its turn: the new process publishes the stored
+    turn, word for word, and its model is not called again for it."""
+    agent, broker = system.pid("team-b-0"), system.pid("kafka-0")
+    name = system.create("Dying between commit and record", rounds=ROUNDS)
+    with paused(broker, once=lambda: call_of(name, 2) in system.calls()):
+        wait_until("the turn in team-b's store", lambda: bool(system.said("team-b", name)), seconds=20)
+        (stored,) = system.said("team-b", name)
+        in_record = system.debate(name).turn_count
+        os.kill(agent, signal.SIGKILL)
+        wait_until("the end of the process", lambda: not _runs(agent), seconds=5)
+    system.wait_for_end(name)
+    turns = system.turns(name)
+    assert_whole(turns)
+    assert (stored.turn_number, in_record) == (2, 1), "the broker had the turn before it stood still: nothing was tried"
+    assert turns[1].text == stored.text
+    assert system.calls()[call_of(name, 2)] == 1
+
+
+def test_a_lost_floor_is_granted_again(system: System) -> None:
+    """An agent that stands still past its deadline loses the floor and gets it again as attempt 2; its answer is in
+    the record once, and the other turns are as ever."""
+    agent = system.pid("team-b-0")
+    name = system.create("Standing still once", rounds=ROUNDS, settings=short_floors(2, 3))
+    with paused(agent, once=lambda: call_of(name, 2) in system.calls()):
+        wait_until("a second attempt", lambda: 2 in _attempts(system, name), seconds=20)
+    system.wait_for_end(name)
+    turns = system.turns(name)
+    assert_whole(turns)
+    assert all(turn.text and not turn.forfeited for turn in turns)
+    assert turns[1].attempt >= 2
+    assert [said.turn_number for said in system.said("team-b", name)] == [6, 4, 2]
+
+
+def test_a_turn_without_an_answer_is_forfeited_and_the_debate_goes_on(system: System) -> None:
+    """After max_attempts lost floors the turn is forfeited with its reason; what the agent says later changes nothing
+    of it, and its next floor it takes as ever."""
+    agent = system.pid("team-b-0")
+    name = system.create("Standing still for long", rounds=ROUNDS, settings=short_floors(1.5, 2))
+    with paused(agent, once=lambda: call_of(name, 2) in system.calls()):
+        wait_until(
+            "a forfeit", lambda: any(event.HasField("turn_forfeited") for event in system.events(name)), seconds=20
+        )
+        (forfeited,) = [turn for turn in system.turns(name) if turn.forfeited]
+    debate = system.wait_for_end(name)
+    turns = system.turns(name)
+    assert_whole(turns)
+    assert (forfeited.number, forfeited.agent, forfeited.attempt) == (2, "team-b", 2)
+    assert "no answer in 2 attempts" in forfeited.forfeit_reason
+    assert turns[1] == forfeited
+    assert all(turn.text for turn in turns if turn.number != 2)
+    assert debate.stop_reason == debate_pb2.Debate.MAX_ROUNDS
+
+
+def _attempts(system: System, name: str) -> set[int]:
+    return {event.floor_granted.attempt for event in system.events(name) if event.HasField("floor_granted")}
+
+
+def _runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

@@ -2,7 +2,9 @@
 
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
-SCRIPTED_TEXT_BYTES: length of a usual answer. All else is the service as it is deployed.
+SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=PARAPHRASED/0: the texts of that debate of
+tests.support.debates and that seat, one a call. SCRIPTED_EMBEDDER=real: measure with the embedding server, not with words.
+All else is the service as it is deployed.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from mesh.runtime import run
 from mesh.testing.scripted_model import BY_NAME, Answer, Call, ScriptedModel
+from tests.support import debates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,10 +55,15 @@ def scripted(environ: Mapping[str, str], *, moderator: bool) -> ScriptedModel:
     """Returns the model that the environment describes."""
     usual = BY_NAME[environ.get("SCRIPTED_ANSWER", "normal")]
     delay_seconds = float(environ.get("SCRIPTED_DELAY_SECONDS", "0"))
+    debate, _, seat = environ.get("SCRIPTED_SAYS", "").partition("/")
+    texts = [turns[int(seat)] for turns in getattr(debates, debate)] if debate else []
 
     def script(call: Call) -> Answer:
+        if texts:
+            return Answer(text=texts[(call.number - 1) % len(texts)], delay_seconds=delay_seconds)
         if not moderator and usual.text is None:
-            return replace(usual, text=turn_text(call.seed or 0, text_bytes), delay_seconds=delay_seconds)
+            usual_now = replace(usual, text=turn_text(call.seed or 0, text_bytes))
+            return replace(usual_now, delay_seconds=usual.delay_seconds + delay_seconds)
         if not moderator:
             return replace(usual, delay_seconds=usual.delay_seconds + delay_seconds)
         question = f"What follows from point {call.seed} for those it concerns?"
@@ -80,7 +88,8 @@ def main(service: str) -> None:
         from services.moderator import wiring as moderator  # noqa: PLC0415 - one service a process
 
         def build(environ: Mapping[str, str]) -> Sequence[Part]:
-            return moderator.build(environ, model=scripted(environ, moderator=True), embedder=WordEmbedder())
+            words = None if environ.get("SCRIPTED_EMBEDDER") == "real" else WordEmbedder()
+            return moderator.build(environ, model=scripted(environ, moderator=True), embedder=words)
     else:
         from services.debater import wiring as debater  # noqa: PLC0415
 

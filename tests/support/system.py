@@ -1,7 +1,8 @@
 """A whole Rostrum for tests: `rostrum up --detach` in a home of its own, with real Kafka and the scripted model.
 
 The manifests are k8s/base with one thing changed: the services' command is `tests.support.scripted_service`, so what
-runs is what runs on a laptop but for the model. Tests talk to it as users do: the `rostrum` command and gRPC.
+runs is what runs on a laptop but for the model. Tests talk to it as users do: the `rostrum` command and gRPC; what is
+polled goes by gRPC, because a command costs half a second of a core.
 """
 
 from __future__ import annotations
@@ -14,30 +15,57 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import grpc
 import yaml
+from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
+from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTED = ("moderator", "team-a", "team-b")
+NEVER_REDUNDANT = 50
+"""redundant_rounds of debates whose scripted texts are not to be judged."""
+CALL_SECONDS = 20.0
+"""Time for a call, a restart of the service included."""
+_CHANNEL_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 300),
+)
 
 
-def scripted_manifests(target: Path, env: Mapping[str, str]) -> Path:
-    """Copies k8s/base to `target` with the services' commands replaced; `env` is added to their containers."""
+def scripted_manifests(
+    target: Path, env: Mapping[str, str], agents: Mapping[str, Mapping[str, str]] | None = None
+) -> Path:
+    """Copies k8s/base to `target` with the services' commands replaced; `env` is added to their containers.
+
+    `agents` are variables of one agent each, by its id; one that k8s/base does not have is team-b under another name.
+    """
     shutil.copytree(ROOT / "k8s" / "base", target)
+    agents = agents or {}
+    team_b = (target / "team-b.yaml").read_text("utf-8")
+    for agent in agents:
+        if not (target / f"{agent}.yaml").exists():
+            (target / f"{agent}.yaml").write_text(team_b.replace("team-b", agent), "utf-8")
     for path in sorted(target.rglob("*.yaml")):
         documents = [document for document in yaml.safe_load_all(path.read_text("utf-8")) if document]
         for document in documents:
-            if document.get("kind") == "Deployment" and document["metadata"]["name"] in SCRIPTED:
+            name = document["metadata"]["name"] if document.get("kind") == "Deployment" else ""
+            if name in SCRIPTED or name in agents:
                 container = document["spec"]["template"]["spec"]["containers"][0]
                 service = container["command"][-1].rsplit(".", 1)[-1]
                 container["command"] = ["python", "-m", "tests.support.scripted_service", service]
-                container.setdefault("env", []).extend({"name": k, "value": v} for k, v in env.items())
+                own = {**env, **agents.get(name, {})}
+                container.setdefault("env", []).extend({"name": k, "value": v} for k, v in own.items())
         path.write_text(yaml.safe_dump_all(documents, sort_keys=False), "utf-8")
     return target
 
@@ -51,6 +79,17 @@ def wait_until(what: str, check: Callable[[], bool], *, seconds: float) -> None:
         time.sleep(0.02)
 
 
+@contextmanager
+def paused(pid: int, *, once: Callable[[], bool]) -> Iterator[None]:
+    """Stops a process with SIGSTOP as soon as `once` is true, and lets it go on at the end."""
+    wait_until(f"the moment to stop process {pid}", once, seconds=30)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 @dataclass
 class System:
     """A running Rostrum and the commands to use it."""
@@ -60,20 +99,51 @@ class System:
 
     @classmethod
     def start(
-        cls, folder: Path, *, scripted: Mapping[str, str] | None = None, model: str = "openai:scripted"
+        cls,
+        folder: Path,
+        *,
+        scripted: Mapping[str, str] | None = None,
+        agents: Mapping[str, Mapping[str, str]] | None = None,
+        model: str = "openai:scripted",
     ) -> System:
-        """Starts it below `folder`; with `scripted` (variables of scripted_service) no real model runs."""
+        """Starts it below `folder`; with `scripted` (variables of scripted_service) no real model runs.
+
+        `agents` as scripted_manifests takes them.
+        """
         system = cls(folder / "home", {"ROSTRUM_HOME": str(folder / "home")})
         if scripted is not None:
-            calls = {"SCRIPTED_CALL_LOG": str(folder / "calls.jsonl"), **scripted}
-            system.env["ROSTRUM_MANIFESTS"] = str(scripted_manifests(folder / "manifests", calls))
-            system.env["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"  # never dialled: the scripted model answers
+            calls = {"SCRIPTED_CALL_LOG": str(system.call_log), **scripted}
+            system.env["ROSTRUM_MANIFESTS"] = str(scripted_manifests(folder / "manifests", calls, agents))
+            system.env["OPENAI_API_KEY"] = "scripted"
         up = system.rostrum("up", "--detach", "--model", model, timeout=120)
         assert up.returncode == 0, up.stderr + up.stdout
         return system
 
+    @classmethod
+    @contextmanager
+    def running(
+        cls,
+        folder: Path,
+        *,
+        scripted: Mapping[str, str] | None = None,
+        agents: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> Iterator[System]:
+        """As start; stopped at the end, whatever happened."""
+        system = cls.start(folder, scripted={} if scripted is None else scripted, agents=agents)
+        try:
+            yield system
+        finally:
+            system.stop()
+
+    @property
+    def call_log(self) -> Path:
+        """The file that has a line for each call of the scripted model."""
+        return self.home.parent / "calls.jsonl"
+
+    # ---- as users do ----
+
     def rostrum(
-        self, *arguments: str, timeout: float = 60, stdin: str | None = None
+        self, *arguments: str | bytes, timeout: float = 60, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs the `rostrum` command as a user would and returns what it printed."""
         return subprocess.run(
@@ -93,6 +163,85 @@ class System:
         pods = cast("list[dict[str, Any]]", self.json("status")["pods"])
         return next(pod for pod in pods if pod["name"] == name)
 
+    def stop(self) -> None:
+        """Ends all of it; fails the test if something is left running."""
+        pids = [int(pod["pid"]) for pod in self.json("status")["pods"] if pod["pid"]]
+        down = self.rostrum("down")
+        assert down.returncode == 0, down.stderr
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+    # ---- by gRPC ----
+
+    @cached_property
+    def moderator_address(self) -> str:
+        """Where the first moderator listens; the same after a restart."""
+        return str(self.pod("moderator-0")["addresses"][0])
+
+    @contextmanager
+    def debates(self) -> Iterator[debate_service_pb2_grpc.DebateServiceStub]:
+        """Yields a stub of the moderator."""
+        with grpc.insecure_channel(self.moderator_address, _CHANNEL_OPTIONS) as channel:
+            yield debate_service_pb2_grpc.DebateServiceStub(channel)
+
+    def create(
+        self,
+        topic: str,
+        *,
+        rounds: int,
+        agents: Sequence[str] = (),
+        settings: debate_pb2.DebateSettings | None = None,
+    ) -> str:
+        """Starts a debate in the background and returns its name; the agents speak for and against by turns."""
+        wanted = debate_pb2.Debate(
+            topic=topic,
+            max_rounds=rounds,
+            settings=settings or debate_pb2.DebateSettings(redundant_rounds=NEVER_REDUNDANT),
+            seats=[
+                debate_pb2.Seat(agent=agent, stance=debate_pb2.FOR if place % 2 == 0 else debate_pb2.AGAINST)
+                for place, agent in enumerate(agents)
+            ],
+        )
+        with self.debates() as stub:
+            request = debate_service_pb2.CreateDebateRequest(debate=wanted)
+            return stub.CreateDebate(request, timeout=CALL_SECONDS, wait_for_ready=True).name
+
+    def debate(self, name: str) -> debate_pb2.Debate:
+        """The debate as it is now."""
+        with self.debates() as stub:
+            request = debate_service_pb2.GetDebateRequest(name=name)
+            return stub.GetDebate(request, timeout=CALL_SECONDS, wait_for_ready=True)
+
+    def turns(self, name: str) -> list[debate_pb2.Turn]:
+        """The debate's turns."""
+        with self.debates() as stub:
+            request = debate_service_pb2.ListTurnsRequest(parent=name, page_size=1000)
+            return list(stub.ListTurns(request, timeout=CALL_SECONDS, wait_for_ready=True).turns)
+
+    def events(self, name: str) -> list[debate_pb2.DebateEvent]:
+        """The debate's events so far."""
+        with self.debates() as stub:
+            request = debate_service_pb2.ListEventsRequest(parent=name, page_size=1000)
+            return list(stub.ListEvents(request, timeout=CALL_SECONDS, wait_for_ready=True).events)
+
+    def said(self, agent: str, debate: str) -> list[agent_service_pb2.Utterance]:
+        """What the agent has in its own store of this debate, newest first."""
+        address = str(self.pod(f"{agent}-0")["addresses"][0])
+        with grpc.insecure_channel(address, _CHANNEL_OPTIONS) as channel:
+            request = agent_service_pb2.ListUtterancesRequest(parent=f"agents/{agent}", debate=debate)
+            stub = agent_service_pb2_grpc.AgentServiceStub(channel)
+            return list(stub.ListUtterances(request, timeout=CALL_SECONDS, wait_for_ready=True).utterances)
+
+    def wait_for_turn(self, name: str, number: int, *, seconds: float = 60) -> None:
+        """Returns once the record has the turn of this number."""
+        wait_until(f"turn {number}", lambda: self.debate(name).turn_count >= number, seconds=seconds)
+
+    def wait_for_end(self, name: str, *, seconds: float = 90) -> debate_pb2.Debate:
+        """Returns the debate once it is ENDED."""
+        wait_until("the end", lambda: self.debate(name).state == debate_pb2.Debate.ENDED, seconds=seconds)
+        return self.debate(name)
+
+    # ---- what goes wrong ----
+
     def kill(self, name: str, *, expect_new: bool = True) -> None:
         """Ends one pod with SIGKILL and waits until the runner has started another process for it."""
         before = int(self.pod(name)["pid"])
@@ -100,14 +249,13 @@ class System:
         if expect_new:
             wait_until(f"a new process for {name}", lambda: self.pod(name)["pid"] not in {0, before}, seconds=30)
 
-    def calls(self, folder: Path) -> Counter[str]:
-        """Model calls so far by purpose and place, from the scripted model's log."""
-        lines = (folder / "calls.jsonl").read_text("utf-8").splitlines()
-        return Counter(json.dumps(json.loads(line), sort_keys=True) for line in lines)
+    def pid(self, name: str) -> int:
+        """The pid of a pod's process."""
+        return int(self.pod(name)["pid"])
 
-    def stop(self) -> None:
-        """Ends all of it; fails the test if something is left running."""
-        pids = [int(pod["pid"]) for pod in self.json("status")["pods"] if pod["pid"]]
-        down = self.rostrum("down")
-        assert down.returncode == 0, down.stderr
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    # ---- what it cost ----
+
+    def calls(self) -> Counter[int]:
+        """Calls of the scripted model so far by seed, which differs for every debate, turn, purpose and try."""
+        lines = self.call_log.read_text("utf-8").splitlines() if self.call_log.exists() else []
+        return Counter(int(json.loads(line)["seed"]) for line in lines)
