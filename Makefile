@@ -24,7 +24,7 @@ PYTHON := .venv/bin/python
 # pip says what it fetches; what it finds installed is not worth a line. The exit status is pip's, not the filter's.
 PIP = { $(PYTHON) -m pip --disable-pip-version-check install --no-input --require-hashes --requirement $(1); \
 	echo $$? >.venv/.status; } | sed '/^Requirement already satisfied/d'; exit $$(cat .venv/.status)
-TIERS := architecture unit contract integration faults e2e
+TIERS := architecture unit contract manifests integration faults e2e
 
 .DEFAULT_GOAL := help
 .PHONY: help debate up down test check lint bench protos lock format

@@ -145,8 +145,11 @@ def usual_text(call: Call, text_bytes: int) -> str:
     sentences = []
     length = 0
     for index in range(text_bytes):
-        first, second = (WORDS[digest[(2 * index + step) % 32] % len(WORDS)] for step in (0, 1))
-        sentence = f"Point {digest[index % 32]} is that {first} depend on {second}."
+        words = [WORDS[digest[(5 * index + step) % 32] % len(WORDS)] for step in range(5)]
+        sentence = (
+            f"Point {digest[index % 32]} is that {words[0]} depend on {words[1]}, so {words[2]} must change before "
+            f"{words[3]} can help {words[4]}."
+        )
         sentences.append(sentence)
         length += len(sentence) + 1
         if length > text_bytes:

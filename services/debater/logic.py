@@ -34,8 +34,8 @@ TRIES = 3
 MAX_ANSWER_CHARACTERS = 20_000
 """A longer answer is no turn of a debate: the model has lost its way, and the try counts as unusable."""
 MAX_QUESTION_CHARACTERS = 2_000
-MAX_TURN_TOKENS = 220
-"""Room for the about 90 words that the prompt asks for, twice."""
+MAX_TURN_TOKENS = 130
+"""Room for about 90 words, and no more: small models use all they get, and each token is time."""
 MIN_TURN_TOKENS = 40
 """Fewer would cut the first sentence: rather forfeit."""
 CHARACTERS_PER_TOKEN = 3
@@ -230,8 +230,10 @@ class Debater:
                 continue
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
-            text = _readable(completion)
-            complaint = _too_long(completion) or prompts.unusable(text, [*own, *others], stance=floor.stance.value)
+            text = _readable(completion, floor, [*own, *others])
+            complaint = _too_long(completion) or prompts.unusable(
+                text, [*own, *others], stance=floor.stance.value, topic=floor.topic
+            )
             if not complaint:
                 return self._utterance(floor, text, completion.model, prompt_tokens, completion_tokens)
             reason = f"no usable answer: {complaint}"
@@ -366,11 +368,14 @@ def _too_long(completion: Completion) -> str:
     return f"it had {length:,} characters" if length > MAX_ANSWER_CHARACTERS else ""
 
 
-def _readable(completion: Completion) -> str:
+def _readable(completion: Completion, floor: Floor | None = None, heard: Sequence[str] = ()) -> str:
     """Returns the answer as it may be said; empty if it is far too long, which tidying would only hide."""
     if _too_long(completion):
         return ""
-    return prompts.tidy(completion.text, cut=completion.finish_reason == "length")
+    cut = completion.finish_reason == "length"
+    if floor is None:
+        return prompts.tidy(completion.text, cut=cut)
+    return prompts.tidy(completion.text, cut=cut, topic=floor.topic, stance=floor.stance.value, heard=heard)
 
 
 def _estimate(messages: Sequence[Message]) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORDS = 90
 """Words a turn may have: about half a minute of speech."""
 
-MIN_WORDS = 20
+MIN_WORDS = 25
 """A turn shorter than this says nothing. Answers to `ask` may be short."""
 
 FIRM_WORDS = 35
@@ -28,40 +28,48 @@ FIRM_WORDS = 35
 MAX_CHARACTERS = 4000
 """A longer answer is no turn: see the limit of Turn.text."""
 
-OWN_POINTS = 4
+OWN_POINTS = 3
 """Earlier turns of its own that a model is reminded of: more, and a small model repeats instead of avoiding them."""
 
-REPEAT_RATIO = 0.8
-"""Share of an earlier own turn that, found again in the same order, makes an answer a repetition."""
+CLAIM_CHARACTERS = 110
+"""What a model is shown of the turn that it answers: of more, a small one copies whole sentences."""
 
-ANGLES: Mapping[str, tuple[str, ...]] = {
+SHORT_SENTENCE = 6
+"""Different words below which a sentence may come again: "That is not true." """
+
+REPEAT_RATIO = 0.8
+"""Share of an earlier turn, or of a sentence of it, that makes an answer or a sentence a repetition."""
+
+ANGLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "FOR": (
-        "the biggest good that comes from it",
-        "which people are helped most by it, and how",
-        "one industry that already gains from it",
-        "a change in history that was feared like this one and turned out well",
-        "how it raises incomes, lowers prices or brings investment",
-        "what will be better in ten years because of it",
-        "how people learn new skills with it and for it",
-        "how it gives poor or remote people chances they never had",
-        "how it makes things safer, more exact or more reliable",
-        "why good rules are easy to make and stopping it would be a mistake",
+        ("the biggest good that comes from it", "The good it does is plain:"),
+        ("which people are helped most by it, and how", "Those who are helped most are"),
+        ("one industry that already gains from it", "Look at one industry that gains:"),
+        ("a change in history that was feared like this one and turned out well", "History should give us courage:"),
+        ("how it raises incomes, lowers prices or brings investment", "It pays off for people:"),
+        ("what will be better in ten years because of it", "In ten years life will be better, because"),
+        ("how people learn new skills with it and for it", "People grow with it, because"),
+        ("how it gives poor or remote people chances they never had", "It opens doors:"),
+        ("how it makes things safer, more exact or more reliable", "It can be trusted, because"),
+        ("why good rules are easy to make and stopping it would be a mistake", "Good rules are enough, because"),
     ),
     "AGAINST": (
-        "the biggest damage that comes from it",
-        "which people are hurt most by it, and how",
-        "one industry that already suffers from it",
-        "a change in history that was praised like this one and left victims behind",
-        "how it pushes down incomes, raises costs or moves money to a few owners",
-        "what will be worse in ten years because of it",
-        "why people cannot retrain fast enough, and which skills are lost",
-        "how it makes the gap between rich and poor wider",
-        "how it fails, makes mistakes or invades privacy",
-        "why laws come too late and nobody is held responsible",
+        ("the biggest damage that comes from it", "The damage is plain:"),
+        ("which people are hurt most by it, and how", "Those who pay the price are"),
+        ("one industry that already suffers from it", "Look at one industry that suffers:"),
+        ("a change in history that was praised like this one and left victims behind", "History should warn us:"),
+        ("how it pushes down incomes, raises costs or moves money to a few owners", "It makes most people poorer:"),
+        ("what will be worse in ten years because of it", "In ten years life will be worse, because"),
+        ("why people cannot retrain fast enough, and which skills are lost", "People cannot keep up, because"),
+        ("how it makes the gap between rich and poor wider", "The gap only grows wider:"),
+        ("how it fails, makes mistakes or invades privacy", "It cannot be trusted, because"),
+        ("why laws come too late and nobody is held responsible", "Nobody protects us, because"),
     ),
 }
-"""For each stance what its turn of a round is about, in the order of the moderator's questions. Each is one-sided by
-itself: a small model that is told to explain a damage explains it; one that is told not to praise, praises."""
+"""For each stance what its turn of a round is about, in the order of the moderator's questions, and how it begins. Each
+is one-sided by itself: a small model that has begun with a damage goes on with it, whatever it read before."""
+
+_OPENINGS = tuple(opening.lower() for angles in ANGLES.values() for _, opening in angles)
 
 _IMPACT = re.compile(
     r"^(?:the )?(?:(?P<a>.+?)(?:'s|’s|s') (?:impact|effect|effects|influence|consequences) (?:on|for) (?P<b>.+)"
@@ -101,24 +109,32 @@ def turn(
     wrong with the answer before, on a new try.
     """
     claim = position(topic, stance)
-    angles = ANGLES[stance]
-    system = (
-        f"You write short one-sided speeches. You are convinced that {claim}. "
-        "You write plain sentences with concrete examples, never a balanced view."
+    good = stance == "FOR"
+    angle, opening = ANGLES[stance][(round_number - 1) % len(ANGLES[stance])]
+    system = f"You are convinced that {claim}. You write short one-sided speeches: every sentence names " + (
+        "a benefit, never a harm." if good else "a harm, never a benefit."
     )
-    parts = [f"Question: {question}"]
+    parts = []
+    if others and not complaint:  # what a small model copied once, it copies again
+        parts.append(f"The other side said: {shorten(_point(others[-1]), CLAIM_CHARACTERS)}")
+    parts.append(f"Question: {question}")
     if own:
-        points = " ".join(first_sentence(text) for text in own[-OWN_POINTS:])
-        parts.append(f"Already said, do not repeat: {points}")
-    if others:
-        parts.append(f"The other side claims: {first_sentence(others[-1])} That is wrong.")
+        parts.append("You said already, so do not repeat: " + " ".join(_point(text) for text in own[-OWN_POINTS:]))
     parts.append(
-        f"Explain in 3 or 4 short sentences {angles[(round_number - 1) % len(angles)]}. Every sentence must show that "
-        f"{claim}. Name a concrete example."
+        f"Explain in 3 or 4 short sentences {angle}. Show that {claim}. Give a concrete example. "
+        f'Say nothing {"bad" if good else "good"} about it. Begin with these words: "{opening}"'
     )
     if complaint:
         parts.append(f"Your last answer could not be used: {complaint}. Write a different one.")
     return [Message("system", system), Message("user", "\n".join(parts))]
+
+
+def _point(text: str) -> str:
+    """Returns the first sentence of a turn without the words that it was told to begin with."""
+    sentence = first_sentence(text)
+    opening = next((each for each in _OPENINGS if sentence.lower().startswith(each)), "")
+    rest = sentence[len(opening) :].strip()
+    return rest[:1].upper() + rest[1:]
 
 
 def ask(*, agent: str, question: str) -> list[Message]:
@@ -196,12 +212,47 @@ _ATTRIBUTED = re.compile(
 """Words of a sentence that quotes or denies the other side instead of taking it."""
 
 
-def tidy(text: str, *, cut: bool = False) -> str:
+_GOOD = re.compile(
+    r"\b(?:benefit|improv|advantag|opportunit|efficien|productiv|prosper|boost|enhanc|empower|positiv|creat\w+ (?:\w+ )"
+    r"{0,4}(?:jobs|positions|roles|work|professions)|new (?:jobs|roles|professions)|(?:higher|better|rais\w+) "
+    r"(?:wages|pay|incomes?|salaries)|more (?:efficient|accurate|productive|jobs)|freeing up|hire more|grow faster)",
+    re.IGNORECASE,
+)
+_BAD = re.compile(
+    r"\b(?:harm|damag|los[est]|destr|unemploy|under|fir(?:ed|ing)\b|laid off|layoff|replac|displac|fail|error|mistake"
+    r"|bias|unfair|inequal|gap\b|poor|poverty|low|cut|declin|decreas|wors|suffer|victim|risk|danger|threat|hurt|cost"
+    r"|expens|struggl|without|less|few|only|lack|left|leav|wide|eliminat|obsolete|reduc|invad|privacy|concentrat"
+    r"|disappear|never|not?\b|cannot|nobody|none|instead|abus|disrupt|challeng|problem|negativ|bad\b|short|weak|hard"
+    r"|difficult|unable|too\b|crisis|stagnat|burden|increas\w+ competition|owners|rich|expense)|n't\b",
+    re.IGNORECASE,
+)
+_LOSS = re.compile(
+    r"\b(?:harm|damag\w+|job loss\w*|losses|unemployment|inequality|displace\w*|suffer\w*|victims?|poverty|negative)\b",
+    re.IGNORECASE,
+)
+_REMEDY = re.compile(
+    r"\b(?:reduc|prevent|less|few|without|avoid|cut|low|instead|not?\b|never|protect|against|help|fight|solv|end|spar"
+    r"|fear|rather|despite|decreas|eas)|n't\b",
+    re.IGNORECASE,
+)
+_CONTRAST = re.compile(r"\b(?:but|however|yet|nevertheless|on the other hand)\b", re.IGNORECASE)
+_ALSO = re.compile(
+    r",? (?:but|while|although|though|even though|yet|and) (?:\w+ ){0,3}?also (?P<rest>[^.!?]*)(?=[.!?])", re.IGNORECASE
+)
+_GOES_ON = re.compile(
+    r"(?:it|this|these|as a result|therefore|additionally|furthermore|moreover|in addition|also|thus|for example)\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins that still speaks of the topic's cause without naming it."""
+
+
+def tidy(text: str, *, cut: bool = False, topic: str = "", stance: str = "", heard: Sequence[str] = ()) -> str:
     """Returns an answer as one paragraph without labels, greetings, quotes around it or list marks.
 
     What is beyond WORDS is left out sentence by sentence, and so is what follows a turn to the other side ("However,
-    it also ..."): small models cannot stop. `cut`: the model was stopped by its limit, so a half sentence at the end is
-    taken off; it is in any case when the text ends without a mark.
+    it also ..."): small models cannot stop. With `topic` and `stance` single sentences that only praise what the stance
+    is against (or the reverse) go, with `heard` those that repeat an earlier turn. `cut`: the model was stopped by its
+    limit, so a half sentence at the end is taken off; it is in any case when the text ends without a mark.
     """
     text = re.sub(r"```\w*", " ", text)
     text = re.sub(r"(?m)^\s*(?:#+\s.*$|[-*•]\s+|\d+[.)]\s+)", "", text)
@@ -216,59 +267,135 @@ def tidy(text: str, *, cut: bool = False) -> str:
     if text and (cut or text[-1] not in '.!?"”)'):
         end = max(text.rfind(mark) for mark in ".!?")
         text = text[: end + 1] if end > len(text) // 3 else text
-    text = _shorter(text)
+    if len(text) <= MAX_CHARACTERS:  # else not a turn at all: `unusable` says so
+        text = _shorter(_own_side(_sentences(text), topic, stance, heard))
     return text[:1].upper() + text[1:]
 
 
-def _shorter(text: str) -> str:
-    """Returns the sentences before WORDS is passed and before the first that concedes, but enough for a turn."""
-    if len(text) > MAX_CHARACTERS:
-        return text  # not a turn at all: `unusable` says so
+def _own_side(sentences: Sequence[str], topic: str, stance: str, heard: Sequence[str]) -> Sequence[str]:
+    """Returns the sentences that say something new for the stance; the words it began with stay before them."""
     kept: list[str] = []
-    for sentence in re.split(r"(?<=[.!?])\s+", text):
-        words = sum(len(each.split()) for each in kept)
-        if words >= FIRM_WORDS and (words + len(sentence.split()) > WORDS or _CONCESSION.match(sentence)):
+    before = [(_words(turn), turn) for turn in heard]
+    lead = ""
+    for number, whole in enumerate(sentences):
+        sentence = _without_also(whole, stance)
+        opening = next((each for each in _OPENINGS if sentence.lower().startswith(each)), "") if not number else ""
+        if _concedes(sentence[len(opening) :].strip(), topic, stance) or _said(sentence[len(opening) :], before, kept):
+            lead = sentence[: len(opening)] if opening.endswith(":") else lead
+            continue
+        kept.append(f"{lead} {sentence}" if lead else sentence)
+        lead = ""
+    return kept
+
+
+def _without_also(sentence: str, stance: str) -> str:
+    found = _ALSO.search(sentence)
+    if not found or found.start() < len(sentence) // 3:
+        return sentence
+    rest = found["rest"]
+    if stance == "AGAINST":
+        concession = _GOOD.search(rest) and not _BAD.search(rest)
+    else:
+        concession = stance == "FOR" and _LOSS.search(rest) and not _REMEDY.search(rest)
+    return sentence[: found.start()] + sentence[found.end() :] if concession else sentence
+
+
+def _concedes(sentence: str, topic: str, stance: str) -> bool:
+    """Tells whether a sentence about the cause that the topic names says only what the other side would say."""
+    found = _IMPACT.match(topic.strip().rstrip("."))
+    if not found:
+        return False
+    cause = (found["a"] or found["c"]).lower()
+    if cause not in sentence.lower() and not _GOES_ON.match(sentence) and not _CONTRAST.search(sentence):
+        return False
+    last = _CONTRAST.split(sentence)[-1]
+    if stance == "AGAINST":
+        return bool(_GOOD.search(last)) and not _BAD.search(last)
+    return bool(_LOSS.search(last)) and not _REMEDY.search(last) and not _GOOD.search(last)
+
+
+def _said(sentence: str, before: Sequence[tuple[frozenset[str], str]], kept: Sequence[str]) -> bool:
+    """Tells whether an earlier turn, or this one, has the sentence in nearly the same words."""
+    words = _words(sentence)
+    enough = REPEAT_RATIO * len(words)
+    if len(words) < SHORT_SENTENCE:
+        return False
+    if any(len(words & _words(each)) >= enough for each in kept):
+        return True
+    return any(
+        len(words & _words(each)) >= enough
+        for all_words, turn in before
+        if len(words & all_words) >= enough
+        for each in _sentences(turn)
+    )
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.lower().split())
+
+
+def _sentences(text: str) -> list[str]:
+    return re.split(r"(?<=[.!?])\s+", text)
+
+
+def _shorter(sentences: Sequence[str]) -> str:
+    """Returns the sentences before WORDS is passed and before the first that concedes, but enough for a turn."""
+    kept: list[str] = []
+    words = 0
+    for sentence in sentences:
+        length = len(sentence.split())
+        if words >= FIRM_WORDS and (words + length > WORDS or _CONCESSION.match(sentence)):
             break
         kept.append(sentence)
+        words += length
     return " ".join(kept)
 
 
-def unusable(text: str, heard: Sequence[str], *, stance: str = "") -> str:
+def unusable(text: str, heard: Sequence[str], *, stance: str = "", topic: str = "") -> str:
     """Returns why a tidied answer cannot be said, as a clause for people and for the next try; empty if it can.
 
-    `heard` are all turns so far, own ones included; `stance` of the speaker lets open changes of side be seen.
+    `heard` are all turns so far, own ones included; `stance` of the speaker lets open changes of side be seen, `topic`
+    an answer in another script.
     """
     words = text.split()
-    is_turn = bool(stance or heard)
+    unspaced = len(words) < len(text) / 20  # Chinese, Japanese, Thai
+    too_short = bool(stance or heard) and not unspaced and len(words) < MIN_WORDS
     checks = (
-        (not words, "it was empty"),
-        (is_turn and len(words) < MIN_WORDS, f"it had only {len(words)} words"),
-        (len(text) > MAX_CHARACTERS, f"it had {len(text):,} characters"),
-        (bool(_REFUSAL.search(text)), "it refused to argue"),
-        (not _is_prose(text), "it was not English prose"),
-        (len({word.lower() for word in words}) < 0.4 * len(words), "it repeated the same words"),
-        (any(_same(text, earlier) for earlier in heard), "it repeated an earlier turn"),
-        (_changes_side(text, stance), "it argued for the other side"),
+        (lambda: not words, "it was empty"),
+        (lambda: len(text) > MAX_CHARACTERS, f"it had {len(text):,} characters"),
+        (lambda: _REFUSAL.search(text), "it refused to argue"),
+        (lambda: too_short, f"it had only {len(words)} words that were new and on your side"),
+        (lambda: not _is_prose(text, topic), "it was not prose in the topic's language"),
+        (lambda: len({word.lower() for word in words}) < 0.4 * len(words), "it repeated the same words"),
+        (lambda: _changes_side(text, stance), "it argued for the other side"),
+        (lambda: _repeats(text, heard), "it repeated an earlier turn"),
     )
-    return next((reason for failed, reason in checks if failed), "")
+    return next((reason for failed, reason in checks if failed()), "")
 
 
-def _is_prose(text: str) -> bool:
+def _is_prose(text: str, topic: str) -> bool:
+    """Tells whether it is mostly letters and, if the topic is in Latin script, they are too."""
     letters = [character for character in text if character.isalpha()]
-    return sum(map(str.isascii, letters)) >= 0.9 * len(letters) and len(letters) >= 0.6 * len(text)
+    latin = sum(character < "\u0250" for character in letters) >= 0.9 * len(letters)
+    return len(letters) >= 0.6 * len(text) and (latin or not topic or any(c >= "\u0250" for c in topic if c.isalpha()))
 
 
 def _changes_side(text: str, stance: str) -> bool:
     """Tells whether a sentence that quotes nobody says outright what only the other side would say."""
     pattern = _FLIPPED.get(stance)
-    if pattern is None:
+    if pattern is None or not pattern.search(text):
         return False
-    sentences = re.split(r"(?<=[.!?])\s+", text)
-    return any(pattern.search(sentence) and not _ATTRIBUTED.search(sentence) for sentence in sentences)
+    return any(pattern.search(sentence) and not _ATTRIBUTED.search(sentence) for sentence in _sentences(text))
 
 
-def _same(text: str, earlier: str) -> bool:
-    first, second = text.lower().split(), earlier.lower().split()
-    if not first or not second:
-        return False
-    return SequenceMatcher(None, first, second, autojunk=False).ratio() >= REPEAT_RATIO
+def _repeats(text: str, heard: Sequence[str]) -> bool:
+    """Tells whether the text is nearly an earlier turn; word order is compared only where the words are the same."""
+    words = text.lower().split()
+    distinct = frozenset(words)
+    for earlier in heard:
+        others = earlier.lower().split()
+        if len(distinct.intersection(others)) < REPEAT_RATIO * 0.75 * len(distinct):
+            continue
+        if SequenceMatcher(None, words, others, autojunk=False).ratio() >= REPEAT_RATIO:
+            return True
+    return False
