@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORDS = 90
 """Words a turn may have: about half a minute of speech."""
 
-MIN_WORDS = 25
+MIN_WORDS = 20
 """A turn shorter than this says nothing. Answers to `ask` may be short."""
 
 FIRM_WORDS = 35
@@ -364,8 +364,8 @@ def unusable(text: str, heard: Sequence[str], *, stance: str = "", topic: str = 
         (lambda: not words, "it was empty"),
         (lambda: len(text) > MAX_CHARACTERS, f"it had {len(text):,} characters"),
         (lambda: _REFUSAL.search(text), "it refused to argue"),
-        (lambda: too_short, f"it had only {len(words)} words that were new and on your side"),
         (lambda: not _is_prose(text, topic), "it was not prose in the topic's language"),
+        (lambda: too_short, f"it had only {len(words)} words that were new and on your side"),
         (lambda: len({word.lower() for word in words}) < 0.4 * len(words), "it repeated the same words"),
         (lambda: _changes_side(text, stance), "it argued for the other side"),
         (lambda: _repeats(text, heard), "it repeated an earlier turn"),
