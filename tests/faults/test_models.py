@@ -24,10 +24,10 @@ AGENTS = {
     "broken": {"SCRIPTED_ANSWER": "error"},
     "wordy": {"SCRIPTED_ANSWER": "huge"},
     "sleepy": {"SCRIPTED_ANSWER": "slow"},
-    "echo-for": {"SCRIPTED_SAYS": "PARAPHRASED/0"},
-    "echo-against": {"SCRIPTED_SAYS": "PARAPHRASED/1"},
-    "fresh-for": {"SCRIPTED_SAYS": "FRESH/0"},
-    "fresh-against": {"SCRIPTED_SAYS": "FRESH/1"},
+    "echo-for": {"SCRIPTED_SAYS": "PARAPHRASED/0/1"},
+    "echo-against": {"SCRIPTED_SAYS": "PARAPHRASED/1/1"},
+    "fresh-for": {"SCRIPTED_SAYS": "FRESH/0/2"},
+    "fresh-against": {"SCRIPTED_SAYS": "FRESH/1/2"},
 }
 
 
@@ -43,7 +43,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     [
         ("silent", "it was empty", 3),
         ("broken", "is scripted not to answer", 3),
-        ("wordy", "it had 98,700 characters", 1),
+        ("wordy", "it had 103,400 characters", 1),
     ],
 )
 def test_a_model_without_a_usable_answer_forfeits(system: System, agent: str, reason: str, tries: int) -> None:
@@ -129,9 +129,9 @@ def test_agents_with_new_arguments_go_on(system: System) -> None:
     """Two agents that bring something new each round are not stopped, with the same embedding model and the default
     thresholds: all rounds are held, and none of them measures as redundant."""
     settings = debate_pb2.DebateSettings()
-    name = system.create("AI and jobs", rounds=8, agents=("fresh-for", "fresh-against"), settings=settings)
+    name = system.create("AI and jobs", rounds=4, agents=("fresh-for", "fresh-against"), settings=settings)
     debate = system.wait_for_end(name)
     measures = [event.round_measured.measure for event in system.events(name) if event.HasField("round_measured")]
-    assert [measure.round for measure in measures] == list(range(1, 9))
+    assert [measure.round for measure in measures] == list(range(1, 5))
     assert not [measure for measure in measures if measure.redundant]
-    assert (debate.stop_reason, debate.turn_count) == (debate_pb2.Debate.MAX_ROUNDS, 16)
+    assert (debate.stop_reason, debate.turn_count) == (debate_pb2.Debate.MAX_ROUNDS, 8)

@@ -2,8 +2,8 @@
 
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
-SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=PARAPHRASED/0: the texts of that debate of
-tests.support.debates and that seat, one a call. SCRIPTED_EMBEDDER=real: measure with the embedding server, not with words.
+SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=FRESH/0/2: say what that debate of tests.support.debates
+has for that seat, so many of its rounds a call. SCRIPTED_EMBEDDER=real: measure with the embedding server, not by words.
 All else is the service as it is deployed.
 """
 
@@ -55,23 +55,29 @@ def scripted(environ: Mapping[str, str], *, moderator: bool) -> ScriptedModel:
     """Returns the model that the environment describes."""
     usual = BY_NAME[environ.get("SCRIPTED_ANSWER", "normal")]
     delay_seconds = float(environ.get("SCRIPTED_DELAY_SECONDS", "0"))
-    debate, _, seat = environ.get("SCRIPTED_SAYS", "").partition("/")
-    texts = [turns[int(seat)] for turns in getattr(debates, debate)] if debate else []
+    texts = _texts(environ.get("SCRIPTED_SAYS", ""))
 
     def script(call: Call) -> Answer:
         if texts:
             return Answer(text=texts[(call.number - 1) % len(texts)], delay_seconds=delay_seconds)
-        if not moderator and usual.text is None:
-            usual_now = replace(usual, text=turn_text(call.seed or 0, text_bytes))
-            return replace(usual_now, delay_seconds=usual.delay_seconds + delay_seconds)
         if not moderator:
-            return replace(usual, delay_seconds=usual.delay_seconds + delay_seconds)
+            text = turn_text(call.seed or 0, text_bytes) if usual.text is None else usual.text
+            return replace(usual, text=text, delay_seconds=usual.delay_seconds + delay_seconds)
         question = f"What follows from point {call.seed} for those it concerns?"
         return Answer(text=question if call.schema is None else None, delay_seconds=delay_seconds)
 
     text_bytes = int(environ.get("SCRIPTED_TEXT_BYTES", "400"))
     log = environ.get("SCRIPTED_CALL_LOG")
     return ScriptedModel(script=script, call_log=Path(log) if log else None)
+
+
+def _texts(says: str) -> list[str]:
+    if not says:
+        return []
+    debate, seat, rounds_a_call = says.split("/")
+    turns = [turn[int(seat)] for turn in getattr(debates, debate)]
+    step = int(rounds_a_call)
+    return [" ".join(turns[start : start + step]) for start in range(0, len(turns), step)]
 
 
 def turn_text(seed: int, length: int) -> str:
