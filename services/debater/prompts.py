@@ -32,7 +32,8 @@ OWN_POINTS = 3
 """Earlier turns of its own that a model is reminded of: more, and a small model repeats instead of avoiding them."""
 
 CLAIM_CHARACTERS = 110
-"""What a model is shown of the turn that it answers: of more, a small one copies whole sentences."""
+POINT_CHARACTERS = 60
+"""What a model is shown of the turn that it answers and of its own: of more, a small one copies whole sentences."""
 
 SHORT_SENTENCE = 6
 """Different words below which a sentence may come again: "That is not true." """
@@ -43,27 +44,27 @@ REPEAT_RATIO = 0.8
 ANGLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "FOR": (
         ("the biggest good that comes from it", "The good it does is plain:"),
-        ("which people are helped most by it, and how", "Those who are helped most are"),
+        ("which people are helped most by it, and how", "It helps ordinary people most:"),
         ("one industry that already gains from it", "Look at one industry that gains:"),
         ("a change in history that was feared like this one and turned out well", "History should give us courage:"),
         ("how it raises incomes, lowers prices or brings investment", "It pays off for people:"),
-        ("what will be better in ten years because of it", "In ten years life will be better, because"),
-        ("how people learn new skills with it and for it", "People grow with it, because"),
+        ("what will be better in ten years because of it", "Ten years from now we will be glad of it:"),
+        ("how people learn new skills with it and for it", "People learn and grow with it:"),
         ("how it gives poor or remote people chances they never had", "It opens doors:"),
-        ("how it makes things safer, more exact or more reliable", "It can be trusted, because"),
-        ("why good rules are easy to make and stopping it would be a mistake", "Good rules are enough, because"),
+        ("how it makes things safer, more exact or more reliable", "It makes things safer and better:"),
+        ("why good rules are easy to make and stopping it would be a mistake", "Good rules are enough:"),
     ),
     "AGAINST": (
         ("the biggest damage that comes from it", "The damage is plain:"),
-        ("which people are hurt most by it, and how", "Those who pay the price are"),
+        ("which people are hurt most by it, and how", "Ordinary people pay the price:"),
         ("one industry that already suffers from it", "Look at one industry that suffers:"),
         ("a change in history that was praised like this one and left victims behind", "History should warn us:"),
         ("how it pushes down incomes, raises costs or moves money to a few owners", "It makes most people poorer:"),
-        ("what will be worse in ten years because of it", "In ten years life will be worse, because"),
-        ("why people cannot retrain fast enough, and which skills are lost", "People cannot keep up, because"),
+        ("what will be worse in ten years because of it", "Ten years from now we will regret it:"),
+        ("why people cannot retrain fast enough, and which skills are lost", "People cannot keep up:"),
         ("how it makes the gap between rich and poor wider", "The gap only grows wider:"),
-        ("how it fails, makes mistakes or invades privacy", "It cannot be trusted, because"),
-        ("why laws come too late and nobody is held responsible", "Nobody protects us, because"),
+        ("how it fails, makes mistakes or invades privacy", "It cannot be trusted:"),
+        ("why laws come too late and nobody is held responsible", "Nobody protects us from it:"),
     ),
 }
 """For each stance what its turn of a round is about, in the order of the moderator's questions, and how it begins. Each
@@ -116,12 +117,13 @@ def turn(
     )
     parts = []
     if others and not complaint:  # what a small model copied once, it copies again
-        parts.append(f"The other side said: {shorten(_point(others[-1]), CLAIM_CHARACTERS)}")
+        parts.append(f"The other side said: {shorten(_point(others[-1]), CLAIM_CHARACTERS)} That is wrong.")
     parts.append(f"Question: {question}")
     if own:
-        parts.append("You said already, so do not repeat: " + " ".join(_point(text) for text in own[-OWN_POINTS:]))
+        points = " / ".join(shorten(_point(text), POINT_CHARACTERS) for text in own[-OWN_POINTS:])
+        parts.append(f"You spoke already about: {points}")
     parts.append(
-        f"Explain in 3 or 4 short sentences {angle}. Show that {claim}. Give a concrete example. "
+        f"Explain {angle}. Show that {claim}. Give a concrete example. Write 3 or 4 full sentences, no list. "
         f'Say nothing {"bad" if good else "good"} about it. Begin with these words: "{opening}"'
     )
     if complaint:
@@ -239,6 +241,14 @@ _CONTRAST = re.compile(r"\b(?:but|however|yet|nevertheless|on the other hand)\b"
 _ALSO = re.compile(
     r",? (?:but|while|although|though|even though|yet|and) (?:\w+ ){0,3}?also (?P<rest>[^.!?]*)(?=[.!?])", re.IGNORECASE
 )
+_HANGS = re.compile(
+    r"(?:it|this|that|these|those|they|such|as a result|therefore|thus|another|additionally|furthermore|moreover)\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins that says nothing without the one before it."""
+_EXAMPLE = re.compile(
+    r"^(?:for example|for instance|additionally|furthermore|moreover|in addition)\s*,\s*", re.IGNORECASE
+)
 _GOES_ON = re.compile(
     r"(?:it|this|these|as a result|therefore|additionally|furthermore|moreover|in addition|also|thus|for example)\b",
     re.IGNORECASE,
@@ -276,15 +286,18 @@ def _own_side(sentences: Sequence[str], topic: str, stance: str, heard: Sequence
     """Returns the sentences that say something new for the stance; the words it began with stay before them."""
     kept: list[str] = []
     before = [(_words(turn), turn) for turn in heard]
-    lead = ""
-    for number, whole in enumerate(sentences):
+    lead, dropped = "", False
+    for whole in sentences:
         sentence = _without_also(whole, stance)
-        opening = next((each for each in _OPENINGS if sentence.lower().startswith(each)), "") if not number else ""
-        if _concedes(sentence[len(opening) :].strip(), topic, stance) or _said(sentence[len(opening) :], before, kept):
-            lead = sentence[: len(opening)] if opening.endswith(":") else lead
-            continue
-        kept.append(f"{lead} {sentence}" if lead else sentence)
-        lead = ""
+        if not kept and not dropped:
+            lead = next((sentence[: len(each)] for each in _OPENINGS if sentence.lower().startswith(each)), "")
+            sentence = sentence[len(lead) :].strip()
+        hangs = dropped and _HANGS.match(sentence)
+        dropped = bool(hangs or _concedes(sentence, topic, stance) or _said(sentence, before, kept))
+        if not dropped:
+            if lead and not kept:
+                sentence = f"{lead} {_EXAMPLE.sub('', sentence)}"
+            kept.append(sentence)
     return kept
 
 
