@@ -38,6 +38,8 @@ _IDLE_POLL_MS = 100
 _BUSY_POLL_MS = 20
 """While something is in flight, since what is handled meanwhile is committed only between polls."""
 _PAUSED_POLL_MS = 5
+_UNKNOWN_TOPIC_SECONDS = 0.2
+"""Between looks for a topic that is not there yet."""
 _ANSWER_SECONDS = 3.0
 """For the commits on revocation and at the end; below any session timeout."""
 
@@ -163,6 +165,11 @@ class KeyedConsumer:
     def _read_until_stopped(self) -> None:
         consumer = self._connect()
         try:
+            # A member that joins before it knows the topic's partitions may be assigned none of them, and kafka-python
+            # then asks for a new assignment only after metadata.max.age, five minutes later.
+            while not consumer.partitions_for_topic(self.topic):
+                if self._stopping.wait(_UNKNOWN_TOPIC_SECONDS):
+                    return
             consumer.subscribe([self.topic], listener=_Rebalances(self, consumer))
             committed_at = 0.0
             while not self._stopping.is_set():
