@@ -3,7 +3,7 @@
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
 SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=FRESH/0/2: say what that debate of tests.support.debates
-has for that seat, so many of its rounds a call. SCRIPTED_EMBEDDER=real: measure with the embedding server, not by words.
+has for that seat, so many of its rounds a call. SCRIPTED_EMBEDDER=real: measure with the embedding server, not words.
 All else is the service as it is deployed.
 """
 

@@ -1,0 +1,22 @@
+"""The system that the end-to-end tests share: every command and every RPC meets the same running Rostrum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.system import System
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AGENTS = {"sleepy": {"SCRIPTED_ANSWER": "slow"}}
+"""An agent that never answers in time: its debates run until somebody ends them."""
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A detached Rostrum with the scripted model, and an agent `sleepy` that never answers."""
+    with System.running(tmp_path_factory.mktemp("e2e"), agents=AGENTS) as system:
+        yield system
