@@ -1,4 +1,4 @@
-"""Sets up OpenTelemetry once in a process: W3C propagation, spans, and an OTLP exporter only if an endpoint is set.
+"""Sets up OpenTelemetry once in a process: W3C propagation; spans and metrics go out by OTLP if an endpoint is set.
 
 Without an endpoint spans still get ids, so that the trace context in calls and Kafka headers is whole, but nothing is
 kept or sent.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,18 +20,29 @@ if TYPE_CHECKING:
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
-def set_up(service: str, pod: str, otlp_endpoint: str) -> TracerProvider:
-    """Makes this process's tracer provider the global one. `otlp_endpoint` empty: nothing is exported."""
+def set_up(service: str, pod: str, otlp_endpoint: str) -> None:
+    """Makes this process's tracer and meter providers the global ones. `otlp_endpoint` empty: nothing is exported.
+
+    What is buffered is exported when the process ends.
+    """
     resource = Resource.create({"service.name": service, "service.instance.id": pod})
     provider = TracerProvider(resource=resource)
     if otlp_endpoint:
-        # Imported only here: the exporter costs memory that a process without an endpoint need not pay.
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
+        _export(provider, resource, otlp_endpoint)
     trace.set_tracer_provider(provider)
-    return provider
+
+
+def _export(provider: TracerProvider, resource: Resource, endpoint: str) -> None:
+    # Imported only here: the exporters cost memory that a process without an endpoint need not pay.
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint))
+    metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
 
 
 def inject() -> dict[str, str]:

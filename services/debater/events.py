@@ -20,6 +20,8 @@ from services.debater.messages import heard_turn
 from services.debater.model import Floor, Stance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mesh.bus.message import Incoming
     from services.debater.model import Utterance
 
@@ -123,7 +125,11 @@ def _withdrawn(record: Incoming) -> floor_pb2.FloorWithdrawn:
 class TurnMessages:
     """Makes the records that answer floors."""
 
-    def turn_taken(self, floor: Floor, utterance: Utterance) -> Outgoing:
+    def headers(self) -> Mapping[str, str]:
+        """Returns the trace context of what is being handled now."""
+        return trace_headers()
+
+    def turn_taken(self, floor: Floor, utterance: Utterance, headers: Mapping[str, str]) -> Outgoing:
         """Returns the answer; the same id each time for the same floor, and the floor's attempt whatever was stored."""
         debate_id = floor.debate.removeprefix("debates/")
         turn = debate_pb2.Turn(
@@ -144,5 +150,5 @@ class TurnMessages:
             event_id=f"{debate_id}/{floor.turn_number}/{floor.attempt}/taken",
             type=TURN_TAKEN,
             payload=turn_taken_pb2.TurnTaken(debate=floor.debate, turn=turn).SerializeToString(),
-            headers=trace_headers(),
+            headers=headers,
         )

@@ -16,7 +16,7 @@ from mesh.store.delivery import delivery_tables
 from services.debater.model import HeardTurn, Kind, Memory, Utterance
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mesh.bus.message import Outgoing
     from mesh.store.database import Committed, Database, Transaction
@@ -80,8 +80,12 @@ _NEWEST_OF_DEBATE = _NEWEST.where(utterances.c.debate == sa.bindparam("debate_na
 class Messages(Protocol):
     """Turns an answer into its record; `events` implements it."""
 
-    def turn_taken(self, floor: Floor, utterance: Utterance) -> Outgoing:
+    def turn_taken(self, floor: Floor, utterance: Utterance, headers: Mapping[str, str]) -> Outgoing:
         """Returns the record that answers the floor."""
+        ...
+
+    def headers(self) -> Mapping[str, str]:
+        """Returns the headers of what is being handled now; called on the event loop, which knows the trace."""
         ...
 
 
@@ -119,6 +123,7 @@ class DebaterStore:
 
         If a turn is stored for this place already, that one is sent and nothing else changes.
         """
+        headers = self._messages.headers()
 
         def job(transaction: Transaction) -> None:
             inserted = transaction.connection.execute(self._insert_utterance, _values(utterance, None, ""))
@@ -129,7 +134,7 @@ class DebaterStore:
             else:
                 values = {"debate_name": floor.debate, "place": floor.turn_number}
                 said = _utterance(transaction.connection.execute(_SAID, values).mappings().one())
-            transaction.enqueue(self._messages.turn_taken(floor, said))
+            transaction.enqueue(self._messages.turn_taken(floor, said, headers))
 
         return await self._database.write(job)
 

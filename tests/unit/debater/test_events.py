@@ -126,9 +126,9 @@ def test_an_answer_is_of_the_floor_that_asks() -> None:
     """A stored turn carries the asking floor's attempt, and its id is the same each time it is sent for that floor."""
     said = Utterance("u1", Kind.TURN, "debates/d1", 1, 1, "Q?", "Text.", "m", 10, 5, 1)
     messages = TurnMessages()
-    second = messages.turn_taken(floor(attempt=2), said)
-    assert second.event_id == messages.turn_taken(floor(attempt=2), said).event_id
-    assert second.event_id != messages.turn_taken(floor(attempt=1), said).event_id
+    second = messages.turn_taken(floor(attempt=2), said, {})
+    assert second.event_id == messages.turn_taken(floor(attempt=2), said, {}).event_id
+    assert second.event_id != messages.turn_taken(floor(attempt=1), said, {}).event_id
     assert (second.topic, second.key, second.type) == ("rostrum.debate.turns.v1", "d1", TURN_TAKEN)
     taken = turn_taken_pb2.TurnTaken.FromString(second.payload)
     assert (taken.debate, taken.turn.attempt, taken.turn.text) == ("debates/d1", 2, "Text.")
@@ -138,6 +138,6 @@ def test_an_answer_is_of_the_floor_that_asks() -> None:
 def test_a_forfeit_says_why() -> None:
     """A turn without text goes out as forfeited, with its reason and what it cost."""
     said = Utterance("u1", Kind.TURN, "debates/d1", 1, 1, "Q?", "", "m", 10, 5, 1)
-    outgoing = TurnMessages().turn_taken(floor(), replace(said, forfeit_reason="No answer."))
+    outgoing = TurnMessages().turn_taken(floor(), replace(said, forfeit_reason="No answer."), {})
     turn = turn_taken_pb2.TurnTaken.FromString(outgoing.payload).turn
     assert (turn.forfeited, turn.forfeit_reason, turn.prompt_tokens) == (True, "No answer.", 10)
