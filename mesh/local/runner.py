@@ -59,13 +59,17 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
         """Starts everything and returns once every pod is ready. Raises LocalError; the caller then stops."""
         wanted = [each for each in self.manifests.deployments.values() if self._is_wanted(each)]
         self._write_hosts()
+        # All are started at once: a service is ready when broker and topics are there, and loads its code meanwhile.
         early = [each for each in wanted if "http" in each.ports]
         self._add(early)
-        if not self.bootstrap:
+        own_broker = not self.bootstrap
+        if own_broker:
             await self._start_broker()
+        self._add([each for each in wanted if each not in early])
+        if own_broker:
+            await self._until_ready(["kafka-0"], broker.START_SECONDS)
         report("making topics")
         await asyncio.to_thread(broker.make_topics, self.bootstrap, self.manifests.topics)
-        self._add([each for each in wanted if each not in early])
         await self._until_ready(list(self.pods), START_SECONDS)
 
     async def _start_broker(self) -> None:
@@ -78,7 +82,6 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
             "kafka", 0, ip, (node.client_port,), node.command, self._machine(), node.folder, self._log("kafka-0")
         )
         self._run(spec)
-        await self._until_ready(["kafka-0"], broker.START_SECONDS)
 
     def _is_wanted(self, deployment: Deployment) -> bool:
         return deployment.name != "model" or self.model.partition(":")[0] == "embedded"
