@@ -61,7 +61,9 @@ class LocalRunner:
             child = subprocess.Popen(  # noqa: ASYNC220 - a fork; the runner outlives this process
                 [sys.executable, "-m", "mesh.local.runner"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                env=dict(self._environ), start_new_session=True, cwd=BASE.parents[1],
+                # gRPC's fork handlers are for children that go on using gRPC; the runner's only exec, and now and then
+                # died of them.
+                env={**self._environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}, start_new_session=True, cwd=BASE.parents[1],
             )  # fmt: skip
         assert child.stdin is not None  # noqa: S101 - both are pipes, as asked for above
         assert child.stdout is not None  # noqa: S101

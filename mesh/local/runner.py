@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -25,10 +26,12 @@ from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
 from mesh.local import broker, manifests
 from mesh.local.addresses import Addresses, check_free, write_hosts
-from mesh.local.errors import AlreadyRunningError, LocalError, ManifestError, StartupError, disk_errors
+from mesh.local.errors import AlreadyRunningError, DiskFullError, LocalError, ManifestError, StartupError, disk_errors
 from mesh.local.manifests import Deployment
 from mesh.local.pods import Pod, PodSpec, failed_start
 
+MIN_FREE_BYTES = 1024 * 1024
+"""With less than this left, a start that failed did so for want of room, whatever part said so first."""
 START_SECONDS = 180.0
 """Longest wait for all pods: a 1.1 GB model on a slow disk takes most of it."""
 
@@ -57,6 +60,15 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
 
     async def start(self) -> None:
         """Starts everything and returns once every pod is ready. Raises LocalError; the caller then stops."""
+        try:
+            await self._start()
+        except StartupError as error:
+            free = shutil.disk_usage(self.home).free
+            if free >= MIN_FREE_BYTES:
+                raise
+            raise DiskFullError(f"The disk of {self.home} is full: free some space there and run it again.") from error
+
+    async def _start(self) -> None:
         wanted = [each for each in self.manifests.deployments.values() if self._is_wanted(each)]
         self._write_hosts()
         # All are started at once: a service is ready when broker and topics are there, and loads its code meanwhile.

@@ -64,5 +64,7 @@ def set_up_logs(pod: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(pod))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    # Our own lines say when the broker is away; the client adds a dozen for each try to connect.
+    logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
     for noisy in ("kafka", "httpx", "httpcore", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
