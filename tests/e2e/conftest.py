@@ -11,12 +11,12 @@ from tests.support.system import System
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-AGENTS = {"sleepy": {"SCRIPTED_ANSWER": "slow"}}
-"""An agent that never answers in time: its debates run until somebody ends them."""
+AGENTS = {"sleepy": {"SCRIPTED_ANSWER": "slow"}, "broken": {"SCRIPTED_ANSWER": "error"}}
+"""An agent that never answers in time, so that its debates run until somebody ends them, and one without a model."""
 
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A detached Rostrum with the scripted model, and an agent `sleepy` that never answers."""
+    """A detached Rostrum with the scripted model, and agents `sleepy` and `broken`."""
     with System.running(tmp_path_factory.mktemp("e2e"), agents=AGENTS) as system:
         yield system

@@ -142,14 +142,23 @@ class System:
 
     # ---- as users do ----
 
+    @property
+    def command(self) -> list[str]:
+        """The `rostrum` command of this environment."""
+        return [str(Path(sys.executable).with_name("rostrum"))]
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that the command is run with."""
+        return {**os.environ, **self.env}
+
     def rostrum(
         self, *arguments: str | bytes, timeout: float = 60, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs the `rostrum` command as a user would and returns what it printed."""
         return subprocess.run(
-            [str(Path(sys.executable).with_name("rostrum")), *arguments],
-            env={**os.environ, **self.env}, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=timeout,
-            check=False,
+            [*self.command, *arguments],
+            env=self.environ, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
     def json(self, *arguments: str) -> Any:
