@@ -13,6 +13,7 @@ import hashlib
 import math
 import sys
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,14 @@ class WordEmbedder:
         """See mesh.llm.port.Embedder."""
 
 
+@lru_cache(maxsize=10_000)
+def _word(word: str) -> tuple[float, ...]:
+    return tuple(byte / 128 - 1 for byte in hashlib.blake2b(word.encode(), digest_size=VECTOR_LENGTH).digest())
+
+
 def _vector(text: str) -> list[float]:
-    total = [0.0] * VECTOR_LENGTH
-    for word in text.lower().split():
-        for index, byte in enumerate(hashlib.blake2b(word.encode(), digest_size=VECTOR_LENGTH).digest()):
-            total[index] += byte / 128 - 1
+    words = [_word(word) for word in text.lower().split()] or [(0.0,) * VECTOR_LENGTH]
+    total = [sum(values) for values in zip(*words, strict=True)]
     length = math.sqrt(sum(value * value for value in total)) or 1.0
     return [value / length for value in total]
 
