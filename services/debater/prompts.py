@@ -215,19 +215,23 @@ _ATTRIBUTED = re.compile(
 
 
 _GOOD = re.compile(
-    r"\b(?:benefit|improv|advantag|opportunit|efficien|productiv|prosper|boost|enhanc|empower|positiv|creat\w+ (?:\w+ )"
-    r"{0,4}(?:jobs|positions|roles|work|professions)|new (?:jobs|roles|professions)|(?:higher|better|rais\w+) "
-    r"(?:wages|pay|incomes?|salaries)|more (?:efficient|accurate|productive|jobs)|freeing up|hire more|grow faster)",
+    r"\b(?:benefi|improv|advantag|opportunit|efficien|productiv|prosper|boost|enhanc|empower|positiv|creat\w+ (?:\w+ )"
+    r"{0,4}(?:jobs|employment|positions|roles|work|professions)|new (?:jobs|roles|professions)|(?:higher|better"
+    r"|rais\w+) (?:wages|pay|incomes?|salaries)|more (?:efficient|accurate|productive|jobs)|fre(?:es|ed|eing|e) up"
+    r"|hir\w+ more|grow faster|higher[- ]value|better)",
     re.IGNORECASE,
 )
 _BAD = re.compile(
-    r"\b(?:harm|damag|los[est]|destr|unemploy|under|fir(?:ed|ing)\b|laid off|layoff|replac|displac|fail|error|mistake"
-    r"|bias|unfair|inequal|gap\b|poor|poverty|low|cut|declin|decreas|wors|suffer|victim|risk|danger|threat|hurt|cost"
-    r"|expens|struggl|without|less|few|only|lack|left|leav|wide|eliminat|obsolete|reduc|invad|privacy|concentrat"
-    r"|disappear|never|not?\b|cannot|nobody|none|instead|abus|disrupt|challeng|problem|negativ|bad\b|short|weak|hard"
-    r"|difficult|unable|too\b|crisis|stagnat|burden|increas\w+ competition|owners|rich|expense)|n't\b",
+    r"\b(?:harm|damag|los[est]|destr|unemploy|under(?:paid|pay|min)|fired\b|laid off|layoff|displac|fail|bias|unfair"
+    r"|inequal|gap\b|poor|poverty|low(?:er)? ?-?(?:wage|pay|income|salar|skill)|(?:pay|earn) less|declin|decreas|wors"
+    r"|suffer|victim|threat|hurt|expens|struggl|few|only|lack|left behind|behind\b|eliminat|obsolete|invad|concentrat"
+    r"|disappear|never|not?\b|cannot|nobody|none|instead|abus|disrupt|negativ|bad\b|weak|difficult|unable|too\b"
+    r"|crisis|stagnat|burden|competition|owners|reduc\w+ (?:\w+ )?(?:job|wage|demand|opportunit|income|employ)"
+    r"|replac\w+ (?:\w+ )?(?:worker|people|human|employee)|without (?:\w+ )?(?:work|job|income))|n't\b",
     re.IGNORECASE,
 )
+"""Words of sentences that praise, and of those that do not only praise. What both sides say ("reduces", "costs",
+"replaces routine tasks") is not among the second."""
 _LOSS = re.compile(
     r"\b(?:harm|damag\w+|job loss\w*|losses|unemployment|inequality|displace\w*|suffer\w*|victims?|poverty|negative)\b",
     re.IGNORECASE,
@@ -319,11 +323,15 @@ def _concedes(sentence: str, topic: str, stance: str) -> bool:
     if not found:
         return False
     cause = (found["a"] or found["c"]).lower()
-    if cause not in sentence.lower() and not _GOES_ON.match(sentence) and not _CONTRAST.search(sentence):
+    if (
+        not re.search(rf"\b{re.escape(cause)}\b", sentence.lower())
+        and not _GOES_ON.match(sentence)
+        and not _CONTRAST.search(sentence)
+    ):
         return False
     last = _CONTRAST.split(sentence)[-1]
     if stance == "AGAINST":
-        return bool(_GOOD.search(last)) and not _BAD.search(last)
+        return bool(_GOOD.search(sentence)) and not _BAD.search(last)
     return bool(_LOSS.search(last)) and not _REMEDY.search(last) and not _GOOD.search(last)
 
 

@@ -62,7 +62,8 @@ def round_question(topic: str, round_number: int, max_rounds: int, turns: Sequen
         parts.append("Asked already, so not again: " + " / ".join(asked[-4:]))
     parts.append(
         f"Write the question for round {round_number} of {max_rounds}. It must be about {subject}. One neutral "
-        "question of at most 20 words that both sides can answer, ending with a question mark. Only the question."
+        "question of at most 20 words that both sides can answer. It begins with How, What, Which, Who or Does and "
+        "ends with a question mark. Only the question."
     )
     system = "You moderate a debate. You ask short, concrete, neutral questions. You never greet and never explain."
     return [Message("system", system), Message("user", "\n".join(parts))]

@@ -126,6 +126,11 @@ MORE_HARM = "Call centres in Manila fired a third of their people within a year 
             f"While AI creates new jobs, it destroys more. {HARM}",
             f"While AI creates new jobs, it destroys more. {HARM}",
         ),
+        (
+            f"{HARM} AI can replace routine tasks, freeing up workers for creative ones. {MORE_HARM}",
+            f"{HARM} {MORE_HARM}",
+        ),
+        (f"{HARM} AI creates jobs, but it also drives the market.", HARM),
         (f"{HARM} Human doctors are more accurate.", f"{HARM} Human doctors are more accurate."),
     ],
 )
