@@ -141,7 +141,7 @@ def expire(debate: Debate, owner: str, now_us: int) -> Change | None:
         if tokens_left(debate) >= floor.allowance_tokens:
             return _grant(debate, now_us, (), attempt=floor.attempt + 1, turn=None)
         return _stop(debate, StopReason.BUDGET_EXHAUSTED, _no_tokens(debate), owner, now_us, (), turn=None)
-    reason = f"no answer in {floor.attempt} attempts of {debate.settings.turn_deadline_us / 1e6:g} s"
+    reason = f"no answer in {_count(floor.attempt, 'attempt')} of {debate.settings.turn_deadline_us / 1e6:g} s"
     turn = Turn(
         number=floor.turn_number,
         round=floor.round,
@@ -186,7 +186,7 @@ def measured(debate: Debate, measure: Measure | None, tokens: int, owner: str, n
         )
         return _stop(debate, StopReason.REDUNDANT, evidence, owner, now_us, events, turn=None)
     if debate.round >= debate.max_rounds:
-        evidence = Evidence(f"all {_count(debate.max_rounds, 'round')} were held")
+        evidence = Evidence(f"the limit of {_count(debate.max_rounds, 'round')} is reached")
         return _stop(debate, StopReason.MAX_ROUNDS, evidence, owner, now_us, events, turn=None)
     if tokens_left(debate) < debate.settings.floor_allowance_tokens:
         return _stop(debate, StopReason.BUDGET_EXHAUSTED, _no_tokens(debate), owner, now_us, events, turn=None)
