@@ -55,7 +55,10 @@ class Story:
         self._meet(debate)
         seats = ", ".join(self._who(seat.agent) for seat in debate.seats)
         self._output.say(f"{debate.topic}", style="bold")
-        self._output.say(f"{debate.name}: {seats}; at most {debate.max_rounds} round{'' if debate.max_rounds == 1 else 's'}", style="dim")
+        self._output.say(
+            f"{debate.name}: {seats}; at most {debate.max_rounds} round{'' if debate.max_rounds == 1 else 's'}",
+            style="dim",
+        )
 
     def event(self, event: debate_pb2.DebateEvent) -> str:
         """Tells what happened, and returns what is now waited for ("" for nothing)."""

@@ -238,7 +238,7 @@ class OwnWork:
             answer = _json_object(completion.text)
             summary, verdict = answer.get("summary"), answer.get("verdict")
             if isinstance(summary, str) and isinstance(verdict, str) and summary.strip() and verdict.strip():
-                return summary.strip(), verdict.strip(), tokens
+                return whole_sentences(summary), whole_sentences(verdict), tokens
             if tokens >= reserve:
                 break
         spoken = sum(bool(turn.text) for turn in turns)
@@ -265,6 +265,13 @@ class OwnWork:
             if isinstance(error, ModelUnavailableError) and attempt + 1 < TRIES:
                 await asyncio.sleep(BACKOFF_SECONDS[attempt])
             return None
+
+
+def whole_sentences(text: str) -> str:
+    """Returns a text that was cut at its limit without the half sentence at its end."""
+    text = text.strip()
+    end = max(text.rfind(mark) for mark in ".!?")
+    return text if text.endswith((".", "!", "?", '"', "”")) or end < len(text) // 2 else text[: end + 1]
 
 
 def seed_of(debate: Debate, purpose: str, attempt: int = 0) -> int:

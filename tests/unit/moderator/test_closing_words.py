@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from services.moderator.logic.work import whole_sentences
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Both spoke. The main 3", "Both spoke."),
+        (" Both spoke. ", "Both spoke."),
+        ("No mark at all", "No mark at all"),
+        ("A. The rest of it is much longer than what stands before the mark", None),
+    ],
+)
+def test_a_summary_ends_with_a_sentence(said: str, kept: str | None) -> None:
+    """A small model is cut at its limit; the half sentence goes, unless it would take most of the text with it."""
+    assert whole_sentences(said) == (kept if kept is not None else said)
