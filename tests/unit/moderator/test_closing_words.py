@@ -8,7 +8,7 @@ from services.moderator.logic.work import whole_sentences
 @pytest.mark.parametrize(
     ("said", "kept"),
     [
-        ("Both spoke. The main 3", "Both spoke."),
+        ("Both of them spoke. The main 3", "Both of them spoke."),
         (" Both spoke. ", "Both spoke."),
         ("No mark at all", "No mark at all"),
         ("A. The rest of it is much longer than what stands before the mark", None),
