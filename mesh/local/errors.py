@@ -22,7 +22,8 @@ from typing import ClassVar
 
 
 class LocalError(Exception):
-    """One readable line on what is wrong and what to do. `exit_code` is for the process that ends because of it."""
+    """One readable line on what is wrong and what to do. `exit_code` is the runner process's, which tells the command
+    which class it was; the command has exit codes of its own (mesh.cli.exits)."""
 
     exit_code: ClassVar[int] = 1
 

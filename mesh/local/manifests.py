@@ -3,7 +3,7 @@
 A kind or field that is not listed here is refused by file, document and field, never ignored: a setting that a
 cluster obeys and a laptop drops without a word would break the promise that both run the same. Fields that mean
 something to a cluster alone (resources, security contexts, strategy) are read and kept out of the dataclasses.
-`read` is the only entrance; `mesh.local.placement` turns its answer into processes.
+`read` is the only entrance; `mesh.local.runner` turns its answer into processes.
 """
 
 from __future__ import annotations
