@@ -7,6 +7,7 @@ that cannot be used, no such model, a bad key).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -42,6 +43,11 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     finish_reason: Literal["stop", "length"]
+
+
+def seed_for(place: str) -> int:
+    """Returns the seed of the calls at a place, such as "debates/x/7/turn": 0 to 2**31 - 1, the same each time."""
+    return int.from_bytes(hashlib.sha256(place.encode()).digest()[:4]) >> 1
 
 
 class Model(Protocol):

@@ -133,7 +133,6 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"{name}-reader")
-        self._reader_connection = threading.local()
         self._failure_time: float | None = None
         self.commits = 0
         """Commits so far."""

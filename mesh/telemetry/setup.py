@@ -45,13 +45,6 @@ def _export(provider: TracerProvider, resource: Resource, endpoint: str) -> None
     metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
 
 
-def inject() -> dict[str, str]:
-    """Returns the W3C headers of the span that is current here; empty without one."""
-    headers: dict[str, str] = {}
-    _PROPAGATOR.inject(headers)
-    return headers
-
-
 def extract(headers: Mapping[str, str]) -> Context:
     """Returns the context that W3C headers name; one without a parent if they name none."""
     return _PROPAGATOR.extract(headers, context=Context())

@@ -5,9 +5,10 @@ Times are microseconds since the epoch (`_us`). Nothing here knows gRPC, SQL, Ka
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+
+from mesh.llm.port import seed_for
 
 
 class Stance(StrEnum):
@@ -105,5 +106,4 @@ class Memory:
 
 def seed(debate: str, turn_number: int, purpose: str, attempt: int) -> int:
     """Returns the seed of a model call, 0 to 2**31 - 1: the same for the same debate, turn, purpose and try."""
-    digest = hashlib.sha256(f"{debate}/{turn_number}/{purpose}/{attempt}".encode()).digest()
-    return int.from_bytes(digest[:4]) >> 1
+    return seed_for(f"{debate}/{turn_number}/{purpose}/{attempt}")

@@ -8,7 +8,6 @@ stops a debate: a plain question, no opinion, no verdict. No transaction is open
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import re
@@ -16,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mesh.errors import ModelError, ModelUnavailableError, StoreUnavailableError
-from mesh.llm.port import Limits
+from mesh.llm.port import Limits, seed_for
 from services.moderator import prompts
 from services.moderator.logic.ports import now_us
 from services.moderator.model import OWN_WORK, Change, Debate, Opinion, Step, rules
@@ -277,7 +276,7 @@ def whole_sentences(text: str) -> str:
 def seed_of(debate: Debate, purpose: str, attempt: int = 0) -> int:
     """Returns the seed of a call: the same for the same debate, place and purpose, so that a repeat shows."""
     place = f"{debate.name}/{debate.turn_count + 1}/{purpose}"
-    return ((int.from_bytes(hashlib.sha256(place.encode()).digest()[:4]) >> 1) + attempt) % 2**31
+    return (seed_for(place) + attempt) % 2**31
 
 
 def usable_question(text: str) -> str:
