@@ -8,6 +8,8 @@ PostgreSQL: psycopg, READ COMMITTED. Only this package and services' `store` mod
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # Seconds that one writer waits for another process's commit. Commits take milliseconds, so this is a stuck disk or a
 # forgotten lock; it must stay below the gRPC deadlines that callers use (10 s).
 BUSY_SECONDS = 5.0
+# Between two tries to switch a new file to WAL, for which SQLite itself does not wait.
+_SWITCH_SECONDS = 0.01
 
 
 def open_engine(url: str, *, writer: bool) -> sa.Engine:
@@ -61,7 +65,7 @@ def _open_sqlite(url: sa.URL, *, writer: bool) -> sa.Engine:
     def _connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we begin and commit ourselves
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
@@ -71,6 +75,23 @@ def _open_sqlite(url: sa.URL, *, writer: bool) -> sa.Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Switches the file to WAL; replicas that open a new file together wait for each other.
+
+    SQLite's own busy timeout does not cover the switch, which needs the file for itself: it fails at once.
+    """
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                raise
+        else:
+            return
+        time.sleep(_SWITCH_SECONDS)
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -268,6 +269,24 @@ def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailableError):
         open_engine(f"sqlite:///{tmp_path}/file/store.db", writer=True)
+
+
+def test_opening_a_new_file_waits_for_who_writes_it(tmp_path: Path) -> None:
+    """A replica that opens a file which another one is just making waits for it: SQLite alone refuses at once."""
+    file = tmp_path / "new.db"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE of_the_other (id)")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"), closing(sqlite3.connect(file, timeout=5)) as second:
+        second.execute("PRAGMA journal_mode=WAL")
+    end = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    end.start()
+    engine = open_engine(f"sqlite:///{file}", writer=True)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    end.join()
+    engine.dispose()
+    other.close()
 
 
 def test_many_writers_in_threads_of_reading(database_url: str) -> None:
