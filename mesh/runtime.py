@@ -46,6 +46,7 @@ class Build(Protocol):
 def run(build: Build) -> None:
     """Runs a service until a signal ends it; leaves the process by sys.exit."""
     environ = dict(os.environ)
+    sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logs(environ.get("POD_NAME", environ.get("SERVICE_NAME", "?")))
     try:
         asyncio.run(serve(build, environ))

@@ -1,7 +1,8 @@
 """The keyed consumer: one topic, one group; one key in order, keys concurrently; commits only what is handled.
 
 At least once: a record is seen again after a crash or a rebalance unless it was in the handled prefix of its partition
-that was committed. Its thread only polls, commits and pauses; handlers run on the event loop, see dispatcher.py.
+that was committed. Its thread looks after the group and commits, kafka-python's own thread fetches (fetching.py);
+handlers run on the event loop, see dispatcher.py.
 When a partition goes to another member, its prefix is committed, its handlers are cancelled and the rest is left to
 the new owner. With static membership (`instance_id`) a restarted pod takes up its own partitions without a rebalance.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.bus.dispatcher import Assignment, ConsumerSettings, Counters, Dispatcher
 from mesh.bus.envelope import read_record
+from mesh.bus.fetching import Fetching, attend
 from mesh.bus.kafka_python import (
     AsyncConsumerRebalanceListener,
     CooperativeStickyAssignor,
@@ -34,14 +36,17 @@ __all__ = ["ConsumerSettings", "KeyedConsumer"]
 
 log = logging.getLogger(__name__)
 
-_IDLE_POLL_MS = 100
-_BUSY_POLL_MS = 20
-"""While something is in flight, since what is handled meanwhile is committed only between polls."""
-_PAUSED_POLL_MS = 5
-_FETCH_WAIT_MS = 25
-"""A fetch that is under way leaves out partitions whose records are still to be handed over, and no other is sent to
-that broker until it returns: so this is the longest that the next record of the same debate may be held up (it was seen
-at Kafka's default of 500). Lower costs idle CPU: a fetch each time."""
+_ATTEND_SECONDS = 0.1
+"""Between looks after group, positions and commits."""
+_POSITIONS_SECONDS = 0.01
+"""The same while a partition has no position yet."""
+_ATTEND_MS = 500
+"""How long one look may wait for the group; a stop waits as long."""
+_FETCH_WAIT_MS = 250
+"""A fetch that waits for records leaves out partitions that were added meanwhile: the most that these may be held up.
+Lower costs idle CPU: a fetch each time."""
+_RECORDS = 500
+"""Taken at once at most."""
 _UNKNOWN_TOPIC_SECONDS = 0.2
 """Between looks for a topic that is not there yet."""
 _ANSWER_SECONDS = 3.0
@@ -89,6 +94,8 @@ class KeyedConsumer:
         self._assignments: dict[Any, Assignment] = {}
         self._committable: dict[Any, int] = {}
         self._delivered = 0
+        self._full = False
+        self._fetching: Fetching | None = None
         self._stopping = threading.Event()
         self._draining = False
         self._assigned = asyncio.Event()
@@ -134,6 +141,8 @@ class KeyedConsumer:
         with self._lock:
             if self._assignments.get(partition) is assignment:
                 self._committable[partition] = position
+        if self._full and self._fetching is not None:
+            self._fetching.kick()
 
     def _on_drop(self, assignments: list[Assignment]) -> None:
         self._dispatcher.drop(assignments)
@@ -175,16 +184,17 @@ class KeyedConsumer:
                 if self._stopping.wait(_UNKNOWN_TOPIC_SECONDS):
                     return
             consumer.subscribe([self.topic], listener=_Rebalances(self, consumer))
+            self._fetching = Fetching(consumer, room=self._room, deliver=self._deliver)
             committed_at = 0.0
             while not self._stopping.is_set():
-                records = consumer.poll(timeout_ms=self._apply_pressure(consumer))
-                if records:
-                    self._deliver(records)
-                if self._committable:
-                    now = time.monotonic()
-                    if now - committed_at >= self._settings.commit_interval_seconds:
-                        committed_at = now
-                        self._commit(consumer)
+                positioned = attend(consumer, _ATTEND_MS)
+                self._fetching.check()
+                self._fetching.kick()
+                now = time.monotonic()
+                if self._committable and now - committed_at >= self._settings.commit_interval_seconds:
+                    committed_at = now
+                    self._commit(consumer)
+                self._stopping.wait(_ATTEND_SECONDS if positioned else _POSITIONS_SECONDS)
         finally:
             self._leave(consumer)
 
@@ -200,7 +210,6 @@ class KeyedConsumer:
             partition_assignment_strategy=(CooperativeStickyAssignor,),
             fetch_min_bytes=1,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
-            max_poll_records=min(self._settings.max_in_flight, 500),
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(session_ms // 5, 100),
             reconnect_backoff_max_ms=1_000,
@@ -209,31 +218,17 @@ class KeyedConsumer:
             metrics_enabled=False,
         )
 
-    def _apply_pressure(self, consumer: Any) -> int:
-        """Pauses or resumes; returns for how many milliseconds to poll."""
-        in_flight = self._delivered - self._done
-        counters = self.counters
-        settings = self._settings
-        paused = consumer.paused()
-        full = (
-            self._draining
-            or in_flight >= settings.max_in_flight
-            or counters.in_flight_bytes >= settings.max_in_flight_bytes
-        )
-        if full:
-            if new := consumer.assignment() - paused:
-                consumer.pause(*new)
-            return _PAUSED_POLL_MS
-        if paused:
-            if in_flight > settings.max_in_flight // 2 or counters.in_flight_bytes > settings.max_in_flight_bytes // 2:
-                return _PAUSED_POLL_MS
-            consumer.resume(*paused)
-        return _BUSY_POLL_MS if in_flight or self._committable else _IDLE_POLL_MS
+    # ---- in kafka-python's thread ----
 
-    @property
-    def _done(self) -> int:
-        counters = self.counters
-        return counters.received - counters.in_flight
+    def _room(self) -> int:
+        """How many records may be taken now. Once it is none, half of what may be in flight must be handled first."""
+        settings, counters = self._settings, self.counters
+        in_flight = self._delivered - (counters.received - counters.in_flight)
+        share = 2 if self._full else 1
+        room = settings.max_in_flight // share - in_flight
+        bytes_left = settings.max_in_flight_bytes // share - counters.in_flight_bytes
+        self._full = self._draining or room <= 0 or bytes_left <= 0
+        return 0 if self._full else min(room, _RECORDS)
 
     def _deliver(self, records: dict[Any, list[Any]]) -> None:
         batches: list[tuple[Assignment, list[ReadRecord]]] = []
@@ -245,6 +240,8 @@ class KeyedConsumer:
                     self._delivered += len(read)
         if batches:
             self._tell_loop(self._dispatcher.deliver, batches)
+
+    # ---- in the consumer's thread again ----
 
     def _commit(self, consumer: Any) -> None:
         with self._lock:
@@ -264,6 +261,9 @@ class KeyedConsumer:
                     self._committable.setdefault(partition, offset.offset)
 
     def _leave(self, consumer: Any) -> None:
+        if self._fetching is not None:
+            self._fetching.stop()
+            self._fetching = None
         positions = self._take(list(self._assignments))
         try:
             if positions:

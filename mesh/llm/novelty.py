@@ -1,19 +1,21 @@
 """How much of a round is new: sentence by sentence, the nearest earlier sentence by its embedding. Pure functions.
 
 The moderator embeds sentences (mesh.llm.port.Embedder) and decides with what `measure` returns; vectors have length 1,
-so that similarity is their dot product. A round of some twenty sentences against a few hundred earlier ones takes some
-tens of milliseconds in plain Python: call it in a thread.
+so that similarity is their dot product. Twenty sentences against a few hundred earlier ones take half a millisecond;
+numpy is loaded by the first `measure` (12 MiB, 0.15 s).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from operator import mul
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 MIN_WORDS = 4
 """Shorter sentences ("That is wrong.") carry no point of their own and are alike in every debate."""
@@ -28,12 +30,13 @@ _ABBREVIATION = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence of a turn, with its embedding."""
+class Spoken:
+    """What a turn said: its sentences and the embedding of each."""
 
-    text: str
     turn_number: int
-    vector: Sequence[float]
+    sentences: Sequence[str]
+    vectors: Sequence[Sequence[float]] | NDArray[np.float32]
+    """One for each sentence, all of one length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +74,32 @@ def split_sentences(text: str) -> list[str]:
     return [sentence for sentence in sentences if len(sentence.split()) >= MIN_WORDS]
 
 
-def measure(round_sentences: Sequence[Sentence], earlier: Sequence[Sentence], similarity_threshold: float) -> Measure:
-    """Returns how much of the round was said before.
+def measure(now: Sequence[Spoken], earlier: Sequence[Spoken], similarity_threshold: float) -> Measure:
+    """Returns how much of a round, the turns `now`, was said before.
 
-    `earlier` are the sentences of earlier rounds only: within a round, answering each other is no repetition.
+    `earlier` are the turns of earlier rounds only: within a round, answering each other is no repetition.
     """
-    if not round_sentences:
-        return Measure(0, 1.0, ())
-    if not earlier:
-        return Measure(len(round_sentences), 0.0, ())
-    pairs = sorted((_nearest(each, earlier) for each in round_sentences), key=lambda pair: -pair.similarity)
-    repeated = sum(pair.similarity >= similarity_threshold for pair in pairs)
-    return Measure(len(pairs), repeated / len(pairs), tuple(pairs[:MAX_PAIRS]))
+    new = [(each.turn_number, sentence) for each in now for sentence in each.sentences]
+    old = [(each.turn_number, sentence) for each in earlier for sentence in each.sentences]
+    if not new or not old:
+        return Measure(len(new), 0.0 if new else 1.0, ())
+    cosines = (_matrix(now) @ _matrix(earlier).T).clip(-1.0, 1.0)
+    nearest = cosines.argmax(axis=1).tolist()
+    best = cosines.max(axis=1).tolist()
+    order = sorted(range(len(new)), key=lambda row: -best[row])
+    pairs = (Pair(new[row][1], old[nearest[row]][1], old[nearest[row]][0], best[row]) for row in order[:MAX_PAIRS])
+    repeated = sum(similarity >= similarity_threshold for similarity in best)
+    return Measure(len(new), repeated / len(new), tuple(pairs))
 
 
-def similarity(first: Sequence[float], second: Sequence[float]) -> float:
-    """Returns the cosine of two vectors of length 1, -1 to 1."""
-    dot: float = sum(map(mul, first, second))
-    return max(-1.0, min(1.0, dot))
+def spoken(turn_number: int, sentences: Sequence[str], vectors: Sequence[Sequence[float]]) -> Spoken:
+    """Returns what a turn said, its vectors in a quarter of the memory that lists of numbers take."""
+    import numpy as np  # noqa: PLC0415 - only a moderator that measures needs it
+
+    return Spoken(turn_number, sentences, np.asarray(vectors, dtype=np.float32))
 
 
-def _nearest(sentence: Sentence, earlier: Sequence[Sentence]) -> Pair:
-    best, other = max(((similarity(sentence.vector, each.vector), each) for each in earlier), key=lambda pair: pair[0])
-    return Pair(sentence.text, other.text, other.turn_number, best)
+def _matrix(turns: Sequence[Spoken]) -> NDArray[np.float32]:
+    import numpy as np  # noqa: PLC0415 - only a moderator that measures needs it
+
+    return np.concatenate([np.asarray(each.vectors, dtype=np.float32) for each in turns if each.sentences])

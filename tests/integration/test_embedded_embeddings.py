@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from operator import mul
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -17,7 +18,7 @@ import pytest
 
 from mesh.errors import ModelRefusedError
 from mesh.llm.embeddings import OpenAIEmbedder
-from mesh.llm.novelty import Measure, Sentence, measure, similarity, split_sentences
+from mesh.llm.novelty import Measure, Spoken, measure, split_sentences
 from tests.support.debates import FRESH, PARAPHRASED
 from tests.support.requires import require_module
 
@@ -59,14 +60,14 @@ def url() -> Iterator[str]:
 
 async def measured(url: str, rounds: list[tuple[str, str]]) -> list[Measure]:
     embedder = OpenAIEmbedder(url)
-    earlier: list[Sentence] = []
+    earlier: list[Spoken] = []
     measures = []
     for number, turns in enumerate(rounds, 1):
         texts = [sentence for turn in turns for sentence in split_sentences(turn)]
         vectors = await embedder.embed(texts)
-        now = [Sentence(text, number, vector) for text, vector in zip(texts, vectors, strict=True)]
-        measures.append(measure(now, earlier, SIMILARITY))
-        earlier += now
+        now = Spoken(number, texts, vectors)
+        measures.append(measure([now], earlier, SIMILARITY))
+        earlier.append(now)
     await embedder.aclose()
     return measures
 
@@ -96,8 +97,8 @@ def test_vectors(url: str) -> None:
 
     many, alone = asyncio.run(embed())
     assert len(many) == 70
-    assert similarity(alone, alone) == pytest.approx(1, abs=1e-4)
-    assert similarity(many[69], alone) == pytest.approx(1, abs=1e-3)
+    assert sum(map(mul, alone, alone)) == pytest.approx(1, abs=1e-4)
+    assert sum(map(mul, many[69], alone)) == pytest.approx(1, abs=1e-3)
 
 
 def test_bad_requests(url: str) -> None:

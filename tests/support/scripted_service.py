@@ -3,7 +3,8 @@
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
 SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=FRESH/0/2: say what that debate of tests.support.debates
-has for that seat, so many of its rounds a call. SCRIPTED_EMBEDDER=real: measure with the embedding server, not words.
+has for that seat, so many of its rounds a call. SCRIPTED_EMBEDDER=real: measure with the embedding server; =instant:
+with vectors that cost and mean nothing, for benchmarks; else by words.
 All else is the service as it is deployed.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
+import zlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +45,24 @@ class WordEmbedder:
         """See mesh.llm.port.Embedder."""
 
 
+class InstantEmbedder:
+    """Embeds a text as some vector: the same text, the same one. An embedding model that takes no time."""
+
+    name = "instant"
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """See mesh.llm.port.Embedder."""
+        return [_digest(text) for text in texts]
+
+    async def aclose(self) -> None:
+        """See mesh.llm.port.Embedder."""
+
+
+def _digest(text: str) -> list[float]:
+    sign_bits = zlib.crc32(text.encode())
+    return [0.25 if sign_bits >> bit & 1 else -0.25 for bit in range(VECTOR_LENGTH)]
+
+
 @lru_cache(maxsize=10_000)
 def _word(word: str) -> tuple[float, ...]:
     return tuple(byte / 128 - 1 for byte in hashlib.blake2b(word.encode(), digest_size=VECTOR_LENGTH).digest())
@@ -53,6 +73,13 @@ def _vector(text: str) -> list[float]:
     total = [sum(values) for values in zip(*words, strict=True)]
     length = math.sqrt(sum(value * value for value in total)) or 1.0
     return [value / length for value in total]
+
+
+EMBEDDERS: Mapping[str, type[WordEmbedder | InstantEmbedder] | None] = {
+    "words": WordEmbedder,
+    "instant": InstantEmbedder,
+    "real": None,
+}
 
 
 def scripted(environ: Mapping[str, str], *, moderator: bool) -> ScriptedModel:
@@ -98,8 +125,9 @@ def main(service: str) -> None:
         from services.moderator import wiring as moderator  # noqa: PLC0415 - one service a process
 
         def build(environ: Mapping[str, str]) -> Sequence[Part]:
-            words = None if environ.get("SCRIPTED_EMBEDDER") == "real" else WordEmbedder()
-            return moderator.build(environ, model=scripted(environ, moderator=True), embedder=words)
+            make = EMBEDDERS[environ.get("SCRIPTED_EMBEDDER", "words")]
+            embedder = None if make is None else make()
+            return moderator.build(environ, model=scripted(environ, moderator=True), embedder=embedder)
     else:
         from services.debater import wiring as debater  # noqa: PLC0415
 

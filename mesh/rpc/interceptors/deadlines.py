@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from mesh.errors import DeadlineError
-from mesh.rpc.interceptors.wrapping import WrappingInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +24,8 @@ STREAMS = ("/WatchDebate", "/Watch")
 
 
 @asynccontextmanager
-async def _bounded(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+async def bounded(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """A concern of `wrapping`."""
     if method.endswith(STREAMS):
         yield
         return
@@ -39,8 +39,3 @@ async def _bounded(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> 
             raise
         message = f"the call did not end within {seconds:.3g} s; give it more time"
         raise DeadlineError(message) from None
-
-
-def deadlines_interceptor() -> grpc.aio.ServerInterceptor:
-    """Returns the interceptor."""
-    return WrappingInterceptor(_bounded)

@@ -16,7 +16,6 @@ import grpc
 import grpc.aio
 
 from mesh.errors import InternalError, RostrumError
-from mesh.rpc.interceptors.wrapping import WrappingInterceptor
 from mesh.rpc.status import trailers
 
 if TYPE_CHECKING:
@@ -26,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def _answering(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+async def answering(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """A concern of `wrapping`; it goes outside of those whose errors it is to tell."""
     try:
         yield
     except RostrumError as error:
@@ -40,8 +40,3 @@ async def _answering(method: str, context: grpc.aio.ServicerContext[Any, Any]) -
     else:
         return
     await context.abort(grpc.StatusCode[failure.code], failure.message, trailers(failure))
-
-
-def errors_interceptor() -> grpc.aio.ServerInterceptor:
-    """Returns the interceptor; it goes outermost, so that it sees the errors of the others too."""
-    return WrappingInterceptor(_answering)

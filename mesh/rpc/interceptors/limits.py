@@ -6,20 +6,21 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from mesh.errors import RateLimitedError
-from mesh.rpc.interceptors.wrapping import WrappingInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc.aio
 
+    from mesh.rpc.interceptors.wrapping import Around
 
-def limits_interceptor(max_calls: int) -> grpc.aio.ServerInterceptor:
-    """Returns the interceptor: at most `max_calls` unary calls and streams at once; health checks are not counted."""
+
+def limited(max_calls: int) -> Around:
+    """Returns the concern of `wrapping`: at most `max_calls` calls and streams at once, health checks not counted."""
     under_way = 0
 
     @asynccontextmanager
-    async def limited(method: str, _: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    async def counted(method: str, _: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
         nonlocal under_way
         if method.startswith("/grpc."):
             yield
@@ -33,4 +34,4 @@ def limits_interceptor(max_calls: int) -> grpc.aio.ServerInterceptor:
         finally:
             under_way -= 1
 
-    return WrappingInterceptor(limited)
+    return counted

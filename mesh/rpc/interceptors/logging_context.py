@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from mesh.rpc.interceptors.wrapping import WrappingInterceptor
 from mesh.telemetry.logs import log_fields
 
 if TYPE_CHECKING:
@@ -15,11 +14,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def _named(method: str, _: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+async def named(method: str, _: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """A concern of `wrapping`."""
     with log_fields(rpc=method):
         yield
-
-
-def logging_interceptor() -> grpc.aio.ServerInterceptor:
-    """Returns the interceptor."""
-    return WrappingInterceptor(_named)

@@ -44,11 +44,11 @@ class _MalformedInterceptor(grpc.aio.ServerInterceptor):
             return grpc.unary_unary_rpc_method_handler(answer, parse, handler.response_serializer)
         stream: Any = handler.unary_stream
 
-        async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
+        def answers(request: Any, context: Any) -> AsyncIterator[Any]:
             if isinstance(request, InvalidArgumentError):
                 raise request
-            async for item in stream(request, context):
-                yield item
+            items: AsyncIterator[Any] = stream(request, context)
+            return items
 
         return grpc.unary_stream_rpc_method_handler(answers, parse, handler.response_serializer)
 

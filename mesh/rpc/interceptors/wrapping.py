@@ -1,11 +1,13 @@
-"""Wraps the behaviour of a handler whatever its kind, so that an interceptor says its concern once.
+"""Wraps the behaviour of a handler whatever its kind, so that each concern is said once, and costs a stream nothing.
 
-An interceptor gives an async context manager; it is entered before the first byte of the answer and left after the
-last, and sees every exception of the handler.
+A concern is an async context manager; it is entered before the first byte of the answer and left after the last, and
+sees every exception of the handler and of the concerns inside it. All of them share one wrapper: each further one
+round a stream would be passed by every message.
 """
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class WrappingInterceptor(grpc.aio.ServerInterceptor):
-    """Runs each handler inside `around(method, context)`. Handlers that are synchronous are left as they are."""
+    """Runs each handler inside `around(method, context)` of each concern, the first outermost."""
 
-    def __init__(self, around: Around) -> None:
-        self._around = around
+    def __init__(self, *concerns: Around) -> None:
+        self._concerns = concerns
 
     async def intercept_service(
         self,
@@ -33,13 +35,16 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        method, around = handler_call_details.method, self._around
+        method, concerns = handler_call_details.method, self._concerns
         if handler.unary_unary is not None:
             unary: Any = handler.unary_unary
 
             async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-                async with around(method, context):
+                async with AsyncExitStack() as stack:
+                    for around in concerns:
+                        await stack.enter_async_context(around(method, context))
                     return await unary(request, context)
+                raise AssertionError  # no concern swallows an exception
 
             return grpc.unary_unary_rpc_method_handler(
                 answer,
@@ -50,7 +55,9 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
             stream: Any = handler.unary_stream
 
             async def answers(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-                async with around(method, context):
+                async with AsyncExitStack() as stack:
+                    for around in concerns:
+                        await stack.enter_async_context(around(method, context))
                     async for item in stream(request, context):
                         yield item
 

@@ -5,10 +5,7 @@ The kept vectors are only a cache: another replica, or this one after a restart,
 
 from __future__ import annotations
 
-import asyncio
-from array import array
 from collections import OrderedDict
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mesh.llm import novelty
@@ -20,12 +17,8 @@ if TYPE_CHECKING:
     from mesh.llm.port import Embedder
     from services.moderator.model import Debate, Turn
 
-# Sentences whose vectors are kept, of all debates: 1.6 KB each with 384 numbers, so 8 MB.
+# Sentences that are kept, of all debates: 1.6 KB each with 384 numbers, so 8 MB.
 MAX_KEPT_SENTENCES = 5_000
-# Turns whose sentences are kept, since each round's measure needs all of them again: 1 MB.
-MAX_KEPT_TURNS = 1_000
-# Multiplications that may run on the event loop (about 1 ms); more go to a thread.
-INLINE_MULTIPLICATIONS = 20_000
 
 
 class NoveltyMeasurer:
@@ -33,26 +26,17 @@ class NoveltyMeasurer:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._sentences = lru_cache(MAX_KEPT_TURNS)(novelty.split_sentences)
-        self._vectors: OrderedDict[str, array[float]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], novelty.Spoken] = OrderedDict()
+        """By debate and turn number, those used last at the end."""
+        self._kept_sentences = 0
+        """In all of them, each turn counted as one more."""
 
     async def measure(self, debate: Debate, turns: Sequence[Turn]) -> Measure:
         """Measures the debate's round against its earlier rounds. Raises ModelError."""
-        now: list[tuple[str, int]] = []
-        earlier: list[tuple[str, int]] = []
-        for turn in turns:
-            if turn.text and turn.round <= debate.round:
-                sentences = self._sentences(turn.text)
-                (now if turn.round == debate.round else earlier).extend((one, turn.number) for one in sentences)
-        if not now or not earlier:
-            return self._judged(debate, novelty.Measure(len(now), 0.0 if now else 1.0, ()))
-        vectors = await self._embedded([text for text, _ in earlier + now])
-        old = [novelty.Sentence(text, number, vectors[text]) for text, number in earlier]
-        new = [novelty.Sentence(text, number, vectors[text]) for text, number in now]
-        similarity = debate.settings.sentence_similarity
-        if len(old) * len(new) * len(old[0].vector) <= INLINE_MULTIPLICATIONS:
-            return self._judged(debate, novelty.measure(new, old, similarity))
-        return self._judged(debate, await asyncio.to_thread(novelty.measure, new, old, similarity))
+        spoken = await self._spoken(debate, [turn for turn in turns if turn.text and turn.round <= debate.round])
+        now = [spoken[turn.number] for turn in turns if turn.text and turn.round == debate.round]
+        earlier = [spoken[turn.number] for turn in turns if turn.text and turn.round < debate.round]
+        return self._judged(debate, novelty.measure(now, earlier, debate.settings.sentence_similarity))
 
     def _judged(self, debate: Debate, measure: novelty.Measure) -> Measure:
         return Measure(
@@ -67,19 +51,32 @@ class NoveltyMeasurer:
             embedding_model=self._embedder.name,
         )
 
-    async def _embedded(self, texts: Sequence[str]) -> dict[str, array[float]]:
-        found: dict[str, array[float]] = {}
-        missing: dict[str, None] = {}
-        for text in texts:
-            vector = self._vectors.get(text)
-            if vector is None:
-                missing[text] = None
+    async def _spoken(self, debate: Debate, turns: Sequence[Turn]) -> dict[int, novelty.Spoken]:
+        """Returns what each turn said, by its number; sentences that are not kept are embedded, in one call."""
+        found: dict[int, novelty.Spoken] = {}
+        missing: dict[int, list[str]] = {}
+        for turn in turns:
+            kept = self._kept.get((debate.id, turn.number))
+            if kept is None:
+                missing[turn.number] = novelty.split_sentences(turn.text)
             else:
-                found[text] = vector
-                self._vectors.move_to_end(text)
-        if missing:
-            for text, values in zip(missing, await self._embedder.embed(list(missing)), strict=True):
-                found[text] = self._vectors[text] = array("f", values)
-            while len(self._vectors) > MAX_KEPT_SENTENCES:
-                self._vectors.popitem(last=False)
+                found[turn.number] = kept
+                self._kept.move_to_end((debate.id, turn.number))
+        texts = [sentence for sentences in missing.values() for sentence in sentences]
+        vectors = await self._embedder.embed(texts) if texts else ()
+        start = 0
+        for number, sentences in missing.items():
+            end = start + len(sentences)
+            found[number] = self._keep(debate, novelty.spoken(number, sentences, vectors[start:end]))
+            start = end
         return found
+
+    def _keep(self, debate: Debate, spoken: novelty.Spoken) -> novelty.Spoken:
+        key = debate.id, spoken.turn_number
+        if key not in self._kept:
+            self._kept[key] = spoken
+            self._kept_sentences += 1 + len(spoken.sentences)
+            while self._kept_sentences > MAX_KEPT_SENTENCES:
+                _, oldest = self._kept.popitem(last=False)
+                self._kept_sentences -= 1 + len(oldest.sentences)
+        return spoken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.llm.novelty import Sentence, measure, split_sentences
+from mesh.llm.novelty import Spoken, measure, split_sentences
 
 
 @pytest.mark.parametrize(
@@ -26,18 +26,18 @@ def test_sentences(text: str, sentences: list[str]) -> None:
 
 def test_measure() -> None:
     """Counts sentences at or above the threshold, and pairs name the nearest earlier one."""
-    earlier = [Sentence("east", 1, (1.0, 0.0)), Sentence("north", 2, (0.0, 1.0))]
-    now = [Sentence("north-east", 3, (0.6, 0.8)), Sentence("east again", 3, (1.0, 0.0))]
+    earlier = [Spoken(1, ["east"], [(1.0, 0.0)]), Spoken(2, ["north"], [(0.0, 1.0)])]
+    now = [Spoken(3, ["north-east", "east again"], [(0.6, 0.8), (1.0, 0.0)]), Spoken(4, [], [])]
     result = measure(now, earlier, 0.92)
     assert (result.sentences, result.redundancy) == (2, 0.5)
     assert [(pair.earlier, pair.earlier_turn_number, pair.similarity) for pair in result.pairs] == [
         ("east", 1, 1.0),
-        ("north", 2, 0.8),
+        ("north", 2, pytest.approx(0.8)),
     ]
 
 
 def test_nothing_to_compare() -> None:
     """The first round is all new; a round without a sentence is all redundant."""
-    sentence = Sentence("east", 1, (1.0, 0.0))
-    assert measure([sentence], [], 0.9).redundancy == 0
-    assert measure([], [sentence], 0.9).redundancy == 1
+    said, nothing = Spoken(1, ["east"], [(1.0, 0.0)]), Spoken(2, [], [])
+    assert measure([said, nothing], [], 0.9).redundancy == 0
+    assert measure([nothing], [said], 0.9).redundancy == 1
