@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter while others want it. A turn passes some ten threads (Kafka's, the
+store's, the loop's), and under load each would wait Python's default of 5 ms for the one that computes."""
+
 
 class Part(Protocol):
     """Something that is started and stopped with the process."""

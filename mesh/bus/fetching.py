@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+REST_SECONDS = 0.001
+"""Between records handed on and the next fetch: the interpreter is needed for what was handed on, and more comes in
+one fetch."""
+
+
 class Fetching:
     """The fetches of one consumer."""
 
@@ -60,6 +65,7 @@ class Fetching:
                         future.add_callback(self._answered)  # one that failed is sent anew by the next kick
                     return
                 self._deliver(records)
+                await self._net.sleep(REST_SECONDS)
         except Exception as error:  # noqa: BLE001 - raised where it can be handled
             self._error, self._stopped = error, True
 

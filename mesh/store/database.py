@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import queue
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -24,6 +24,8 @@ from mesh.bus.message import OutboxRow
 from mesh.errors import StoreUnavailableError
 from mesh.store.delivery import delivery_tables, outbox_row, outbox_values
 from mesh.store.engine import is_unavailable, open_engine, store_unavailable, unavailable_as_error
+from mesh.store.readers import Readers
+from mesh.store.statements import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +40,8 @@ MAX_JOBS_A_COMMIT = 256
 READERS = 2
 # Seconds without a write after which acknowledged outbox rows are deleted on their own.
 IDLE_DELETE_SECONDS = 0.5
+# Acknowledged outbox rows that are deleted with the next commit; what a crash publishes a second time at most.
+DELETE_AT_LEAST = 16
 # Seconds that a failed commit keeps `usable` false if no write succeeded since.
 FAILURE_MEMORY_SECONDS = 2.0
 # Times a job is run when the database refuses it as a victim of a deadlock or a lock.
@@ -61,7 +65,7 @@ class Transaction:
 
     __slots__ = ("_first_time", "connection", "now_us", "outgoing")
 
-    def __init__(self, connection: sa.Connection, first_time: sa.Insert, now_us: int) -> None:
+    def __init__(self, connection: sa.Connection, first_time: Statement, now_us: int) -> None:
         self.connection = connection
         self.now_us = now_us
         """Wall clock at the start of the commit, in microseconds since the epoch."""
@@ -74,8 +78,7 @@ class Transaction:
 
     def first_time(self, event_id: str) -> bool:
         """Notes in the inbox that this record is handled; False if it was already."""
-        result = self.connection.execute(self._first_time, {"event_id": event_id, "create_time_us": self.now_us})
-        return result.rowcount == 1
+        return self._first_time.change(self.connection, {"event_id": event_id, "create_time_us": self.now_us}) == 1
 
 
 class _Job:
@@ -113,12 +116,13 @@ class Database:
         self._tables = delivery_tables(metadata)
         self._writer_engine = open_engine(url, writer=True)
         self._reader_engine = open_engine(url, writer=False)
-        self.dialect = self._writer_engine.dialect.name
-        """"sqlite" or "postgresql"."""
-        self._first_time = insert_or_skip(self._tables.inbox, self.dialect)
+        self.dialect = self._writer_engine.dialect
+        """For statements."""
+        self._first_time = Statement(insert_or_skip(self._tables.inbox, self.dialect), self.dialect)
         outbox = self._tables.outbox
-        self._insert_outbox = outbox.insert().returning(outbox.c.id, sort_by_parameter_order=True)
-        self._delete_outbox = outbox.delete().where(outbox.c.id == sa.bindparam("row_id"))
+        given = [column.name for column in outbox.columns if column.name != "id"]
+        self._insert_outbox = Statement(outbox.insert().returning(outbox.c.id), self.dialect, columns=given)
+        self._delete_outbox = Statement(outbox.delete().where(outbox.c.id == sa.bindparam("row_id")), self.dialect)
         self._pending = (
             outbox.select()
             .where(outbox.c.create_time_us <= sa.bindparam("before_us"))
@@ -128,11 +132,14 @@ class Database:
         # What the writer waits for: jobs; a look at acknowledged rows; None, the end.
         self._jobs: queue.SimpleQueue[_Job | _Look | None] = queue.SimpleQueue()
         self._look_due = False
+        self._delete = False
+        """Whether the commit under way deletes acknowledged rows."""
         self._waiters: dict[int, _Job] = {}
         self._acknowledged: deque[int] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix=f"{name}-reader")
+        self._readers = Readers(READERS, name)
+        self._reading = False
         self._failure_time: float | None = None
         self.commits = 0
         """Commits so far."""
@@ -142,6 +149,8 @@ class Database:
     async def start(self) -> None:
         """Starts the writer. The schema must be there (mesh.store.migrations). Raises StoreUnavailableError."""
         self._loop = asyncio.get_running_loop()
+        self._readers.start()
+        self._reading = True
         await self.read(lambda connection: connection.execute(sa.select(1)).scalar())
         self._thread = threading.Thread(target=self._write_forever, name=f"{self.name}-writer", daemon=True)
         self._thread.start()
@@ -152,7 +161,8 @@ class Database:
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(thread.join)
-        await asyncio.to_thread(self._readers.shutdown)
+        self._reading = False
+        await asyncio.to_thread(self._readers.stop)
         self._reader_engine.dispose()
         self._writer_engine.dispose()
         for job in self._waiters.values():
@@ -176,8 +186,10 @@ class Database:
 
     async def read(self, job: Callable[[sa.Connection], T]) -> T:
         """Runs the job on a reader thread, in one snapshot on SQLite. Raises what it raises, StoreUnavailableError."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._read, job)
+        if not self._reading:
+            message = f"the store {self.name} is not open"
+            raise StoreUnavailableError(message, store=self.name)
+        return await self._readers.run(functools.partial(self._read, job))
 
     async def usable(self) -> bool:
         """Says whether reading works now and the last commit did not fail just before. For health checks."""
@@ -236,10 +248,13 @@ class Database:
         while open_:
             entry = self._jobs.get()
             jobs: list[_Job] = []
+            looked = False
             while True:
                 if entry is None:
                     open_ = False
-                elif isinstance(entry, _Job) and not entry.result.cancelled():
+                elif isinstance(entry, _Look):
+                    looked = True
+                elif not entry.result.cancelled():
                     jobs.append(entry)
                 if len(jobs) >= MAX_JOBS_A_COMMIT:
                     break
@@ -247,7 +262,8 @@ class Database:
                     entry = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-            if jobs or self._acknowledged:
+            self._delete = looked or not open_ or len(self._acknowledged) >= DELETE_AT_LEAST
+            if jobs or (self._delete and self._acknowledged):
                 self._run(jobs)
 
     def _run(self, jobs: list[_Job]) -> None:
@@ -278,13 +294,13 @@ class Database:
 
     def _commit(self, jobs: list[_Job], *, savepoints: bool) -> BaseException | None:
         """Runs and commits the jobs; returns what made the whole of them fail, or None. Fills value/error of each."""
-        acknowledged = [self._acknowledged[index] for index in range(len(self._acknowledged))]
+        acknowledged = [self._acknowledged[index] for index in range(len(self._acknowledged))] if self._delete else []
         now_us = time.time_ns() // 1000
         rows: list[OutboxRow] = []
         try:
             with self._writer_engine.connect() as connection, connection.begin():
                 if acknowledged:
-                    connection.execute(self._delete_outbox, [{"row_id": row_id} for row_id in acknowledged])
+                    self._delete_outbox.change_all(connection, [{"row_id": row_id} for row_id in acknowledged])
                 for job in jobs:
                     if savepoints:
                         self._run_in_savepoint(connection, job, now_us)
@@ -328,11 +344,11 @@ class Database:
 
     def _store_outgoing(self, connection: sa.Connection, jobs: list[_Job], now_us: int) -> list[OutboxRow]:
         messages = [message for job in jobs for message in job.outgoing]
-        if not messages:
-            return []
-        values = [outbox_values(message, now_us) for message in messages]
-        ids = connection.execute(self._insert_outbox, values if len(values) > 1 else values[0]).scalars().all()
-        return [OutboxRow(row_id, message) for row_id, message in zip(ids, messages, strict=True)]
+        rows = []
+        for message in messages:
+            (row,) = self._insert_outbox.rows(connection, outbox_values(message, now_us))
+            rows.append(OutboxRow(row["id"], message))
+        return rows
 
     def _deliver(self, jobs: list[_Job]) -> None:
         loop = self._loop
@@ -359,9 +375,8 @@ def _worth_retrying(error: BaseException) -> bool:
     return is_unavailable(error) and not any(word in text for word in ("full", "locked", "readonly", "malformed"))
 
 
-def insert_or_skip(table: sa.Table, dialect: str) -> sa.Insert:
-    """Returns an insert that does nothing when the primary key is there already; its rowcount tells."""
+def insert_or_skip(table: sa.Table, dialect: sa.Dialect) -> sa.Insert:
+    """Returns an insert that changes no row when a unique key is there already."""
     insert: postgresql.Insert | sqlite.Insert
-    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-    # Without the option SQLAlchemy does not ask the cursor for an insert's rowcount.
-    return insert.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+    insert = postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
+    return insert.on_conflict_do_nothing()

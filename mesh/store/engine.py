@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Seconds that one writer waits for another process's commit. Commits take milliseconds, so this is a stuck disk or a
 # forgotten lock; it must stay below the gRPC deadlines that callers use (10 s).
 BUSY_SECONDS = 5.0
+# Pages (of 4 KiB) in the WAL after which a commit also copies them to the database, which takes some 10 ms.
+CHECKPOINT_PAGES = 4_000
 # Between two tries to switch a new file to WAL, for which SQLite itself does not wait.
 _SWITCH_SECONDS = 0.01
 
@@ -68,6 +70,7 @@ def _open_sqlite(url: sa.URL, *, writer: bool) -> sa.Engine:
         _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from mesh.errors import RequestIdReusedError
 from mesh.store.database import insert_or_skip
 from mesh.store.delivery import delivery_tables
+from mesh.store.statements import Statement
 from services.debater.model import HeardTurn, Kind, Memory, Utterance
 
 if TYPE_CHECKING:
@@ -96,16 +97,20 @@ class DebaterStore:
         self._database = database
         self._messages = messages
         self._agent = agent
-        self._insert_utterance = insert_or_skip(utterances, database.dialect)
-        self._insert_heard = insert_or_skip(heard, database.dialect)
+        dialect = database.dialect
+        given = [column.name for column in utterances.columns if column.name != "sequence"]
+        self._insert_utterance = Statement(insert_or_skip(utterances, dialect), dialect, columns=given)
+        self._insert_heard = Statement(insert_or_skip(heard, dialect), dialect)
+        self._said = Statement(_SAID, dialect)
+        self._heard = Statement(_HEARD, dialect)
 
     async def memory(self, debate: str, turn_number: int) -> Memory:
         """Returns what is known of the debate before this turn, and what was said at it."""
         values = {"debate_name": debate, "place": turn_number}
 
         def job(connection: sa.Connection) -> Memory:
-            said = connection.execute(_SAID, values).mappings().first()
-            turns = connection.execute(_HEARD, values).mappings()
+            said = self._said.row(connection, values)
+            turns = self._heard.rows(connection, values)
             return Memory(
                 said=None if said is None else _utterance(said),
                 heard=tuple(HeardTurn(row["number"], row["round"], row["agent"], row["text"]) for row in turns),
@@ -126,14 +131,14 @@ class DebaterStore:
         headers = self._messages.headers()
 
         def job(transaction: Transaction) -> None:
-            inserted = transaction.connection.execute(self._insert_utterance, _values(utterance, None, ""))
             said = utterance
-            if inserted.rowcount == 1:
+            if self._insert_utterance.change(transaction.connection, _values(utterance, None, "")) == 1:
                 own = HeardTurn(floor.turn_number, floor.round, self._agent, utterance.text)
                 self._hear(transaction, floor.debate, [own] if floor.last_turn is None else [floor.last_turn, own])
             else:
                 values = {"debate_name": floor.debate, "place": floor.turn_number}
-                said = _utterance(transaction.connection.execute(_SAID, values).mappings().one())
+                (row,) = self._said.rows(transaction.connection, values)
+                said = _utterance(row)
             transaction.enqueue(self._messages.turn_taken(floor, said, headers))
 
         return await self._database.write(job)
@@ -147,7 +152,7 @@ class DebaterStore:
 
         def job(transaction: Transaction) -> Utterance:
             values = _values(utterance, request_id or None, digest)
-            if transaction.connection.execute(self._insert_utterance, values).rowcount == 1:
+            if self._insert_utterance.change(transaction.connection, values) == 1:
                 return utterance
             return _answered(transaction.connection, request_id, digest) or utterance
 
@@ -177,7 +182,7 @@ class DebaterStore:
             {"debate": debate, "number": turn.number, "round": turn.round, "agent": turn.agent, "text": turn.text}
             for turn in turns
         ]
-        transaction.connection.execute(self._insert_heard, rows)
+        self._insert_heard.change_all(transaction.connection, rows)
 
 
 def _answered(connection: sa.Connection, request_id: str, digest: str) -> Utterance | None:
@@ -210,7 +215,7 @@ def _values(utterance: Utterance, request_id: str | None, digest: str) -> dict[s
     }
 
 
-def _utterance(row: sa.RowMapping) -> Utterance:
+def _utterance(row: Mapping[str, Any] | sa.RowMapping) -> Utterance:
     return Utterance(
         id=row["id"],
         kind=Kind(row["kind"]),

@@ -6,12 +6,14 @@ no gap because they come from the debate's row, which the same transaction chang
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from mesh.errors import DebateNotFoundError, RequestIdReusedError
-from services.moderator.model import Change, Step
+from mesh.store.statements import Statement
+from services.moderator.model import Change, State, Step
 from services.moderator.store.rows import (
     changing_values,
     debate_of,
@@ -55,8 +57,6 @@ _UPDATE = (
         }
     )
 )
-_INSERT_TURN = turns.insert()
-_INSERT_EVENT = events.insert()
 _TURN = turns.select().where(turns.c.debate_id == sa.bindparam("debate_id"), turns.c.number == sa.bindparam("number"))
 _TURNS = (
     turns.select()
@@ -127,12 +127,23 @@ class ConflictError(Exception):
     """Another replica changed the debate between the read and the write of one transaction."""
 
 
+# Debates whose newest state is kept, those changed last: a few KB each.
+KEPT_DEBATES = 500
+
+
 class DebateStore:
     """Debates, turns and events. Every method raises StoreUnavailableError when the database cannot be used."""
 
     def __init__(self, database: Database, messages: Messages) -> None:
         self._database = database
         self._messages = messages
+        self._get = Statement(_GET, database.dialect)
+        self._update = Statement(_UPDATE, database.dialect)
+        self._insert_turn = Statement(turns.insert(), database.dialect)
+        self._insert_event = Statement(events.insert(), database.dialect)
+        self._turns = Statement(_TURNS, database.dialect)
+        self._kept: OrderedDict[str, Debate] = OrderedDict()
+        """What this process stored last of running debates. Only a guess: compare-and-set holds it to the store."""
 
     async def create(self, change: Change, request_id: str, digest: str) -> Change:
         """Stores a new debate; returns the change, or what the first call with this request_id made, as it now is.
@@ -170,31 +181,47 @@ class DebateStore:
         headers = self._messages.headers()
 
         def job(transaction: Transaction) -> Change | T:
-            row = transaction.connection.execute(_GET, {"id": debate_id}).mappings().first()
+            kept = self._kept.get(debate_id)
+            if kept is not None:
+                answer = decide(kept, transaction.now_us)
+                if isinstance(answer, Change) and self._store(transaction, kept, answer, headers):
+                    return answer
+            # Nothing is kept, or another replica changed it since: what it is now decides, also that nothing changes.
+            row = self._get.row(transaction.connection, {"id": debate_id})
             if row is None:
                 raise _not_found(debate_id)
-            debate = debate_of(_plain(row))
+            debate = debate_of(row)
             answer = decide(debate, transaction.now_us)
-            if isinstance(answer, Change):
-                self._store(transaction, debate, answer, headers)
+            if isinstance(answer, Change) and not self._store(transaction, debate, answer, headers):
+                raise ConflictError(debate_id)
             return answer
 
         for _ in range(MAX_CONFLICTS):
             try:
-                return (await self._database.write(job)).value
+                return self._keep((await self._database.write(job)).value)
             except ConflictError:
                 continue
-        return (await self._database.write(job)).value
+        return self._keep((await self._database.write(job)).value)
 
-    def _store(self, transaction: Transaction, before: Debate, change: Change, headers: Mapping[str, str]) -> None:
+    def _keep(self, answer: Change | T) -> Change | T:
+        """Keeps a debate that was just committed; returns the answer."""
+        if isinstance(answer, Change):
+            debate = answer.debate
+            kept = self._kept.pop(debate.id, debate)
+            if debate.state is State.RUNNING:
+                self._kept[debate.id] = max(kept, debate, key=lambda each: each.version)
+                if len(self._kept) > KEPT_DEBATES:
+                    self._kept.popitem(last=False)
+        return answer
+
+    def _store(self, transaction: Transaction, before: Debate, change: Change, headers: Mapping[str, str]) -> bool:
+        """Stores the change if the debate still is what it was made from; says so."""
         connection, debate = transaction.connection, change.debate
-        result = connection.execute(
-            _UPDATE, {"debate_id": debate.id, "expected": before.version, **changing_values(debate)}
-        )
-        if result.rowcount != 1:
-            raise ConflictError(debate.id)
+        values = {"debate_id": debate.id, "expected": before.version, **changing_values(debate)}
+        if self._update.change(connection, values) != 1:
+            return False
         if change.turn is not None:
-            connection.execute(_INSERT_TURN, turn_values(debate.id, change.turn))
+            self._insert_turn.change(connection, turn_values(debate.id, change.turn))
         self._insert_events(transaction, change)
         if change.withdrawn is not None:
             floor, reason = change.withdrawn
@@ -205,20 +232,20 @@ class DebateStore:
                 query = {"debate_id": debate.id, "number": debate.turn_count}
                 last_turn = turn_of(_plain(connection.execute(_TURN, query).mappings().one()))
             transaction.enqueue(self._messages.floor_granted(debate, change.granted, last_turn, headers))
+        return True
 
     def _insert_events(self, transaction: Transaction, change: Change) -> None:
-        if change.events:
-            values = [event_values(change.debate.id, event) for event in change.events]
-            transaction.connection.execute(_INSERT_EVENT, values if len(values) > 1 else values[0])
+        values = [event_values(change.debate.id, event) for event in change.events]
+        self._insert_event.change_all(transaction.connection, values)
 
     async def get(self, debate_id: str) -> Debate:
         """Returns the debate as it is now. Raises DebateNotFoundError."""
 
         def job(connection: sa.Connection) -> Debate:
-            row = connection.execute(_GET, {"id": debate_id}).mappings().first()
+            row = self._get.row(connection, {"id": debate_id})
             if row is None:
                 raise _not_found(debate_id)
-            return debate_of(_plain(row))
+            return debate_of(row)
 
         return await self._database.read(job)
 
@@ -240,7 +267,7 @@ class DebateStore:
 
         def job(connection: sa.Connection) -> list[Turn]:
             query = {"debate_id": debate_id, "after_number": after_number, "row_limit": limit}
-            return [turn_of(_plain(row)) for row in connection.execute(_TURNS, query).mappings()]
+            return [turn_of(row) for row in self._turns.rows(connection, query)]
 
         return await self._database.read(job)
 
