@@ -172,7 +172,8 @@ def test_a_death_at_a_boundary(table: Table, boundary: str) -> None:
     assert {call: len(completions[call]) for call in made} == made
     tokens = {purpose: completions[call][0] for purpose, call in calls.items()}
     assert all(len(set(completions[call])) == 1 for call in made), "a repeated call was another call"
-    assert debate.tokens_spent == sum(tokens.values())
+    spent = debate.tokens_spent
+    assert spent == sum(tokens.values())
 
     turns = system.turns(name)
     assert [(turn.number, turn.agent, turn.attempt) for turn in turns] == [
