@@ -1,9 +1,8 @@
 """Boundaries at which a process of a running system kills itself, once, as a test's plan says.
 
-The product has no hooks for this: `install` wraps public methods of its classes in this process, before wiring builds
-objects of them, and `CrashingModel` goes around the scripted model. A test writes one plan at a time into a folder that
-all processes share, so one running system serves every row of the crash table. Used by tests.support.scripted_service
-(CRASH_FOLDER) and by tests.faults.test_crash_table.
+The product has no hooks for this: `install` wraps a few public methods of its classes in this process, before wiring
+builds objects of them. A test writes one plan at a time into a folder that all processes share, so one running system
+serves every row of the crash table. Used by tests.support.scripted_service, with CRASH_FOLDER set.
 """
 
 from __future__ import annotations
@@ -23,13 +22,14 @@ from mesh.bus.kafka_python import KafkaConsumer
 from mesh.bus.relay import Relay
 from mesh.service import Foundation
 from mesh.store.database import Database, Transaction
+from mesh.testing.scripted_model import ScriptedModel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from mesh.bus.message import Incoming, OutboxRow, Outgoing
-    from mesh.llm.port import Completion, Limits, Message, Model
+    from mesh.llm.port import Completion
 
 HELD_LOOK_SECONDS = 0.005
 """Between two looks of a held model call at the plan, which another process writes."""
@@ -189,42 +189,19 @@ class CrashPoints:
         return plan.pod == self._pod and plan.point is point and not self.folder.died(plan)
 
 
-class CrashingModel:
-    """Implements mesh.llm.port.Model around the scripted one."""
+def install(folder: Path, pod: str, service: str) -> None:
+    """Puts the boundaries around the classes that this service ("moderator" or "debater") is made of, for good."""
+    points = CrashPoints(CrashFolder(folder), pod)
 
-    def __init__(self, model: Model, points: CrashPoints) -> None:
-        self._model = model
-        self._points = points
-
-    @property
-    def name(self) -> str:
-        """See mesh.llm.port.Model."""
-        return self._model.name
-
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        limits: Limits,
-        *,
-        schema: Mapping[str, Any] | None = None,
-        seed: int | None = None,
-    ) -> Completion:
-        """See mesh.llm.port.Model."""
-        while self._points.holds(seed):  # noqa: ASYNC110 - a file of another process is no event of ours
+    async def complete(original: Callable[..., Any], self: ScriptedModel, *arguments: Any, **named: Any) -> Completion:
+        seed = named["seed"]
+        while points.holds(seed):  # noqa: ASYNC110 - a file of another process is no event of ours
             await asyncio.sleep(HELD_LOOK_SECONDS)
-        self._points.reached(Point.BEFORE_MODEL, str(seed))
-        completion = await self._model.complete(messages, limits, schema=schema, seed=seed)
-        self._points.folder.note(seed, completion)
-        self._points.reached(Point.AFTER_MODEL, str(seed))
+        points.reached(Point.BEFORE_MODEL, str(seed))
+        completion: Completion = await original(self, *arguments, **named)
+        points.folder.note(seed, completion)
+        points.reached(Point.AFTER_MODEL, str(seed))
         return completion
-
-    async def aclose(self) -> None:
-        """See mesh.llm.port.Model."""
-        await self._model.aclose()
-
-
-def install(points: CrashPoints) -> None:
-    """Puts the boundaries that every service has around the classes of mesh, for the rest of this process."""
 
     def enqueue(original: Callable[..., None], self: Transaction, message: Outgoing) -> None:
         original(self, message)
@@ -255,14 +232,17 @@ def install(points: CrashPoints) -> None:
         covered = points.offset_commit(offsets)
         return original(self, offsets, **more).add_callback(lambda _: points.reached(Point.AFTER_OFFSET, *covered))
 
+    _wrap(ScriptedModel, complete)
     _wrap(Transaction, enqueue)
     _wrap(Relay, on_commit)
     _wrap(Database, mark_published)
     _wrap(Foundation, consumer)
     _wrap(KafkaConsumer, commit_async)
+    if service == "moderator":
+        _install_in_moderator(points)
 
 
-def install_in_moderator(points: CrashPoints) -> None:
+def _install_in_moderator(points: CrashPoints) -> None:
     """Adds the moderator's commits that send no record: they are known by their debate's events."""
     from services.moderator.model import Change  # noqa: PLC0415 - one service a process
     from services.moderator.store import DebateStore  # noqa: PLC0415

@@ -1,10 +1,10 @@
 """`python -m tests.support.scripted_service moderator|debater`: a service with the scripted model.
 
+CRASH_FOLDER: where tests.support.crash_points finds the plan by which this process kills itself; unset: it does not.
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
 SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=FRESH/0/2: say what that debate of tests.support.debates
 has for that seat, so many of its rounds a call. SCRIPTED_EMBEDDER=real: measure with the embedding server, not words.
-CRASH_FOLDER: folder of tests.support.crash_points, whose plans say where this process kills itself; unset: nowhere.
 All else is the service as it is deployed.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import sys
 from dataclasses import replace
 from functools import lru_cache
@@ -25,7 +26,6 @@ from tests.support import debates
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mesh.llm.port import Model
     from mesh.runtime import Part
 
 VECTOR_LENGTH = 16
@@ -94,35 +94,23 @@ def turn_text(seed: int, length: int) -> str:
     return ". ".join(sentences)[: length - 1].rstrip(" .") + "."
 
 
-def crashing(model: Model, environ: Mapping[str, str], *, moderator: bool) -> Model:
-    """Returns the model; with CRASH_FOLDER, one that is a boundary, and this process gets the other boundaries."""
-    if "CRASH_FOLDER" not in environ:
-        return model
-    from tests.support import crash_points  # noqa: PLC0415 - costs every other test's processes nothing
-
-    folder = crash_points.CrashFolder(Path(environ["CRASH_FOLDER"]))
-    points = crash_points.CrashPoints(folder, environ["POD_NAME"])
-    crash_points.install(points)
-    if moderator:
-        crash_points.install_in_moderator(points)
-    return crash_points.CrashingModel(model, points)
-
-
 def main(service: str) -> None:
     """Runs the service until a signal ends it."""
+    if "CRASH_FOLDER" in os.environ:
+        from tests.support import crash_points  # noqa: PLC0415 - costs other tests' processes nothing
+
+        crash_points.install(Path(os.environ["CRASH_FOLDER"]), os.environ["POD_NAME"], service)
     if service == "moderator":
         from services.moderator import wiring as moderator  # noqa: PLC0415 - one service a process
 
         def build(environ: Mapping[str, str]) -> Sequence[Part]:
             words = None if environ.get("SCRIPTED_EMBEDDER") == "real" else WordEmbedder()
-            model = crashing(scripted(environ, moderator=True), environ, moderator=True)
-            return moderator.build(environ, model=model, embedder=words)
+            return moderator.build(environ, model=scripted(environ, moderator=True), embedder=words)
     else:
         from services.debater import wiring as debater  # noqa: PLC0415
 
         def build(environ: Mapping[str, str]) -> Sequence[Part]:
-            model = crashing(scripted(environ, moderator=False), environ, moderator=False)
-            return debater.build(environ, model=model)
+            return debater.build(environ, model=scripted(environ, moderator=False))
 
     run(build)
 
