@@ -55,42 +55,33 @@ class Row:
     published: str = ""
     held: str = ""
     """The call that waits for the death, where the debate could otherwise run ahead of it."""
+    lost: str = ""
+    """The call whose completion dies with the process."""
 
 
-DEBATER = {
+ROWS = {
     "debater before the model call": Row("team-a-0", Point.BEFORE_MODEL, "turn 3"),
-    "debater after the model call": Row("team-a-0", Point.AFTER_MODEL, "turn 3"),
-    "debater before the commit": Row("team-a-0", Point.BEFORE_COMMIT, "/3/1/taken"),
+    "debater after the model call": Row("team-a-0", Point.AFTER_MODEL, "turn 3", lost="turn 3"),
+    "debater before the commit": Row("team-a-0", Point.BEFORE_COMMIT, "/3/1/taken", lost="turn 3"),
     "debater after the commit": Row("team-a-0", Point.AFTER_COMMIT, "/3/1/taken"),
     "debater after the publish": Row("team-a-0", Point.AFTER_PUBLISH, "/3/1/granted", "/3/1/taken", held="turn 4"),
     "debater after the offset commit": Row("team-a-0", Point.AFTER_OFFSET, "/3/1/granted", held="turn 4"),
-}
-HEARING = {
+    # The moderator hears turn 3.
     "hearing before the commit": Row("moderator-0", Point.BEFORE_COMMIT, "/4/1/granted"),
     "hearing after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/4/1/granted"),
     "hearing after the publish": Row("moderator-0", Point.AFTER_PUBLISH, "/3/1/taken", "/4/1/granted", held="turn 4"),
     "hearing after the offset commit": Row("moderator-0", Point.AFTER_OFFSET, "/3/1/taken", held="turn 4"),
-}
-OWN_WORK = {
+    # The moderator's own work: the second round's question, that round's measure, the end.
     "question before the model call": Row("moderator-0", Point.BEFORE_MODEL, "question 2"),
-    "question after the model call": Row("moderator-0", Point.AFTER_MODEL, "question 2"),
+    "question after the model call": Row("moderator-0", Point.AFTER_MODEL, "question 2", lost="question 2"),
     "question after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/3/1/granted"),
     "measure before the model call": Row("moderator-0", Point.BEFORE_MODEL, "opinion"),
-    "measure after the model call": Row("moderator-0", Point.AFTER_MODEL, "opinion"),
+    "measure after the model call": Row("moderator-0", Point.AFTER_MODEL, "opinion", lost="opinion"),
     "measure after the commit": Row("moderator-0", Point.AFTER_COMMIT, f"/events/{MEASURED}"),
     "verdict before the model call": Row("moderator-0", Point.BEFORE_MODEL, "closing"),
-    "verdict after the model call": Row("moderator-0", Point.AFTER_MODEL, "closing"),
+    "verdict after the model call": Row("moderator-0", Point.AFTER_MODEL, "closing", lost="closing"),
     "verdict after the commit": Row("moderator-0", Point.AFTER_COMMIT, f"/events/{len(EVENTS)}"),
 }
-ROWS = DEBATER | HEARING | OWN_WORK
-LOST_CALLS = {
-    "debater after the model call": "turn 3",
-    "debater before the commit": "turn 3",
-    "question after the model call": "question 2",
-    "measure after the model call": "opinion",
-    "verdict after the model call": "closing",
-}
-"""The rows in which a completion dies with its process, and which call it was."""
 
 
 def calls_of(name: str) -> dict[str, int]:
@@ -110,7 +101,7 @@ class Table:
     def create(self, topic: str) -> str:
         """Starts a debate in which every model call waits for the next plan."""
         self.crashes.write(Plan(held="all"))
-        # A share that no measure is far from, so that the moderator asks its model for an opinion.
+        # A threshold next to what texts without repeats measure, so that the moderator asks its model for an opinion.
         settings = debate_pb2.DebateSettings(redundant_rounds=NEVER_REDUNDANT, redundant_share=0.1)
         return self.system.create(topic, rounds=ROUNDS, settings=settings)
 
@@ -166,8 +157,7 @@ def test_a_death_at_a_boundary(table: Table, boundary: str) -> None:
     assert {pod: number for pod, number in restarts.items() if number} == {row.pod: 1}
 
     made = system.calls() - calls_before
-    lost = LOST_CALLS.get(boundary)
-    assert made == Counter(calls.values()) + Counter([calls[lost]] if lost else [])
+    assert made == Counter(calls.values()) + Counter([calls[row.lost]] if row.lost else [])
     completions = table.crashes.completions()
     assert {call: len(completions[call]) for call in made} == made
     tokens = {purpose: completions[call][0] for purpose, call in calls.items()}
