@@ -34,8 +34,8 @@ OWN_POINTS = 3
 POINT_CHARACTERS = 60
 """Earlier turns of its own that a model is reminded of, and how much of each: of more, a small one copies."""
 
-HEARD_CHARACTERS = 160
-"""What a model is shown of the turn that it answers."""
+HEARD_CHARACTERS = 80
+"""What a model is shown of the turn that it answers, which it copies too; the person named there comes on top."""
 
 SLOT_WORDS = (3, 30)
 """Words that may follow the beginning of a sentence. A small model writes the last ones as one, so few get there."""
@@ -124,9 +124,9 @@ BEGINNINGS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
         ),
         (
             "Ordinary people pay the price for {it} because they lose",
-            "They are left with",
+            "They can no longer",
             "Think of a lorry driver who has lost",
-            "My opponent's {person} is lucky but most people end up with less",
+            "My opponent's {person} is lucky but most people must fear",
         ),
         (
             "{It} already harms people who work in",
@@ -136,26 +136,26 @@ BEGINNINGS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
         ),
         (
             "People were promised a better life once before and instead they lost",
-            "Think of a weaver who in those days lost",
+            "Think of a blacksmith who in those days lost",
             "Because of {it} the same will happen to",
             "What my opponent's {person} wins is paid for by people who no longer have",
         ),
         (
             "{It} will make most people poorer because they lose",
             "The profit goes only to",
-            "Think of a family that can no longer pay for",
-            "My opponent's {person} will not pay the bills of",
+            "Think of a pensioner who can no longer pay for",
+            "My opponent's {person} will not pay the bills of those who",
         ),
         (
             "In ten years we will regret that {it} destroyed",
             "There will be far fewer",
-            "Think of a student who will never get",
+            "Think of a young graduate who will never get",
             "Even my opponent's {person} will one day be without",
         ),
         (
             "People cannot adapt fast enough because they have no",
             "What they learned in many years is worth nothing when",
-            "Think of a worker of fifty who cannot",
+            "Think of a mechanic of fifty who cannot",
             "My opponent's {person} had help but most people get no",
         ),
         (
@@ -181,7 +181,7 @@ BEGINNINGS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
 """For each stance and round, in the order of the moderator's questions, how the sentences of a turn begin. Each is
 one-sided as far as it goes, so that whatever a small model adds ("people lose ...") stays on its side."""
 
-_PERSON = re.compile(r"\bThink of an? (?P<person>(?:\w+ ){0,3}?\w+) (?:who|that)\b")
+_PERSON = re.compile(r"\bThink of an? (?P<person>(?:\w+ ){0,4}?\w+) (?:who|that)\b")
 _WORD = "[A-Za-z0-9\u00c0-\u00ff'\u2019-]+"
 
 _IMPACT = re.compile(
@@ -227,7 +227,8 @@ def turn(
     sentences = dict(zip(SLOTS[stance], _beginnings(topic, stance, round_number, others), strict=False))
     parts = []
     if others and not complaint:  # what a small model copied once, it copies again
-        parts.append(f"Your opponent said: {shorten(_example(others[-1]), HEARD_CHARACTERS)}")
+        named = f" Then of a {_person(others)}." if _person(others) else ""
+        parts.append(f"Your opponent spoke of this: {shorten(first_sentence(others[-1]), HEARD_CHARACTERS)}{named}")
     if own:
         points = " / ".join(shorten(first_sentence(text), POINT_CHARACTERS) for text in own[-OWN_POINTS:])
         parts.append(f"You said already, so not again: {points}")
@@ -255,10 +256,15 @@ def _beginnings(topic: str, stance: str, round_number: int, others: Sequence[str
     chosen = rounds[(round_number - 1) % len(rounds)]
     found = _IMPACT.match(topic.strip().rstrip("."))
     it = (found["a"] or found["c"]) if found else "it"
-    spoken_of = _PERSON.search(others[-1]) if others else None
-    person = spoken_of["person"] if spoken_of else "person"
+    person = _person(others) or "person"
     filled = [each.format(it=it, It=it[:1].upper() + it[1:], person=person) for each in chosen]
     return filled if others else filled[:-1]
+
+
+def _person(others: Sequence[str]) -> str:
+    """Returns of whom the other side spoke in its last turn, such as "young nurse"; empty if of nobody."""
+    found = _PERSON.search(others[-1]) if others else None
+    return found["person"] if found else ""
 
 
 def _schema(sentences: Mapping[str, str]) -> Mapping[str, Any]:
@@ -278,11 +284,6 @@ def _schema(sentences: Mapping[str, str]) -> Mapping[str, Any]:
 
 def _escaped(found: re.Match[str]) -> str:
     return f"\\{found[0]}" if found[0] in r"\.?*+(){}[]|^$/" else found[0]
-
-
-def _example(text: str) -> str:
-    """Returns the sentence of a turn that names somebody, else its beginning."""
-    return next((each for each in _sentences(text) if _PERSON.search(each)), text)
 
 
 def ask(*, agent: str, question: str) -> list[Message]:
