@@ -14,7 +14,7 @@ import time
 import unicodedata
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mesh.errors import InvalidQuestionError, InvalidRequestIdError, ModelError, ModelRefusedError, RostrumError
 from mesh.llm.port import Limits
@@ -22,7 +22,7 @@ from services.debater import prompts
 from services.debater.model import Kind, Utterance, seed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from mesh.llm.port import Completion, Message, Model
     from services.debater.model import Floor, HeardTurn, Memory
@@ -34,8 +34,8 @@ TRIES = 3
 MAX_ANSWER_CHARACTERS = 20_000
 """A longer answer is no turn of a debate: the model has lost its way, and the try counts as unusable."""
 MAX_QUESTION_CHARACTERS = 2_000
-MAX_TURN_TOKENS = 130
-"""Room for about 90 words, and no more: small models use all they get, and each token is time."""
+MAX_TURN_TOKENS = 180
+"""Room for four sentences in JSON, about 100 words, and no more: small models use all they get."""
 MIN_TURN_TOKENS = 40
 """Fewer would cut the first sentence: rather forfeit."""
 CHARACTERS_PER_TOKEN = 3
@@ -205,15 +205,15 @@ class Debater:
         prompt_tokens = completion_tokens = tries = 0
         complaint = reason = ""
         while tries < TRIES:
-            messages = prompts.turn(
+            messages, schema = prompts.turn(
                 topic=floor.topic,
                 stance=floor.stance.value,
                 question=floor.question,
                 round_number=floor.round,
-                max_rounds=floor.max_rounds,
                 own=own,
                 others=others,
                 complaint=complaint,
+                plain=tries == TRIES - 1,
             )
             room = floor.allowance_tokens - prompt_tokens - completion_tokens - _estimate(messages)
             if room < MIN_TURN_TOKENS:
@@ -222,7 +222,9 @@ class Debater:
             tries += 1
             limits = Limits(min(MAX_TURN_TOKENS, room), CALL_SECONDS)
             try:
-                completion = await self._call(messages, limits, seed(floor.debate, floor.turn_number, "turn", tries))
+                completion = await self._call(
+                    messages, limits, seed(floor.debate, floor.turn_number, "turn", tries), schema
+                )
             except ModelError as error:
                 reason = error.message
                 if error.retriable and tries < TRIES:
@@ -230,7 +232,7 @@ class Debater:
                 continue
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
-            text = _readable(completion, floor, [*own, *others])
+            text = _readable(completion, [*own, *others])
             complaint = _too_long(completion) or prompts.unusable(
                 text, [*own, *others], stance=floor.stance.value, topic=floor.topic
             )
@@ -241,9 +243,11 @@ class Debater:
         forfeit = self._utterance(floor, "", self.model.name, prompt_tokens, completion_tokens)
         return replace(forfeit, forfeit_reason=f"{reason} (model calls: {tries})")
 
-    async def _call(self, messages: Sequence[Message], limits: Limits, seed_: int) -> Completion:
+    async def _call(
+        self, messages: Sequence[Message], limits: Limits, seed_: int, schema: Mapping[str, Any] | None = None
+    ) -> Completion:
         self.counters.model_calls += 1
-        return await self.model.complete(messages, limits, seed=seed_)
+        return await self.model.complete(messages, limits, schema=schema, seed=seed_)
 
     async def _catch_up(self, floor: Floor, memory: Memory) -> Sequence[HeardTurn]:
         """Returns the turns before this floor, with those that were missed fetched from the moderator."""
@@ -368,14 +372,11 @@ def _too_long(completion: Completion) -> str:
     return f"it had {length:,} characters" if length > MAX_ANSWER_CHARACTERS else ""
 
 
-def _readable(completion: Completion, floor: Floor | None = None, heard: Sequence[str] = ()) -> str:
+def _readable(completion: Completion, heard: Sequence[str] = ()) -> str:
     """Returns the answer as it may be said; empty if it is far too long, which tidying would only hide."""
     if _too_long(completion):
         return ""
-    cut = completion.finish_reason == "length"
-    if floor is None:
-        return prompts.tidy(completion.text, cut=cut)
-    return prompts.tidy(completion.text, cut=cut, topic=floor.topic, stance=floor.stance.value, heard=heard)
+    return prompts.tidy(completion.text, cut=completion.finish_reason == "length", heard=heard)
 
 
 def _estimate(messages: Sequence[Message]) -> int:

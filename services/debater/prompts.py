@@ -1,22 +1,24 @@
 """What a debater tells its model, and what it makes of the answer: pure functions from plain values to messages.
 
-Written for small models (1.5B), read at full length with the embedded one: one task a message, the position as a plain
-claim instead of a side's name, and for each round a thing to explain that is one-sided by
-itself. `tidy` takes off what such models still add; `unusable` says why an answer cannot be a turn.
+Written for small models (1.5B), which slide to the other side in the middle of a sentence: the answer is JSON whose
+schema fixes how each sentence begins, one-sided up to the verb's object, and leaves no comma for a second thought. The
+beginnings differ from round to round and take up the person of whom the other side spoke. `tidy` makes a turn of the
+answer, or of plain prose where a server knows no schemas; `unusable` says why an answer cannot be a turn.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesh.llm.port import Message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WORDS = 90
+WORDS = 100
 """Words a turn may have: about half a minute of speech."""
 
 MIN_WORDS = 20
@@ -29,11 +31,14 @@ MAX_CHARACTERS = 4000
 """A longer answer is no turn: see the limit of Turn.text."""
 
 OWN_POINTS = 3
-"""Earlier turns of its own that a model is reminded of: more, and a small model repeats instead of avoiding them."""
-
-CLAIM_CHARACTERS = 110
 POINT_CHARACTERS = 60
-"""What a model is shown of the turn that it answers and of its own: of more, a small one copies whole sentences."""
+"""Earlier turns of its own that a model is reminded of, and how much of each: of more, a small one copies."""
+
+HEARD_CHARACTERS = 80
+"""What a model is shown of the turn that it answers, which it copies too; the person named there comes on top."""
+
+SLOT_WORDS = (3, 30)
+"""Words that may follow the beginning of a sentence. A small model writes the last ones as one, so few get there."""
 
 SHORT_SENTENCE = 6
 """Different words below which a sentence may come again: "That is not true." """
@@ -41,36 +46,143 @@ SHORT_SENTENCE = 6
 REPEAT_RATIO = 0.8
 """Share of an earlier turn, or of a sentence of it, that makes an answer or a sentence a repetition."""
 
-ANGLES: Mapping[str, tuple[tuple[str, str], ...]] = {
+SLOTS: Mapping[str, tuple[str, ...]] = {
+    "FOR": ("benefit", "winners", "example", "reply"),
+    "AGAINST": ("harm", "victims", "example", "reply"),
+}
+"""What the sentences of a turn are about, in order; there is no reply before somebody else has spoken."""
+
+BEGINNINGS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
     "FOR": (
-        ("the biggest good that comes from it", "The good it does is plain:"),
-        ("which people are helped most by it, and how", "It helps ordinary people most:"),
-        ("one industry that already gains from it", "Look at one industry that gains:"),
-        ("a change in history that was feared like this one and turned out well", "History should give us courage:"),
-        ("how it raises incomes, lowers prices or brings investment", "It pays off for people:"),
-        ("what will be better in ten years because of it", "Ten years from now we will be glad of it:"),
-        ("how people learn new skills with it and for it", "People learn and grow with it:"),
-        ("how it gives poor or remote people chances they never had", "It opens doors:"),
-        ("how it makes things safer, more exact or more reliable", "It makes things safer and better:"),
-        ("why good rules are easy to make and stopping it would be a mistake", "Good rules are enough:"),
+        (
+            "The greatest gain from {it} is that people can",
+            "Helped most are people who",
+            "Think of a teacher who now has time for",
+            "The {person} whom my opponent pities can gain",
+        ),
+        (
+            "{It} helps ordinary people most because they gain",
+            "They can finally",
+            "Think of a shop owner who can now",
+            "The {person} of whom my opponent spoke will also find",
+        ),
+        (
+            "{It} already helps people who work in",
+            "There they can now",
+            "Think of a nurse who has more",
+            "My opponent pities one {person} and is silent about all those who enjoy",
+        ),
+        (
+            "People feared the new once before and then it brought them",
+            "Think of a weaver who in those days found",
+            "In the same way {it} will bring",
+            "My opponent's {person} need not worry because there will be",
+        ),
+        (
+            "{It} will make most people richer because they gain",
+            "Lower prices help people to buy",
+            "Think of a family that can now afford",
+            "For every {person} whom my opponent pities many others earn",
+        ),
+        (
+            "In ten years we will be glad that {it} brought",
+            "There will be far more",
+            "Think of a student who will soon",
+            "My opponent's {person} has every chance to find",
+        ),
+        (
+            "People can adapt fast because they have",
+            "A skill that pays well is",
+            "Think of a worker of fifty who has learned to",
+            "My opponent gives up on the {person} but everybody can learn to",
+        ),
+        (
+            "The gap between rich and poor grows smaller because {it} gives the poor",
+            "Regions that were forgotten now have",
+            "Think of a young woman in a village who can now",
+            "My opponent's {person} will be better off with",
+        ),
+        (
+            "People can trust {it} because it helps them to",
+            "Fewer people will suffer from",
+            "Think of a patient who was saved by",
+            "What my opponent's {person} suffered can be prevented by",
+        ),
+        (
+            "Good rules are enough to",
+            "With them everybody can enjoy",
+            "Think of a small town that will gain",
+            "My opponent's {person} is best protected by",
+        ),
     ),
     "AGAINST": (
-        ("the biggest damage that comes from it", "The damage is plain:"),
-        ("which people are hurt most by it, and how", "Ordinary people pay the price:"),
-        ("one industry that already suffers from it", "Look at one industry that suffers:"),
-        ("a change in history that was praised like this one and left victims behind", "History should warn us:"),
-        ("how it pushes down incomes, raises costs or moves money to a few owners", "It makes most people poorer:"),
-        ("what will be worse in ten years because of it", "Ten years from now we will regret it:"),
-        ("why people cannot retrain fast enough, and which skills are lost", "People cannot keep up:"),
-        ("how it makes the gap between rich and poor wider", "The gap only grows wider:"),
-        ("how it fails, makes mistakes or invades privacy", "It cannot be trusted:"),
-        ("why laws come too late and nobody is held responsible", "Nobody protects us from it:"),
+        (
+            "The greatest damage from {it} is that people lose",
+            "Worst hit are people who",
+            "Think of a cashier who can no longer",
+            "For every {person} whom my opponent praises many others have to give up",
+        ),
+        (
+            "Ordinary people pay the price for {it} because they lose",
+            "They can no longer",
+            "Think of a lorry driver who has lost",
+            "My opponent's {person} is lucky but most people must fear",
+        ),
+        (
+            "{It} already harms people who work in",
+            "They have to fear",
+            "Think of a young secretary who lost",
+            "My opponent speaks of one {person} and is silent about all those who suffer from",
+        ),
+        (
+            "People were promised a better life once before and instead they lost",
+            "Think of a blacksmith who in those days lost",
+            "Because of {it} the same will happen to",
+            "What my opponent's {person} wins is paid for by people who no longer have",
+        ),
+        (
+            "{It} will make most people poorer because they lose",
+            "The profit goes only to",
+            "Think of a pensioner who can no longer pay for",
+            "My opponent's {person} will not pay the bills of those who",
+        ),
+        (
+            "In ten years we will regret that {it} destroyed",
+            "There will be far fewer",
+            "Think of a young graduate who will never get",
+            "Even my opponent's {person} will one day be without",
+        ),
+        (
+            "People cannot adapt fast enough because they have no",
+            "What they learned in many years is worth nothing when",
+            "Think of a mechanic of fifty who cannot",
+            "My opponent's {person} had help but most people get no",
+        ),
+        (
+            "The gap between rich and poor grows wider because {it} takes from the poor their",
+            "The rich keep for themselves",
+            "Think of a small town that has lost its",
+            "One lucky {person} does not make up for all those who cannot",
+        ),
+        (
+            "Nobody can trust {it} because it fails when",
+            "A single mistake can cost people their",
+            "Think of a patient who was harmed by",
+            "My opponent's {person} will be the first to suffer from",
+        ),
+        (
+            "Laws come too late and cannot stop",
+            "Nobody is held responsible when people lose",
+            "Think of a father who asks in vain for",
+            "My opponent's {person} does not protect anybody from",
+        ),
     ),
 }
-"""For each stance what its turn of a round is about, in the order of the moderator's questions, and how it begins. Each
-is one-sided by itself: a small model that has begun with a damage goes on with it, whatever it read before."""
+"""For each stance and round, in the order of the moderator's questions, how the sentences of a turn begin. Each is
+one-sided as far as it goes, so that whatever a small model adds ("people lose ...") stays on its side."""
 
-_OPENINGS = tuple(opening.lower() for angles in ANGLES.values() for _, opening in angles)
+_PERSON = re.compile(r"\bThink of an? (?P<person>(?:\w+ ){0,4}?\w+) (?:who|that)\b")
+_WORD = "[A-Za-z0-9\u00c0-\u00ff'\u2019-]+"
 
 _IMPACT = re.compile(
     r"^(?:the )?(?:(?P<a>.+?)(?:'s|’s|s') (?:impact|effect|effects|influence|consequences) (?:on|for) (?P<b>.+)"
@@ -99,44 +211,79 @@ def turn(
     stance: str,
     question: str,
     round_number: int,
-    max_rounds: int,
     own: Sequence[str],
     others: Sequence[str],
     complaint: str = "",
-) -> list[Message]:
-    """Returns the chat for one turn.
+    plain: bool = False,
+) -> tuple[list[Message], Mapping[str, Any] | None]:
+    """Returns the chat for one turn, and the schema of the answer; None means prose.
 
     `stance` is "FOR" or "AGAINST"; `own` and `others` are the turns heard so far, oldest first; `complaint` is what was
-    wrong with the answer before, on a new try.
+    wrong with the answer before, on a new try; `plain` asks for prose, for servers that know no schemas. A topic in
+    another script than Latin gets prose in its language.
     """
     claim = position(topic, stance)
-    good = stance == "FOR"
-    angle, opening = ANGLES[stance][(round_number - 1) % len(ANGLES[stance])]
-    system = f"You are convinced that {claim}. You write short one-sided speeches: every sentence names " + (
-        "a benefit, never a harm." if good else "a harm, never a benefit."
-    )
+    latin = _is_latin(topic)
+    sentences = dict(zip(SLOTS[stance], _beginnings(topic, stance, round_number, others), strict=False))
     parts = []
     if others and not complaint:  # what a small model copied once, it copies again
-        parts.append(f"The other side said: {shorten(_point(others[-1]), CLAIM_CHARACTERS)} That is wrong.")
-    parts.append(f"Question: {question}")
+        named = f" Then of a {_person(others)}." if _person(others) else ""
+        parts.append(f"Your opponent spoke of this: {shorten(first_sentence(others[-1]), HEARD_CHARACTERS)}{named}")
     if own:
-        points = " / ".join(shorten(_point(text), POINT_CHARACTERS) for text in own[-OWN_POINTS:])
-        parts.append(f"You spoke already about: {points}")
-    parts.append(
-        f"Explain {angle}. Show that {claim}. Give a concrete example. Write 3 or 4 full sentences, no list. "
-        f'Say nothing {"bad" if good else "good"} about it. Begin with these words: "{opening}"'
-    )
+        points = " / ".join(shorten(first_sentence(text), POINT_CHARACTERS) for text in own[-OWN_POINTS:])
+        parts.append(f"You said already, so not again: {points}")
+    parts.append(f"Question: {question}")
+    parts.append(f"Answer the question and show that {claim}. Be concrete: name people, places and things.")
+    if not latin:
+        parts.append("Write 3 or 4 full sentences in the language of the topic, no list.")
+    elif plain:
+        parts.append("Write one sentence with each of these beginnings, no list:")
+        parts.extend(f"{beginning} ..." for beginning in sentences.values())
+    else:
+        parts.append("Answer in JSON with short full sentences that begin like this:")
+        parts.extend(f'"{slot}": "{beginning} ..."' for slot, beginning in sentences.items())
     if complaint:
         parts.append(f"Your last answer could not be used: {complaint}. Write a different one.")
-    return [Message("system", system), Message("user", "\n".join(parts))]
+    system = f"You are a debater. You argue that {claim}. You speak only of the " + (
+        "good that it does." if stance == "FOR" else "harm that it does."
+    )
+    chat = [Message("system", system), Message("user", "\n".join(parts))]
+    return chat, _schema(sentences) if latin and not plain else None
 
 
-def _point(text: str) -> str:
-    """Returns the first sentence of a turn without the words that it was told to begin with."""
-    sentence = first_sentence(text)
-    opening = next((each for each in _OPENINGS if sentence.lower().startswith(each)), "")
-    rest = sentence[len(opening) :].strip()
-    return rest[:1].upper() + rest[1:]
+def _beginnings(topic: str, stance: str, round_number: int, others: Sequence[str]) -> list[str]:
+    rounds = BEGINNINGS[stance]
+    chosen = rounds[(round_number - 1) % len(rounds)]
+    found = _IMPACT.match(topic.strip().rstrip("."))
+    it = (found["a"] or found["c"]) if found else "it"
+    person = _person(others) or "person"
+    filled = [each.format(it=it, It=it[:1].upper() + it[1:], person=person) for each in chosen]
+    return filled if others else filled[:-1]
+
+
+def _person(others: Sequence[str]) -> str:
+    """Returns of whom the other side spoke in its last turn, such as "young nurse"; empty if of nobody."""
+    found = _PERSON.search(others[-1]) if others else None
+    return found["person"] if found else ""
+
+
+def _schema(sentences: Mapping[str, str]) -> Mapping[str, Any]:
+    """Returns the schema of an object of sentences with these beginnings; after a comma a small model would concede."""
+    least, most = SLOT_WORDS
+    rest = f"( {_WORD}){{{least},{most}}}\\.$"
+    return {
+        "type": "object",
+        "properties": {
+            slot: {"type": "string", "pattern": f"^{re.sub(r'([^A-Za-z0-9 ])', _escaped, beginning)}{rest}"}
+            for slot, beginning in sentences.items()
+        },
+        "required": list(sentences),
+        "additionalProperties": False,
+    }
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}" if found[0] in r"\.?*+(){}[]|^$/" else found[0]
 
 
 def ask(*, agent: str, question: str) -> list[Message]:
@@ -191,84 +338,26 @@ _CONCESSION = re.compile(
 )
 """How a sentence begins with which a small model leaves its side or starts to sum up."""
 
-_FLIPPED = {
-    "FOR": re.compile(
-        r"\b(?:(?:harms?|damage|drawbacks|disadvantages|risks|costs|dangers) (?:clearly |far |greatly )?outweighs?\b"
-        r"|does (?:much )?more harm than good|i (?:strongly )?(?:oppose\b|am (?:opposed|against)\b)"
-        r"|(?:overall|net|impact|effect) (?:\w+ ){0,4}(?:is|has been|was) (?:\w+ )?(?:negative|harmful)\b)",
-        re.IGNORECASE,
-    ),
-    "AGAINST": re.compile(
-        r"\b(?:(?:benefits?|advantages?|gains) (?:clearly |far |greatly )?outweigh\b|does (?:much )?more good than harm"
-        r"|i (?:strongly )?(?:support\b|am in favou?r\b)"
-        r"|(?:overall|net|impact|effect) (?:\w+ ){0,4}(?:is|has been|was) (?:\w+ )?(?:positive|beneficial)\b"
-        r"|has had a (?:\w+ )?positive (?:impact|effect))",
-        re.IGNORECASE,
-    ),
-}
-_ATTRIBUTED = re.compile(
-    r"\b(?:opponents?|opponent's|they|you|your|claims?|argues?|arguments?|statement|idea|notion|said|says|while|although"
-    r"|even if|whether|not|no|never|wrong|misleading|incorrect|myth|false)\b",
-    re.IGNORECASE,
-)
-"""Words of a sentence that quotes or denies the other side instead of taking it."""
+_VALUE = re.compile(r'"\w+"\s*:\s*(?P<text>"(?:[^"\\]|\\.)*")')
 
 
-_GOOD = re.compile(
-    r"\b(?:benefi|improv|advantag|opportunit|efficien|productiv|prosper|boost|enhanc|empower|positiv|creat\w+ (?:\w+ )"
-    r"{0,4}(?:jobs|employment|positions|roles|work|professions)|new (?:jobs|roles|professions)|(?:higher|better"
-    r"|rais\w+) (?:wages|pay|incomes?|salaries)|more (?:efficient|accurate|productive|jobs)|fre(?:es|ed|eing|e) up"
-    r"|hir\w+ more|grow faster|higher[- ]value|better)",
-    re.IGNORECASE,
-)
-_BAD = re.compile(
-    r"\b(?:harm|damag|los[est]|destr|unemploy|under(?:paid|pay|min)|fired\b|laid off|layoff|displac|fail|bias|unfair"
-    r"|inequal|gap\b|poor|poverty|low(?:er)? ?-?(?:wage|pay|income|salar|skill)|(?:pay|earn) less|declin|decreas|wors"
-    r"|suffer|victim|threat|hurt|expens|struggl|few|only|lack|left behind|behind\b|eliminat|obsolete|invad|concentrat"
-    r"|disappear|never|not?\b|cannot|nobody|none|instead|abus|disrupt|negativ|bad\b|weak|difficult|unable|too\b"
-    r"|crisis|stagnat|burden|competition|owners|reduc\w+ (?:\w+ )?(?:job|wage|demand|opportunit|income|employ)"
-    r"|replac\w+ (?:\w+ )?(?:worker|people|human|employee)|without (?:\w+ )?(?:work|job|income))|n't\b",
-    re.IGNORECASE,
-)
-"""Words of sentences that praise, and of those that do not only praise. What both sides say ("reduces", "costs",
-"replaces routine tasks") is not among the second."""
-_LOSS = re.compile(
-    r"\b(?:harm|damag\w+|job loss\w*|losses|unemployment|inequality|displace\w*|suffer\w*|victims?|poverty|negative)\b",
-    re.IGNORECASE,
-)
-_REMEDY = re.compile(
-    r"\b(?:reduc|prevent|less|few|without|avoid|cut|low|instead|not?\b|never|protect|against|help|fight|solv|end|spar"
-    r"|fear|rather|despite|decreas|eas)|n't\b",
-    re.IGNORECASE,
-)
-_CONTRAST = re.compile(r"\b(?:but|however|yet|nevertheless|on the other hand)\b", re.IGNORECASE)
-_ALSO = re.compile(
-    r",? (?:but|while|although|though|even though|yet|and) (?:\w+ ){0,3}?also (?P<rest>[^.!?]*)(?=[.!?])", re.IGNORECASE
-)
-_HANGS = re.compile(
-    r"(?:it|this|that|these|those|they|such|as a result|therefore|thus|another|additionally|furthermore|moreover)\b",
-    re.IGNORECASE,
-)
-"""How a sentence begins that says nothing without the one before it."""
-_EXAMPLE = re.compile(
-    r"^(?:for example|for instance|additionally|furthermore|moreover|in addition)\s*,\s*", re.IGNORECASE
-)
-_GOES_ON = re.compile(
-    r"(?:it|this|these|as a result|therefore|additionally|furthermore|moreover|in addition|also|thus|for example)\b",
-    re.IGNORECASE,
-)
-"""How a sentence begins that still speaks of the topic's cause without naming it."""
+def _prose(text: str) -> str:
+    """Returns the sentences of an answer in JSON, also of one that was cut off; another answer as it is."""
+    if not text.lstrip().startswith("{"):
+        return text
+    values = [str(json.loads(found["text"], strict=False)).strip() for found in _VALUE.finditer(text)]
+    return " ".join(values) or text
 
 
-def tidy(text: str, *, cut: bool = False, topic: str = "", stance: str = "", heard: Sequence[str] = ()) -> str:
-    """Returns an answer as one paragraph without labels, greetings, quotes around it or list marks.
+def tidy(text: str, *, cut: bool = False, heard: Sequence[str] = ()) -> str:
+    """Returns an answer as one paragraph without JSON, labels, greetings, quotes around it or list marks.
 
     What is beyond WORDS is left out sentence by sentence, and so is what follows a turn to the other side ("However,
-    it also ..."): small models cannot stop. With `topic` and `stance` single sentences that only praise what the stance
-    is against (or the reverse) go, with `heard` those that repeat an earlier turn. `cut`: the model was stopped by its
-    limit, so a half sentence at the end is taken off; it is in any case when the text ends without a mark.
+    it also ..."): small models cannot stop. With `heard`, sentences that repeat an earlier turn go. `cut`: the model
+    was stopped by its limit, so a half sentence at the end is taken off; it is in any case when the text ends without
+    a mark.
     """
-    text = re.sub(r"```\w*", " ", text)
+    text = _prose(re.sub(r"```(?:\w*)", " ", text))
     text = re.sub(r"(?m)^\s*(?:#+\s.*$|[-*•]\s+|\d+[.)]\s+)", "", text)
     text = " ".join(text.replace("**", "").split())
     before = None
@@ -282,57 +371,18 @@ def tidy(text: str, *, cut: bool = False, topic: str = "", stance: str = "", hea
         end = max(text.rfind(mark) for mark in ".!?")
         text = text[: end + 1] if end > len(text) // 3 else text
     if len(text) <= MAX_CHARACTERS:  # else not a turn at all: `unusable` says so
-        text = _shorter(_own_side(_sentences(text), topic, stance, heard))
+        text = _shorter(_new(_sentences(text), heard))
     return text[:1].upper() + text[1:]
 
 
-def _own_side(sentences: Sequence[str], topic: str, stance: str, heard: Sequence[str]) -> Sequence[str]:
-    """Returns the sentences that say something new for the stance; the words it began with stay before them."""
+def _new(sentences: Sequence[str], heard: Sequence[str]) -> Sequence[str]:
+    """Returns the sentences that were not said before."""
     kept: list[str] = []
     before = [(_words(turn), turn) for turn in heard]
-    lead, dropped = "", False
-    for whole in sentences:
-        sentence = _without_also(whole, stance)
-        if not kept and not dropped:
-            lead = next((sentence[: len(each)] for each in _OPENINGS if sentence.lower().startswith(each)), "")
-            sentence = sentence[len(lead) :].strip()
-        hangs = dropped and _HANGS.match(sentence)
-        dropped = bool(hangs or _concedes(sentence, topic, stance) or _said(sentence, before, kept))
-        if not dropped:
-            if lead and not kept:
-                sentence = f"{lead} {_EXAMPLE.sub('', sentence)}"
+    for sentence in sentences:
+        if not _said(sentence, before, kept):
             kept.append(sentence)
     return kept
-
-
-def _without_also(sentence: str, stance: str) -> str:
-    found = _ALSO.search(sentence)
-    if not found or found.start() < len(sentence) // 3:
-        return sentence
-    rest = found["rest"]
-    if stance == "AGAINST":
-        concession = _GOOD.search(rest) and not _BAD.search(rest)
-    else:
-        concession = stance == "FOR" and _LOSS.search(rest) and not _REMEDY.search(rest)
-    return sentence[: found.start()] + sentence[found.end() :] if concession else sentence
-
-
-def _concedes(sentence: str, topic: str, stance: str) -> bool:
-    """Tells whether a sentence about the cause that the topic names says only what the other side would say."""
-    found = _IMPACT.match(topic.strip().rstrip("."))
-    if not found:
-        return False
-    cause = (found["a"] or found["c"]).lower()
-    if (
-        not re.search(rf"\b{re.escape(cause)}\b", sentence.lower())
-        and not _GOES_ON.match(sentence)
-        and not _CONTRAST.search(sentence)
-    ):
-        return False
-    last = _CONTRAST.split(sentence)[-1]
-    if stance == "AGAINST":
-        return bool(_GOOD.search(sentence)) and not _BAD.search(last)
-    return bool(_LOSS.search(last)) and not _REMEDY.search(last) and not _GOOD.search(last)
 
 
 def _said(sentence: str, before: Sequence[tuple[frozenset[str], str]], kept: Sequence[str]) -> bool:
@@ -388,7 +438,6 @@ def unusable(text: str, heard: Sequence[str], *, stance: str = "", topic: str = 
         (lambda: not _is_prose(text, topic), "it was not prose in the topic's language"),
         (lambda: too_short, f"it had only {len(words)} words that were new and on your side"),
         (lambda: len({word.lower() for word in words}) < 0.4 * len(words), "it repeated the same words"),
-        (lambda: _changes_side(text, stance), "it argued for the other side"),
         (lambda: _repeats(text, heard), "it repeated an earlier turn"),
     )
     return next((reason for failed, reason in checks if failed()), "")
@@ -396,17 +445,13 @@ def unusable(text: str, heard: Sequence[str], *, stance: str = "", topic: str = 
 
 def _is_prose(text: str, topic: str) -> bool:
     """Tells whether it is mostly letters and, if the topic is in Latin script, they are too."""
+    letters = sum(character.isalpha() for character in text)
+    return letters >= 0.6 * len(text) and (_is_latin(text) or not _is_latin(topic))
+
+
+def _is_latin(text: str) -> bool:
     letters = [character for character in text if character.isalpha()]
-    latin = sum(character < "\u0250" for character in letters) >= 0.9 * len(letters)
-    return len(letters) >= 0.6 * len(text) and (latin or not topic or any(c >= "\u0250" for c in topic if c.isalpha()))
-
-
-def _changes_side(text: str, stance: str) -> bool:
-    """Tells whether a sentence that quotes nobody says outright what only the other side would say."""
-    pattern = _FLIPPED.get(stance)
-    if pattern is None or not pattern.search(text):
-        return False
-    return any(pattern.search(sentence) and not _ATTRIBUTED.search(sentence) for sentence in _sentences(text))
+    return sum(character < "\u0250" for character in letters) >= 0.9 * len(letters)
 
 
 def _repeats(text: str, heard: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from a list, not from the model, because a small model asks the same question ei
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from mesh.llm.port import Message
@@ -37,15 +38,8 @@ OPINION_SCHEMA: Mapping[str, Any] = {
     "additionalProperties": False,
 }
 
-CLOSING_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "summary": {"type": "string", "minLength": 40, "maxLength": 900},
-        "verdict": {"type": "string", "minLength": 40, "maxLength": 500},
-    },
-    "required": ["summary", "verdict"],
-    "additionalProperties": False,
-}
+CLAUSE = '[^."\\\\]{40,300}\\.'
+"""The rest of a sentence of summary and verdict, as a pattern that llama.cpp can follow."""
 
 
 def plain_question(topic: str, round_number: int) -> str:
@@ -85,19 +79,41 @@ def redundancy_opinion(
 
 
 def closing(topic: str, seats: Sequence[Seat], turns: Sequence[Turn]) -> tuple[list[Message], Mapping[str, Any]]:
-    """Returns the chat for summary and verdict, and the schema of the answer."""
-    sides = {seat.agent: f"{seat.agent} ({seat.stance})" for seat in seats}
-    said = "\n".join(
-        f"- {sides.get(turn.agent, turn.agent)}: {_start(turn.text, 240)}" for turn in turns[-16:] if turn.text
+    """Returns the chat for summary and verdict, and the schema of the answer; somebody must have spoken.
+
+    What was said is grouped by side, and the schema has a sentence for each side begin with its name: a small model
+    mixes the sides up otherwise.
+    """
+    spoken = [turn for turn in turns[-16:] if turn.text]
+    heard = {turn.agent for turn in spoken}
+    sides = {seat.agent: f"{seat.agent} ({seat.stance})" for seat in seats if seat.agent in heard}
+    said = "\n\n".join(
+        f"What {name} said:\n" + "\n".join(f"- {_start(turn.text, 200)}" for turn in spoken if turn.agent == agent)
+        for agent, name in sides.items()
     )
-    names = " or ".join(sides.values())
+    names = list(sides.values())
     user = (
-        f"Debate topic: {topic}\n\nWhat was said:\n{said}\n\n"
-        'Answer in JSON. "summary": 3 or 4 full sentences on the main arguments of each side. "verdict": name the side '
-        f"that argued better, {names}, and say in one or two sentences why: which arguments or examples convinced more."
+        f"Debate topic: {topic}\n\n{said}\n\n"
+        f'Answer in JSON. "summary": for each side one sentence on its main arguments: "{names[0]} argued that ...". '
+        f'"verdict": which side argued better, {" or ".join(names)}, and which of its own arguments or examples '
+        f'convinced: "{names[0]} argued better because ..." or "{names[-1]} argued better because ...".'
     )
     system = "You are a neutral moderator who judges how well each side argued, not whether you agree. JSON only."
-    return [Message("system", system), Message("user", user)], CLOSING_SCHEMA
+    return [Message("system", system), Message("user", user)], _closing_schema(names)
+
+
+def _closing_schema(names: Sequence[str]) -> Mapping[str, Any]:
+    escaped = [re.sub(r"[().?*+|$^{}\[\]\\]", r"\\\g<0>", name) for name in names]
+    summary = " ".join(f"{name} argued that {CLAUSE}" for name in escaped)
+    return {
+        "type": "object",
+        "properties": {
+            "summary": {"type": "string", "pattern": f"^{summary}$"},
+            "verdict": {"type": "string", "pattern": f"^({'|'.join(escaped)}) argued better because {CLAUSE}$"},
+        },
+        "required": ["summary", "verdict"],
+        "additionalProperties": False,
+    }
 
 
 def _start(text: str, characters: int) -> str:

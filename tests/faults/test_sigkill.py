@@ -1,14 +1,11 @@
 """Whole debates while processes are killed or stand still: no turn lost, none repeated, no completion paid for twice.
 
-The rows of the crash table that need real processes: SIGKILL of each of them mid-debate, an agent that dies between its
-commit and its record, and floors that are lost because their agent stands still.
+Deaths at any moment, the broker's included, and floors that are lost because their agent stands still. Deaths at an
+exact boundary are in test_crash_table.py.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,25 +73,6 @@ def test_a_killed_process_loses_and_repeats_nothing(system: System, victim: str)
     assert calls.total() - len(calls) <= 2, f"more second calls than kills: {calls.most_common(3)}"
 
 
-def test_a_stored_turn_is_published_after_a_crash_without_a_model_call(system: System) -> None:
-    """An agent that dies after its commit and before the broker has its turn: the new process publishes the stored
-    turn, word for word, and its model is not called again for it."""
-    agent, broker = system.pid("team-b-0"), system.pid("kafka-0")
-    name = system.create("Dying between commit and record", rounds=ROUNDS)
-    with paused(broker, once=lambda: call_of(name, 2) in system.calls()):
-        wait_until("the turn in team-b's store", lambda: bool(system.said("team-b", name)), seconds=20)
-        (stored,) = system.said("team-b", name)
-        in_record = system.debate(name).turn_count
-        os.kill(agent, signal.SIGKILL)
-        wait_until("the end of the process", lambda: not _runs(agent), seconds=5)
-    system.wait_for_end(name)
-    turns = system.turns(name)
-    assert_whole(turns)
-    assert (stored.turn_number, in_record) == (2, 1), "the broker had the turn before it stood still: nothing was tried"
-    assert turns[1].text == stored.text
-    assert system.calls()[call_of(name, 2)] == 1
-
-
 def test_a_lost_floor_is_granted_again(system: System) -> None:
     """An agent that stands still past its deadline loses the floor and gets it again as attempt 2; its answer is in
     the record once, and the other turns are as ever."""
@@ -132,7 +110,3 @@ def test_a_turn_without_an_answer_is_forfeited_and_the_debate_goes_on(system: Sy
 
 def _attempts(system: System, name: str) -> set[int]:
     return {event.floor_granted.attempt for event in system.events(name) if event.HasField("floor_granted")}
-
-
-def _runs(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()

@@ -1,5 +1,6 @@
 """`python -m tests.support.scripted_service moderator|debater`: a service with the scripted model.
 
+CRASH_FOLDER: where tests.support.crash_points finds the plan by which this process kills itself; unset: it does not.
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
 SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=FRESH/0/2: say what that debate of tests.support.debates
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import sys
 import zlib
 from dataclasses import replace
@@ -121,6 +123,10 @@ def turn_text(seed: int, length: int) -> str:
 
 def main(service: str) -> None:
     """Runs the service until a signal ends it."""
+    if "CRASH_FOLDER" in os.environ:
+        from tests.support import crash_points  # noqa: PLC0415 - costs other tests' processes nothing
+
+        crash_points.install(Path(os.environ["CRASH_FOLDER"]), os.environ["POD_NAME"], service)
     if service == "moderator":
         from services.moderator import wiring as moderator  # noqa: PLC0415 - one service a process
 

@@ -7,6 +7,7 @@ polled goes by gRPC, because a command costs half a second of a core.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -26,8 +27,12 @@ import yaml
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
+from mesh.local.client import LocalRunner
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rostrum.local.v1 import runner_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTED = ("moderator", "team-a", "team-b")
@@ -182,6 +187,17 @@ class System:
     # ---- by gRPC ----
 
     @cached_property
+    def runner(self) -> LocalRunner:
+        """The local runner of this home."""
+        return LocalRunner(self.home, self.environ)
+
+    def pods(self) -> dict[str, runner_pb2.Pod]:
+        """All pods as they are now, by name."""
+        status = asyncio.run(self.runner.status())
+        assert status is not None
+        return {pod.name: pod for pod in status.pods}
+
+    @cached_property
     def moderator_address(self) -> str:
         """Where the first moderator listens; the same after a restart."""
         return str(self.pod("moderator-0")["addresses"][0])
@@ -234,7 +250,7 @@ class System:
 
     def said(self, agent: str, debate: str) -> list[agent_service_pb2.Utterance]:
         """What the agent has in its own store of this debate, newest first."""
-        address = str(self.pod(f"{agent}-0")["addresses"][0])
+        address = self.pods()[f"{agent}-0"].addresses[0]
         with grpc.insecure_channel(address, _CHANNEL_OPTIONS) as channel:
             request = agent_service_pb2.ListUtterancesRequest(parent=f"agents/{agent}", debate=debate)
             stub = agent_service_pb2_grpc.AgentServiceStub(channel)
@@ -257,6 +273,10 @@ class System:
         os.kill(before, signal.SIGKILL)
         if expect_new:
             wait_until(f"a new process for {name}", lambda: self.pod(name)["pid"] not in {0, before}, seconds=30)
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        """Sets the replicas of a Deployment and returns once they are ready or gone."""
+        asyncio.run(self.runner.scale(deployment, replicas))
 
     def pid(self, name: str) -> int:
         """The pid of a pod's process."""

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-from services.debater.prompts import ANGLES, WORDS, position, tidy, turn, unusable
+from services.debater.prompts import BEGINNINGS, SLOTS, WORDS, position, tidy, turn, unusable
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mesh.llm.port import Message
+
+TOPIC = "AI's impact on the job market"
 POINT = (
     "Automation raises the pay of welders who run the new machines, and the plant in Ulm hired forty more of them "
     "last spring after it bought its robots."
@@ -31,17 +41,70 @@ def test_position(topic: str, good: str, bad: str) -> None:
     assert position(topic, "AGAINST").startswith(bad)
 
 
-def test_rounds_differ() -> None:
-    """Each round asks for something else, and reminds of what was said."""
-    prompts = {
-        turn(topic="AI", stance="FOR", question="Why?", round_number=number, max_rounds=8, own=[POINT], others=["No."])[
-            -1
-        ].content
-        for number in range(1, 9)
+def asked(**given: Any) -> tuple[list[Message], Mapping[str, Any] | None]:
+    usual = {
+        "topic": TOPIC,
+        "stance": "AGAINST",
+        "question": "Why?",
+        "round_number": 1,
+        "own": [],
+        "others": [POINT],
     }
-    assert len(prompts) == 8
-    assert all("welders" in each for each in prompts)
-    assert len(ANGLES["FOR"]) == len(ANGLES["AGAINST"]) == 10
+    return turn(**{**usual, **given})
+
+
+@pytest.mark.parametrize("stance", ["FOR", "AGAINST"])
+def test_rounds_differ(stance: str) -> None:
+    """Each round begins its sentences differently, and reminds of what was said."""
+    contents = [asked(stance=stance, round_number=number, own=[POINT])[0][-1].content for number in range(1, 9)]
+    assert len(set(contents)) == 8
+    assert all(each.count("welders") == 2 for each in contents)
+    beginnings = [each for row in BEGINNINGS[stance] for each in row]
+    assert len(set(beginnings)) == len(beginnings) == 40
+
+
+@pytest.mark.parametrize("stance", ["FOR", "AGAINST"])
+@pytest.mark.parametrize("number", range(1, 11))
+def test_schema_takes_sentences_that_begin_on_one_side(stance: str, number: int) -> None:
+    """Each sentence must begin as asked, end with a full stop, and have no comma after which it could concede."""
+    chat, schema = asked(stance=stance, round_number=number)
+    assert schema
+    assert tuple(schema["required"]) == tuple(schema["properties"]) == SLOTS[stance]
+    for slot, inner in schema["properties"].items():
+        found = re.search(rf'^"{slot}": "(.+) \.\.\."$', chat[-1].content, re.MULTILINE)
+        assert found
+        beginning = found[1]
+        assert "{" not in beginning
+        for rest, fits in (
+            ("their jobs for ever.", True),
+            ("their jobs in Saint-Étienne and Tom's pay.", True),
+            ("their jobs for ever", False),
+            ("their jobs, but others find better ones.", False),
+            ("jobs.", False),
+        ):
+            assert bool(re.search(inner["pattern"], f"{beginning} {rest}")) == fits
+        assert not re.search(inner["pattern"], "AI creates many new jobs for people.")
+
+
+def test_reply_speaks_of_the_person_of_the_other_side() -> None:
+    """The reply takes up whom the other side named, else nobody by name; the first turn of a debate has none."""
+    named, nameless = asked(others=["Think of a young nurse who has more time."])[0], asked()[0]
+    assert "For every young nurse whom my opponent praises" in named[-1].content
+    assert "For every person whom my opponent praises" in nameless[-1].content
+    _, schema = asked(others=[])
+    assert schema
+    assert "reply" not in schema["properties"]
+
+
+def test_plain_prose() -> None:
+    """A server that knows no schemas is asked for the same sentences as prose; another script for its own."""
+    chat, schema = asked(plain=True)
+    assert schema is None
+    assert "JSON" not in chat[-1].content
+    assert "The greatest damage from AI is that people lose ..." in chat[-1].content
+    chat, schema = asked(topic="人工智能对就业的影响")
+    assert schema is None
+    assert "language of the topic" in chat[-1].content
 
 
 @pytest.mark.parametrize(
@@ -56,10 +119,13 @@ def test_rounds_differ() -> None:
         f"{POINT} Thank you.",
         f"{POINT} And then they",
         f"- {POINT}",
+        json.dumps({"benefit": POINT}),
+        f'```json\n{{"benefit": "{POINT}", "example": "Think of a nurse who',
+        f'{{"benefit": "{POINT}",\n "reply": "{POINT}"}}',
     ],
 )
 def test_tidy(written: str) -> None:
-    """Labels, greetings, thanks, quotes, marks and half sentences go; the point stays as it was."""
+    """JSON, labels, greetings, thanks, quotes, marks, half and repeated sentences go; the point stays as it was."""
     assert tidy(written) == POINT
 
 
@@ -81,7 +147,6 @@ def test_tidy_stops() -> None:
         ("{'jobs': [1, 2, 3, 4]}; " * 8, "it was not prose"),
         ("jobs and more " * 10, "it repeated the same words"),
         (POINT.replace("forty", "fifty"), "it repeated an earlier turn"),
-        (f"The benefits clearly outweigh the losses. {POINT.replace('Ulm', 'Bonn')[::1]} " + "x y z.", "it "),
     ],
 )
 def test_unusable(text: str, reason: str) -> None:
@@ -90,9 +155,8 @@ def test_unusable(text: str, reason: str) -> None:
 
 
 def test_usable() -> None:
-    """A point is usable, so is one that quotes the other side, and a short answer outside of a debate."""
+    """A point is usable, so is a short answer outside of a debate."""
     assert not unusable(POINT, [], stance="FOR")
-    assert not unusable(f"My opponent says that it does more harm than good. {POINT}", [], stance="FOR")
     assert not unusable("Paris.", [])
 
 
@@ -107,64 +171,15 @@ def test_usable_in_another_language() -> None:
     assert not unusable(russian, [POINT], stance="FOR", topic="Влияние ИИ на рынок труда")
 
 
-TOPIC = "AI's impact on the job market"
-HARM = "AI destroys the jobs of clerks and drivers, and those who lose them never earn as much again."
-MORE_HARM = "Call centres in Manila fired a third of their people within a year after they bought chatbots."
-
-
-@pytest.mark.parametrize(
-    ("written", "said"),
-    [
-        (f"{HARM} AI also creates many new jobs in data science. {MORE_HARM}", f"{HARM} {MORE_HARM}"),
-        (f"{HARM} {MORE_HARM} However, it brings many benefits.", f"{HARM} {MORE_HARM}"),
-        (f"{MORE_HARM} {HARM[:-1]}, while it also creates new roles.", f"{MORE_HARM} {HARM}"),
-        (f"The damage is plain: AI improves productivity. {HARM}", f"The damage is plain: {HARM}"),
-        (f"{POINT} {HARM} {MORE_HARM}", f"{HARM} {MORE_HARM}"),
-        (f"{HARM} {MORE_HARM} {HARM}", f"{HARM} {MORE_HARM}"),
-        (f"{HARM} AI creates new jobs, but they pay less.", f"{HARM} AI creates new jobs, but they pay less."),
-        (
-            f"While AI creates new jobs, it destroys more. {HARM}",
-            f"While AI creates new jobs, it destroys more. {HARM}",
-        ),
-        (
-            f"{HARM} AI can replace routine tasks, freeing up workers for creative ones. {MORE_HARM}",
-            f"{HARM} {MORE_HARM}",
-        ),
-        (f"{HARM} AI creates jobs, but it also drives the market.", HARM),
-        (f"{HARM} Human doctors are more accurate.", f"{HARM} Human doctors are more accurate."),
-    ],
-)
-def test_own_side_only(written: str, said: str) -> None:
-    """Sentences go that only concede or that were heard; refutations and praise of other things stay."""
-    assert tidy(written, topic=TOPIC, stance="AGAINST", heard=[POINT]) == said
-
-
-def test_praise_is_no_concession_where_the_topic_is_a_question() -> None:
-    """Whether good words are on one's side is known only of topics that name a cause and what it acts on."""
-    text = f"Cars create new jobs and opportunities. {POINT}"
-    assert tidy(text, topic="Should cities ban cars?", stance="AGAINST") == text
-
-
-def test_for_keeps_to_its_side() -> None:
-    """The same for the other stance; a harm that is prevented is a benefit."""
-    good = "AI reduces injuries and prevents the loss of lives in factories. It finds tumours that doctors overlook."
-    assert tidy(f"{good} AI leads to unemployment.", topic=TOPIC, stance="FOR") == good
-
-
 def test_new_try_shows_no_text_to_copy() -> None:
     """What the other side said is part of the first try only."""
+    assert "welders" in asked()[0][-1].content
+    again = asked(complaint="it was empty")[0][-1].content
+    assert "welders" not in again
+    assert "it was empty" in again
 
-    def asked(complaint: str) -> str:
-        return turn(
-            topic=TOPIC,
-            stance="AGAINST",
-            question="Why?",
-            round_number=1,
-            max_rounds=8,
-            own=[],
-            others=[POINT],
-            complaint=complaint,
-        )[-1].content
 
-    assert "welders" in asked("")
-    assert "welders" not in asked("it was empty")
+def test_heard_sentences_go() -> None:
+    """A sentence that was heard is not said again."""
+    fresh = "Call centres in Manila fired a third of their people within a year after they bought chatbots."
+    assert tidy(f"{POINT} {fresh}", heard=[POINT]) == fresh

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from services.moderator import prompts
 from services.moderator.model import Seat, Stance, Turn
 
 TOPIC = "AI's impact on the job market"
+CLAUSE = "the wages of welders in Ulm rose after the plant had bought its first robots."
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
 TURNS = tuple(
     Turn(
@@ -45,20 +48,38 @@ def test_any_round_has_a_question(number: int) -> None:
 
 
 def test_closing_names_the_sides() -> None:
-    """Summary and verdict are asked for with every turn's side, from a prompt that stays short."""
+    """Summary and verdict are asked for with the turns grouped by side, from a prompt that stays short."""
     messages, schema = prompts.closing(TOPIC, SEATS, TURNS)
     content = messages[-1].content
-    assert "team-a (FOR)" in content
-    assert "team-b (AGAINST)" in content
-    assert all(f"Argument {number}." in content for number in range(1, 17))
+    before, _, after = content.partition("What team-b (AGAINST) said:")
+    assert "What team-a (FOR) said:" in before
+    assert all(f"Argument {number}." in (before if number % 2 else after) for number in range(1, 17))
     assert len(content) < 16 * 300 + 600
     assert set(schema["required"]) == {"summary", "verdict"}
 
 
-def test_forfeited_turns_are_not_summed_up() -> None:
-    """A turn without text is no argument."""
+@pytest.mark.parametrize(
+    ("slot", "written", "fits"),
+    [
+        ("summary", f"team-a (FOR) argued that {CLAUSE} team-b (AGAINST) argued that {CLAUSE}", True),
+        ("summary", f"team-b (AGAINST) argued that {CLAUSE} team-a (FOR) argued that {CLAUSE}", False),
+        ("summary", f"team-a (FOR) argued that {CLAUSE}", False),
+        ("verdict", f"team-a (FOR) argued better because {CLAUSE}", True),
+        ("verdict", f"team-b (AGAINST) argued better because {CLAUSE}", True),
+        ("verdict", f"Both argued better because {CLAUSE}", False),
+    ],
+)
+def test_closing_says_which_side(slot: str, written: str, *, fits: bool) -> None:
+    """Each side's arguments stand behind its name, and the verdict begins with one of the names."""
+    _, schema = prompts.closing(TOPIC, SEATS, TURNS)
+    assert bool(re.search(schema["properties"][slot]["pattern"], written)) == fits
+
+
+def test_who_said_nothing_is_not_summed_up() -> None:
+    """A turn without text is no argument, and a side without one is not judged."""
     silent = Turn(
         number=1, round=1, agent="team-a", question="Why?", text="", attempt=1, create_time_us=0, forfeited=True
     )
-    messages, _ = prompts.closing(TOPIC, SEATS, [silent, TURNS[1]])
-    assert messages[-1].content.count("- team-") == 1
+    messages, schema = prompts.closing(TOPIC, SEATS, [silent, TURNS[1]])
+    assert "team-a" not in messages[-1].content + str(schema)
+    assert messages[-1].content.count("\n- ") == 1
