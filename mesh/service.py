@@ -110,7 +110,7 @@ class Foundation:
             self.relay,
             *own,
             consumer,
-            _Serving(self, services),
+            _Serving(self, consumer, services),
         )
 
     def _open_model(self) -> Model:
@@ -143,13 +143,13 @@ class _Store:
 class _Serving:
     """The server, and the model's connections, which end with it."""
 
-    def __init__(self, foundation: Foundation, services: Sequence[str]) -> None:
-        self._foundation, self._services = foundation, services
+    def __init__(self, foundation: Foundation, consumer: KeyedConsumer, services: Sequence[str]) -> None:
+        self._foundation, self._consumer, self._services = foundation, consumer, services
 
     async def start(self) -> None:
         foundation = self._foundation
         checks = {"the store": foundation.database.usable, "the broker": foundation.publisher.usable}
-        await foundation.server.start(self._services, checks)
+        await foundation.server.start(self._services, checks, {"the consumer": self._consumer.moves})
 
     async def stop(self) -> None:
         await self._foundation.server.stop(GRACE_SECONDS)

@@ -25,6 +25,7 @@ from mesh.bus.kafka_python import (
     OffsetAndMetadata,
     TopicPartition,
 )
+from mesh.bus.reachable import wait_reachable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -47,6 +48,8 @@ _FETCH_WAIT_MS = 250
 Lower costs idle CPU: a fetch each time."""
 _RECORDS = 500
 """Taken at once at most."""
+STALL_SECONDS = 30.0
+"""Without a look in this time the thread hangs: kafka-python was seen to wait for ever for its group's coordinator."""
 _UNKNOWN_TOPIC_SECONDS = 0.2
 """Between looks for a topic that is not there yet."""
 _ANSWER_SECONDS = 3.0
@@ -97,6 +100,7 @@ class KeyedConsumer:
         self._full = False
         self._fetching: Fetching | None = None
         self._stopping = threading.Event()
+        self._looked_at = time.monotonic()
         self._draining = False
         self._assigned = asyncio.Event()
         self._thread: threading.Thread | None = None
@@ -122,6 +126,10 @@ class KeyedConsumer:
     async def wait_assigned(self) -> None:
         """Returns once the group has given partitions to this member for the first time."""
         await self._assigned.wait()
+
+    async def moves(self) -> bool:
+        """False if its thread hangs, which only a restart of the process mends. For health checks."""
+        return time.monotonic() - self._looked_at < STALL_SECONDS
 
     async def stop(self, grace_seconds: float = 0.0) -> None:
         """Reads no more, waits that long for what is in flight, cancels the rest, commits and leaves. Repeatable."""
@@ -176,12 +184,14 @@ class KeyedConsumer:
             self._tell_loop(self._on_ended)
 
     def _read_until_stopped(self) -> None:
+        if not wait_reachable(self._bootstrap_servers, self._wait):
+            return
         consumer = self._connect()
         try:
             # A member that joins before it knows the topic's partitions may be assigned none of them, and kafka-python
             # then asks for a new assignment only after metadata.max.age, five minutes later.
             while not consumer.partitions_for_topic(self.topic):
-                if self._stopping.wait(_UNKNOWN_TOPIC_SECONDS):
+                if self._wait(_UNKNOWN_TOPIC_SECONDS):
                     return
             consumer.subscribe([self.topic], listener=_Rebalances(self, consumer))
             self._fetching = Fetching(consumer, room=self._room, deliver=self._deliver)
@@ -194,9 +204,14 @@ class KeyedConsumer:
                 if self._committable and now - committed_at >= self._settings.commit_interval_seconds:
                     committed_at = now
                     self._commit(consumer)
-                self._stopping.wait(_ATTEND_SECONDS if positioned else _POSITIONS_SECONDS)
+                self._wait(_ATTEND_SECONDS if positioned else _POSITIONS_SECONDS)
         finally:
             self._leave(consumer)
+
+    def _wait(self, seconds: float) -> bool:
+        """Waits; True once it is to stop."""
+        self._looked_at = time.monotonic()
+        return self._stopping.wait(seconds)
 
     def _connect(self) -> Any:
         session_ms = int(self._settings.session_timeout_seconds * 1000)

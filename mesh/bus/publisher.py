@@ -21,6 +21,7 @@ from mesh.bus.envelope import WireRecord, to_wire
 from mesh.bus.errors import RefusedError
 from mesh.bus.kafka_python import KafkaProducer
 from mesh.bus.kafka_python import errors as kafka_errors
+from mesh.bus.reachable import wait_reachable
 from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
 from mesh.errors import BrokerUnavailableError
 
@@ -38,7 +39,7 @@ METADATA_WAIT_SECONDS = 2.0
 DELIVERY_TIMEOUT_SECONDS = 30.0
 """After this a record that the broker did not take fails; the relay then publishes it again from the outbox."""
 _USABLE_FOR_SECONDS = 1.0
-"""How long an answer of `usable` holds."""
+"""How long an answer of `usable` holds that says yes."""
 
 _REFUSALS = (
     kafka_errors.MessageSizeTooLargeError,
@@ -74,6 +75,7 @@ class Publisher:
         self._known: set[str] = set()
         self._slow: deque[tuple[WireRecord, Callable[[BaseException | None], None]]] = deque()
         self._slow_topics: Counter[str] = Counter()
+        self._give_up_at = time.monotonic() + METADATA_WAIT_SECONDS
         self._closing = False
         self._thread: threading.Thread | None = None
         self._usable = (0.0, False)
@@ -144,8 +146,8 @@ class Publisher:
     async def usable(self) -> bool:
         """True if the broker answered a question within the last second. For health checks."""
         asked_at, answer = self._usable
-        if time.monotonic() - asked_at < _USABLE_FOR_SECONDS:
-            return answer
+        if answer and time.monotonic() - asked_at < _USABLE_FOR_SECONDS:
+            return True
         answer = await asyncio.to_thread(self._ask_broker)
         self._usable = (time.monotonic(), answer)
         return answer
@@ -172,6 +174,8 @@ class Publisher:
     def _run(self) -> None:
         while not self._closing and self._producer is None:
             try:
+                if not wait_reachable(self._bootstrap_servers, self._wait_or_fail):
+                    break
                 self._producer = self._connect()
             except Exception as error:  # noqa: BLE001 - no broker yet, in one of many ways
                 log.warning("no broker at %s yet: %r", self._bootstrap_servers, error)
@@ -188,6 +192,15 @@ class Publisher:
             with self._lock:
                 self._send_slow(topic, present=present)
         self._fail_slow(BrokerUnavailableError("the publisher is stopped"))
+
+    def _wait_or_fail(self, seconds: float) -> bool:
+        """Fails what waits for a broker, every METADATA_WAIT_SECONDS; True when the publisher is stopped."""
+        with self._lock:
+            self._changed.wait_for(lambda: self._closing, timeout=seconds)
+        if time.monotonic() >= self._give_up_at:
+            self._give_up_at = time.monotonic() + METADATA_WAIT_SECONDS
+            self._fail_slow(BrokerUnavailableError("no broker answers at " + self._bootstrap_servers))
+        return self._closing
 
     def _send_slow(self, topic: str, *, present: bool) -> None:
         waiting = [item for item in self._slow if item[0].topic == topic]

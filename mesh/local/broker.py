@@ -10,20 +10,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mesh.local import kafka_jars
+from mesh.local import class_archive, kafka_jars
 from mesh.local.errors import StartupError, disk_errors
+from mesh.local.processes import die_with_parent
 
 CLIENT_PORT = 9092
 CONTROLLER_PORT = 9093
 
 START_SECONDS = 40.0
-"""Longest wait for the first answer: 2.6 s is usual on two cores, 4 s after SIGKILL; a busy machine takes more."""
+"""Longest wait for the first answer: 1 s is usual on two cores, 4 s after SIGKILL; a busy machine takes more."""
 
 JVM_OPTIONS = (
     "-Xms64m",
@@ -75,9 +77,12 @@ class BrokerNode:
         return [*self._java(), "kafka.Kafka", str(self.settings_file)]
 
     def _java(self) -> list[str]:
-        archive = self.class_path[0].parent / "classes.jsa"
+        archive = class_archive.archive_file(self.class_path)
         shared = [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.is_file() else []
-        return [str(self.java), *JVM_OPTIONS, *shared, "-cp", ":".join(str(jar) for jar in self.class_path)]
+        return [*self._plain_java(), *shared]
+
+    def _plain_java(self) -> list[str]:
+        return [str(self.java), *JVM_OPTIONS, "-cp", ":".join(str(jar) for jar in self.class_path)]
 
     def settings(self) -> dict[str, str]:
         """The node's settings in Kafka's own names."""
@@ -120,6 +125,34 @@ class BrokerNode:
             "controlled.shutdown.enable": "false",
         }
 
+    async def make_archive(self) -> None:
+        """Makes the archive of classes with which a node starts fast, if it is not there yet."""
+        await class_archive.ensure(self._plain_java(), self.class_path, self._serve_once)
+
+    async def _serve_once(self, folder: Path, options: Sequence[str]) -> None:
+        """Starts such a node in another folder, makes a topic, and stops it."""
+        node = replace(self, folder=folder)
+        await node.prepare()
+        java, *rest = node.command
+        child = await asyncio.create_subprocess_exec(
+            java, *options, *rest,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            preexec_fn=die_with_parent(os.getpid()),
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not await accepts(node.bootstrap_servers):
+                    if child.returncode is not None:
+                        raise StartupError(f"Kafka ended with {child.returncode}.")
+                    await asyncio.sleep(0.05)
+                await asyncio.to_thread(make_topics, node.bootstrap_servers, [Topic("archive", 1, 1, {})])
+                child.terminate()
+                await child.wait()
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+
     async def prepare(self) -> None:
         """Writes the settings, and formats the data folder if it is new. Raises StartupError, DiskFullError."""
         lines = "".join(f"{name}={value}\n" for name, value in self.settings().items())
@@ -155,9 +188,9 @@ class BrokerNode:
 
 
 async def open_node(folder: Path, ip: str, cache: Path, **ports: int) -> BrokerNode:
-    """A prepared node: jars checked (fetched if missing), settings written, folder formatted."""
+    """A node that is still to be prepared: jars checked (fetched if missing), archive of classes there."""
     node = BrokerNode(folder, ip, await kafka_jars.ensure(cache), kafka_jars.java(), **ports)
-    await node.prepare()
+    await node.make_archive()
     return node
 
 

@@ -69,29 +69,29 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
             raise DiskFullError(f"The disk of {self.home} is full: free some space there and run it again.") from error
 
     async def _start(self) -> None:
-        wanted = [each for each in self.manifests.deployments.values() if self._is_wanted(each)]
         self._write_hosts()
+        node = None if self.bootstrap else await self._open_broker()
         # All are started at once: a service is ready when broker and topics are there, and loads its code meanwhile.
-        early = [each for each in wanted if "http" in each.ports]
-        self._add(early)
-        own_broker = not self.bootstrap
-        if own_broker:
-            await self._start_broker()
-        self._add([each for each in wanted if each not in early])
-        if own_broker:
+        self._add([each for each in self.manifests.deployments.values() if self._is_wanted(each)])
+        if node is not None:
+            await self._start_broker(node)
             await self._until_ready(["kafka-0"], broker.START_SECONDS)
         report("making topics")
         await asyncio.to_thread(broker.make_topics, self.bootstrap, self.manifests.topics)
         await self._until_ready(list(self.pods), START_SECONDS)
 
-    async def _start_broker(self) -> None:
+    async def _open_broker(self) -> broker.BrokerNode:
         ip = self.addresses.broker
         check_free(ip, (broker.CLIENT_PORT, broker.CONTROLLER_PORT), "the broker")
         report("Kafka's jars")
         node = await broker.open_node(self.home / "kafka", ip, self.cache)
         self.bootstrap = node.bootstrap_servers
+        return node
+
+    async def _start_broker(self, node: broker.BrokerNode) -> None:
+        await node.prepare()
         spec = PodSpec(
-            "kafka", 0, ip, (node.client_port,), node.command, self._machine(), node.folder, self._log("kafka-0")
+            "kafka", 0, node.ip, (node.client_port,), node.command, self._machine(), node.folder, self._log("kafka-0")
         )
         self._run(spec)
 

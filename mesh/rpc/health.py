@@ -19,7 +19,7 @@ SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 LIVE = "live"
-"""Not a service: SERVING as long as the process answers at all, for liveness probes."""
+"""Not a service: for liveness probes, NOT_SERVING only where a restart helps, so not while the broker is away."""
 
 
 class Health(health_pb2_grpc.HealthServicer):
@@ -30,18 +30,19 @@ class Health(health_pb2_grpc.HealthServicer):
         self._changed = asyncio.Event()
         self._closing = False
 
-    def set(self, services: Iterable[str], *, serving: bool) -> None:
+    def set(self, services: Iterable[str], *, serving: bool, live: bool) -> None:
         """Sets the status of these services and tells their watchers if it is new. Nothing after `close`."""
         if self._closing:
             return
-        statuses = {LIVE: SERVING, **dict.fromkeys(services, SERVING if serving else NOT_SERVING)}
+        statuses = dict.fromkeys(services, SERVING if serving else NOT_SERVING)
+        statuses[LIVE] = SERVING if live else NOT_SERVING
         if statuses != self._statuses:
             self._statuses = statuses
             self._tell()
 
     def close(self) -> None:
         """Says NOT_SERVING for all, for good, and ends the watches."""
-        self.set([name for name in self._statuses if name != LIVE], serving=False)
+        self.set([name for name in self._statuses if name != LIVE], serving=False, live=True)
         self._closing = True
         self._tell()
 

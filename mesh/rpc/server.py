@@ -1,7 +1,8 @@
 """The gRPC server of every service: interceptors in order, reflection, and health that tells the truth.
 
-Health is SERVING, overall and for each service, only while every usable-check passes (the store, the broker). Watch
-tells of each change. Until `start` has run the checks once, it is NOT_SERVING.
+Health is SERVING, overall and for each service, only while every usable-check passes (the store, the broker), and
+`live` only while those pass whose failure a restart would mend. Watch tells of each change. Until `start` has run the
+checks once, it is NOT_SERVING.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
 """Between looks at the checks; readiness probes need not see a change sooner."""
+FAILED_CHECK_SECONDS = 0.1
+"""The same while one fails, so that a service serves as soon as it can."""
 CHECK_TIMEOUT_SECONDS = 2.0
 """A check that hangs counts as failed."""
 MAX_CALLS = 1_000
@@ -59,6 +62,7 @@ class Server:
         self._health = health.Health()
         self._names: list[str] = []
         self._checks: Mapping[str, Check] = {}
+        self._vital: frozenset[str] = frozenset()
         self._watching: asyncio.Task[None] | None = None
         self._failed: list[str] = []
         self.port = 0
@@ -69,10 +73,16 @@ class Server:
         """The server that servicers are added to."""
         return self._server
 
-    async def start(self, services: Sequence[str], checks: Mapping[str, Check]) -> None:
-        """Serves. `services`: full names of those that were added. Raises RuntimeError if the address is taken."""
+    async def start(
+        self, services: Sequence[str], checks: Mapping[str, Check], vital: Mapping[str, Check] | None = None
+    ) -> None:
+        """Serves. `services`: full names of those that were added. `vital`: checks that `live` tells of, too.
+
+        Raises RuntimeError if the address is taken.
+        """
         self._names = [*services]
-        self._checks = checks
+        self._checks = {**checks, **(vital or {})}
+        self._vital = frozenset(vital or ())
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
@@ -91,7 +101,7 @@ class Server:
 
     async def _look_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS if not self._failed else FAILED_CHECK_SECONDS)
             await self._look()
 
     async def _look(self) -> None:
@@ -102,7 +112,7 @@ class Server:
         elif self._failed and not failed:
             log.info("serving again")
         self._failed = failed
-        self._health.set(("", *self._names), serving=not failed)
+        self._health.set(("", *self._names), serving=not failed, live=self._vital.isdisjoint(failed))
 
 
 async def _passes(name: str, check: Check) -> bool:

@@ -26,7 +26,7 @@ class Statement:
         self._dialect = dialect
         driver: Any = dialect.dbapi
         self._driver_error: type[Any] = driver.Error
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         """Values that stand in the statement itself, such as an OFFSET of 0."""
         self._ordered: Callable[[Mapping[str, Any]], Any] | None = None
         if compiled.positional:

@@ -98,6 +98,31 @@ def test_health_follows_the_checks(service: str, broken: bool) -> None:  # noqa:
     assert _run(use, check) == expected
 
 
+@pytest.mark.parametrize("vital", [False, True], ids=["broker away", "reader hangs"])
+def test_liveness_fails_only_where_a_restart_helps(vital: bool) -> None:  # noqa: FBT001
+    """`live` stays SERVING while a check fails that waits for others, and falls with a vital one."""
+    check = _Usable()
+
+    async def main() -> tuple[int, int]:
+        server = Server("127.0.0.1:0")
+        await server.start([], {} if vital else {"broker": check}, {"reader": check} if vital else {})
+        channel = Channels().open(f"127.0.0.1:{server.port}")
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            watch = stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=20)
+            assert (await watch.read()).status == SERVING
+            check.answer = False
+            overall = (await watch.read()).status
+            live = (await stub.Check(health_pb2.HealthCheckRequest(service="live"))).status
+            watch.cancel()
+            return overall, live
+        finally:
+            await channel.close(None)
+            await server.stop(0)
+
+    assert asyncio.run(main()) == (NOT_SERVING, NOT_SERVING if vital else SERVING)
+
+
 def test_health_of_an_unknown_service_is_not_found() -> None:
     """Check of a service that is not here fails with NOT_FOUND."""
 
