@@ -65,7 +65,7 @@ def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         await consumer.start()
         moved = await consumer.moves()
         async with asyncio.timeout(10):
-            while await consumer.moves():
+            while await consumer.moves():  # noqa: ASYNC110 - between two looks at the condition
                 await asyncio.sleep(0.01)
         released.set()
         await consumer.stop()
