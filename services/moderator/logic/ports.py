@@ -37,6 +37,10 @@ class Store(Protocol):
         """Returns turns by number."""
         ...
 
+    async def all_turns(self, debate: Debate) -> Sequence[Turn]:
+        """Returns the turns that the debate had when it was as this one is, all of them."""
+        ...
+
     async def events(self, debate_id: str, after_number: int, limit: int) -> Sequence[Event]:
         """Returns events by number."""
         ...

@@ -25,15 +25,19 @@ _log = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 # Events of a watched debate that are kept for those who are up to date; one turn makes at most four.
 MAX_RECENT = 16
+# Seconds from a commit until its watchers are told, who then get all that came meanwhile at once. The next floor is on
+# its way by then: it would wait for the interpreter while the events are written.
+WAKE_SECONDS = 0.002
 
 
 class _Watched:
     """A debate that somebody watches."""
 
-    __slots__ = ("_recent", "newest", "waiting", "watchers")
+    __slots__ = ("_recent", "_timer", "newest", "waiting", "watchers")
 
     def __init__(self) -> None:
         self.newest = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._recent: tuple[Event, ...] = ()
         self.watchers = 0
         self.waiting: dict[asyncio.Future[None], int] = {}
@@ -41,9 +45,14 @@ class _Watched:
     def notify(self, event_count: int) -> None:
         if event_count > self.newest:
             self.newest = event_count
-            for future, known in self.waiting.items():
-                if event_count > known and not future.done():
-                    future.set_result(None)
+            if self._timer is None and self.waiting:
+                self._timer = asyncio.get_running_loop().call_later(WAKE_SECONDS, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        for future, known in self.waiting.items():
+            if self.newest > known and not future.done():
+                future.set_result(None)
 
     def keep(self, events: tuple[Event, ...]) -> None:
         """Keeps the newest committed events, without a gap: those who are up to date need not read them again."""

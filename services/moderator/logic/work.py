@@ -39,8 +39,6 @@ CLOSING_LIMITS = Limits(max_tokens=450, timeout_seconds=180)
 MAX_QUESTION_CHARACTERS = 300
 # The model is asked for its opinion where the measure is this near to the threshold; elsewhere it could only agree.
 NEAR_THRESHOLD = 0.15
-# Turns of a debate at most: 50 rounds of 8 seats.
-ALL_TURNS = 400
 
 
 class Measurer(Protocol):
@@ -130,7 +128,7 @@ class OwnWork:
         if debate.step is Step.MEASURE:
             return await self._measure(debate)
         if debate.step is Step.OPEN_ROUND:
-            turns = await self._store.turns(debate.id, 0, ALL_TURNS) if debate.turn_count else ()
+            turns = await self._store.all_turns(debate)
             question, tokens = await self._question(debate, turns)
             return await self._apply(debate, lambda now: rules.open_round(debate, question, tokens, now))
         return await self._close(debate)
@@ -145,7 +143,7 @@ class OwnWork:
 
     async def _measure(self, debate: Debate) -> Change | None:
         """Measures the round and, if the debate goes on, asks the next question: one transaction for both."""
-        turns = await self._store.turns(debate.id, 0, ALL_TURNS)
+        turns = await self._store.all_turns(debate)
         measure, tokens = await self._measured(debate, turns)
         after = rules.measured(debate, measure, tokens, self._pod, now_us())
         if after is None:
@@ -218,7 +216,7 @@ class OwnWork:
     # ---- the end ----
 
     async def _close(self, debate: Debate) -> Change | None:
-        turns = await self._store.turns(debate.id, 0, ALL_TURNS)
+        turns = await self._store.all_turns(debate)
         summary, verdict, tokens = "", "", 0
         if any(turn.text for turn in turns):
             summary, verdict, tokens = await self._closing(debate, turns)

@@ -127,8 +127,8 @@ class ConflictError(Exception):
     """Another replica changed the debate between the read and the write of one transaction."""
 
 
-# Debates whose newest state is kept, those changed last: a few KB each.
-KEPT_DEBATES = 500
+# Debates of which the newest state and the turns are kept, those changed last: some 15 KB each.
+KEPT_DEBATES = 200
 
 
 class DebateStore:
@@ -144,6 +144,8 @@ class DebateStore:
         self._turns = Statement(_TURNS, database.dialect)
         self._kept: OrderedDict[str, Debate] = OrderedDict()
         """What this process stored last of running debates. Only a guess: compare-and-set holds it to the store."""
+        self._spoken: dict[str, list[Turn]] = {}
+        """Turns of the kept debates, from the first without a gap, as far as this process stored them."""
 
     async def create(self, change: Change, request_id: str, digest: str) -> Change:
         """Stores a new debate; returns the change, or what the first call with this request_id made, as it now is.
@@ -210,8 +212,14 @@ class DebateStore:
             kept = self._kept.pop(debate.id, debate)
             if debate.state is State.RUNNING:
                 self._kept[debate.id] = max(kept, debate, key=lambda each: each.version)
+                spoken = self._spoken.setdefault(debate.id, [])
+                if answer.turn is not None and answer.turn.number == len(spoken) + 1:
+                    spoken.append(answer.turn)
                 if len(self._kept) > KEPT_DEBATES:
-                    self._kept.popitem(last=False)
+                    oldest, _ = self._kept.popitem(last=False)
+                    self._spoken.pop(oldest, None)
+            else:
+                self._spoken.pop(debate.id, None)
         return answer
 
     def _store(self, transaction: Transaction, before: Debate, change: Change, headers: Mapping[str, str]) -> bool:
@@ -270,6 +278,11 @@ class DebateStore:
             return [turn_of(row) for row in self._turns.rows(connection, query)]
 
         return await self._database.read(job)
+
+    async def all_turns(self, debate: Debate) -> Sequence[Turn]:
+        """Returns the turns that the debate had when it was as this one is, all of them."""
+        spoken = self._spoken.get(debate.id, ())[: debate.turn_count]
+        return spoken if len(spoken) == debate.turn_count else await self.turns(debate.id, 0, debate.turn_count)
 
     async def events(self, debate_id: str, after_number: int, limit: int) -> Sequence[Event]:
         """Returns events above a number, by number; none if there is no such debate."""

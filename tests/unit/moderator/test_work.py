@@ -48,7 +48,7 @@ class OneDebate:
             self.debate = change.debate
         return change
 
-    async def turns(self, _id: str, _after: int, _limit: int) -> tuple[Turn, ...]:
+    async def all_turns(self, _debate: Debate) -> tuple[Turn, ...]:
         return self.record
 
 
