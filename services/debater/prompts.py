@@ -353,7 +353,7 @@ def tidy(text: str, *, cut: bool = False, heard: Sequence[str] = ()) -> str:
     """Returns an answer as one paragraph without JSON, labels, greetings, quotes around it or list marks.
 
     What is beyond WORDS is left out sentence by sentence, and so is what follows a turn to the other side ("However,
-    it also ..."): small models cannot stop. With `heard`, sentences that repeat an earlier turn go. `cut`: the model
+    it also ..."): small models cannot stop. With `heard`, sentences that repeat one of these turns go. `cut`: the model
     was stopped by its limit, so a half sentence at the end is taken off; it is in any case when the text ends without
     a mark.
     """
