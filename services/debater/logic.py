@@ -232,7 +232,7 @@ class Debater:
                 continue
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
-            text = _readable(completion, [*own, *others])
+            text = _readable(completion, own)
             complaint = _too_long(completion) or prompts.unusable(
                 text, [*own, *others], stance=floor.stance.value, topic=floor.topic
             )

@@ -182,6 +182,8 @@ BEGINNINGS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
 one-sided as far as it goes, so that whatever a small model adds ("people lose ...") stays on its side."""
 
 _PERSON = re.compile(r"\bThink of an? (?P<person>(?:\w+ ){0,4}?\w+) (?:who|that)\b")
+_NAME = re.compile(r"[\w'\u2019-]+(?: [\w'\u2019-]+){0,3}")
+"""A topic's cause that is short and plain enough to stand in a pattern."""
 _WORD = "[A-Za-z0-9\u00c0-\u00ff'\u2019-]+"
 
 _IMPACT = re.compile(
@@ -255,7 +257,8 @@ def _beginnings(topic: str, stance: str, round_number: int, others: Sequence[str
     rounds = BEGINNINGS[stance]
     chosen = rounds[(round_number - 1) % len(rounds)]
     found = _IMPACT.match(topic.strip().rstrip("."))
-    it = (found["a"] or found["c"]) if found else "it"
+    cause = (found["a"] or found["c"]) if found else ""
+    it = cause if _NAME.fullmatch(cause) else "it"
     person = _person(others) or "person"
     filled = [each.format(it=it, It=it[:1].upper() + it[1:], person=person) for each in chosen]
     return filled if others else filled[:-1]
@@ -338,7 +341,7 @@ _CONCESSION = re.compile(
 )
 """How a sentence begins with which a small model leaves its side or starts to sum up."""
 
-_VALUE = re.compile(r'"\w+"\s*:\s*(?P<text>"(?:[^"\\]|\\.)*")')
+_VALUE = re.compile(r'"\w+"\s*:\s*(?P<text>"(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")')
 
 
 def _prose(text: str) -> str:
@@ -346,14 +349,14 @@ def _prose(text: str) -> str:
     if not text.lstrip().startswith("{"):
         return text
     values = [str(json.loads(found["text"], strict=False)).strip() for found in _VALUE.finditer(text)]
-    return " ".join(values) or text
+    return " ".join(values).encode(errors="ignore").decode() or text  # JSON may hold half a surrogate pair
 
 
 def tidy(text: str, *, cut: bool = False, heard: Sequence[str] = ()) -> str:
     """Returns an answer as one paragraph without JSON, labels, greetings, quotes around it or list marks.
 
     What is beyond WORDS is left out sentence by sentence, and so is what follows a turn to the other side ("However,
-    it also ..."): small models cannot stop. With `heard`, sentences that repeat an earlier turn go. `cut`: the model
+    it also ..."): small models cannot stop. With `heard`, sentences that repeat one of these turns go. `cut`: the model
     was stopped by its limit, so a half sentence at the end is taken off; it is in any case when the text ends without
     a mark.
     """

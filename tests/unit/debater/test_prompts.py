@@ -96,6 +96,18 @@ def test_reply_speaks_of_the_person_of_the_other_side() -> None:
     assert "reply" not in schema["properties"]
 
 
+@pytest.mark.parametrize("topic", ['The impact of "smart" [toys] on sleep', "Should cities ban cars?"])
+def test_cause_that_is_no_plain_name(topic: str) -> None:
+    """What cannot stand in a pattern, or is not named by the topic, is "it"."""
+    assert "The greatest damage from it is" in asked(topic=topic)[0][-1].content
+
+
+def test_broken_json() -> None:
+    """Escapes that are none, and halves of a surrogate pair, do no harm."""
+    assert tidy(f'{{"benefit": "{POINT}", "reply": "\\q no"}}') == POINT
+    assert tidy(f'{{"benefit": "\\ud800{POINT}"}}') == POINT
+
+
 def test_plain_prose() -> None:
     """A server that knows no schemas is asked for the same sentences as prose; another script for its own."""
     chat, schema = asked(plain=True)
