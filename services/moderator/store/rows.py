@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from services.moderator.model import (
@@ -43,7 +42,7 @@ def debate_values(debate: Debate) -> dict[str, Any]:
         "topic": debate.topic,
         "seats": _dump([[seat.agent, seat.stance.value] for seat in debate.seats]),
         "max_rounds": debate.max_rounds,
-        "settings": _dump(asdict(debate.settings)),
+        "settings": _dump(debate.settings),
         "token_budget": debate.token_budget,
         "create_time_us": debate.create_time_us,
         "traceparent": debate.traceparent,
@@ -57,14 +56,14 @@ def changing_values(debate: Debate) -> dict[str, Any]:
         "version": debate.version,
         "state": debate.state.value,
         "stop_reason": debate.stop_reason.value if debate.stop_reason else None,
-        "evidence": _dump(asdict(debate.evidence)) if debate.evidence else None,
+        "evidence": _dump(debate.evidence) if debate.evidence else None,
         "round": debate.round,
         "question": debate.question,
         "turn_count": debate.turn_count,
         "event_count": debate.event_count,
         "tokens_spent": debate.tokens_spent,
         "forfeits": _dump(list(debate.forfeits)),
-        "redundant": _dump([asdict(measure) for measure in debate.redundant]) if debate.redundant else "[]",
+        "redundant": _dump(debate.redundant) if debate.redundant else "[]",
         "summary": debate.summary,
         "verdict": debate.verdict,
         "end_time_us": debate.end_time_us,
@@ -187,9 +186,9 @@ def _kind_and_data(kind: EventKind) -> tuple[str, dict[str, Any]]:  # noqa: PLR0
         case RoundOpened(number, question):
             return "round_opened", {"round": number, "question": question}
         case RoundMeasured(measure):
-            return "round_measured", asdict(measure)
+            return "round_measured", _fields(measure)
         case Stopped(reason, evidence):
-            return "stopped", {"stop_reason": reason.value, "evidence": asdict(evidence)}
+            return "stopped", {"stop_reason": reason.value, "evidence": evidence}
         case Created(debate):
             return "created", debate_values(debate)
         case Ended(debate):
@@ -233,5 +232,10 @@ def _evidence(data: Mapping[str, Any]) -> Evidence:
     return Evidence(data["reason"], tuple(_measure(measure) for measure in data["rounds"]), data["agent"])
 
 
+def _fields(value: Any) -> dict[str, Any]:
+    """Returns the fields of one of the model's dataclasses, which have slots; `asdict` would copy all in them, too."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
 def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_fields)
