@@ -83,7 +83,13 @@ def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
     cache = Path(os.environ.get("ROSTRUM_CACHE") or Path.home() / ".cache" / "rostrum")
     pid = os.getpid()
     own = f"127.{200 + pid % 50}.{pid // 50 % 250 + 1}.{uuid.uuid4().int % 250 + 2}"
-    node = asyncio.run(open_node(folder, ip or own, cache))
+
+    async def prepared() -> BrokerNode:
+        node = await open_node(folder, ip or own, cache)
+        await node.prepare()
+        return node
+
+    node = asyncio.run(prepared())
     return TestBroker(node, _launch(node))
 
 
