@@ -85,6 +85,9 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
         check_free(ip, (broker.CLIENT_PORT, broker.CONTROLLER_PORT), "the broker")
         report("Kafka's jars")
         node = await broker.open_node(self.home / "kafka", ip, self.cache)
+        if not node.has_archive:
+            report("preparing Kafka's classes, once")
+            await node.make_archive()
         self.bootstrap = node.bootstrap_servers
         return node
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from kafka import KafkaConsumer, KafkaProducer  # type: ignore[import-untyped]
 from kafka.structs import TopicPartition  # type: ignore[import-untyped]
 
+from mesh.local import class_archive
 from tests.support.broker import run_broker
 
 
@@ -34,3 +38,27 @@ def test_acknowledged_records_survive_sigkill(tmp_path: Path) -> None:
         assert found == [str(number).encode() for number in range(500)]
     finally:
         broker.kill()
+
+
+def test_a_node_starts_from_the_archive_of_its_classes(tmp_path: Path) -> None:
+    """The JVM accepts the archive with a node's own options: told to fail without it, it does not."""
+    broker = run_broker(tmp_path)
+    try:
+        command = broker.node.command
+        options = command[: command.index("kafka.Kafka")]
+        assert options.pop() == "-Xshare:auto"
+        told = subprocess.run([*options, "-Xshare:on", "-version"], capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stderr
+    finally:
+        broker.kill()
+
+
+def test_without_an_archive_all_works(tmp_path: Path) -> None:
+    """An archive that cannot be made is no error, and leaves nothing behind but its lock."""
+
+    async def fails(folder: Path, _options: Sequence[str]) -> None:
+        folder.mkdir()  # noqa: ASYNC240 - a test
+        raise OSError(28, "No space left on device")
+
+    asyncio.run(class_archive.ensure(["java"], [tmp_path / "kafka.jar"], fails))
+    assert [each.name for each in tmp_path.iterdir()] == [".archive-lock"]
