@@ -1,13 +1,17 @@
 """The place of mesh.bus that imports kafka-python, which is untyped, and which warns of itself while it is imported.
 
 Its protocol classes read their schemas with importlib.resources.read_text, deprecated from Python 3.11 to 3.12 and back
-since 3.13; the warning says nothing about us, and where warnings are errors the import would fail. And it forgets to
-close the socket of a refused connection (3.0.12, net/inet.py): while a broker is away, each attempt would leave one
-for the garbage collector, so that is mended here.
+since 3.13; the warning says nothing about us, and where warnings are errors the import would fail.
+
+Two faults of 3.0.12 are mended here. It forgets to close the socket of a refused connection (net/inet.py): while a
+broker is away, each attempt would leave one for the garbage collector. And it makes the decoder of a response when the
+first one comes, in a way that two threads must not do at once (protocol/schemas/fields/struct.py): a producer and a
+consumer that start together may leave a decoder that fails for ever, and the process then times out on every request.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +25,7 @@ with warnings.catch_warnings():
         CooperativeStickyAssignor,
     )
     from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
+    from kafka.protocol.schemas.fields.struct import StructField  # type: ignore[import-untyped]
     from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
@@ -38,6 +43,22 @@ async def _connect_or_close(self: Any, net: Any, sock: socket.socket, sockaddr: 
 
 
 KafkaNetSocket.sock_connect = _connect_or_close
+
+_compiled_decode_from = StructField.compiled_decode_from
+_compiling = threading.RLock()
+
+
+def _compiled_by_one(self: Any, version: int, **kind: Any) -> Any:
+    decode = self._compiled_encoders.get(
+        ("decode", version, kind.get("compact", False), kind.get("tagged", False), kind.get("data_class"))
+    )
+    if decode is not None:
+        return decode
+    with _compiling:
+        return _compiled_decode_from(self, version, **kind)
+
+
+StructField.compiled_decode_from = _compiled_by_one
 
 __all__ = [
     "AsyncConsumerRebalanceListener",

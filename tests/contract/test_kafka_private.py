@@ -14,6 +14,9 @@ from kafka.consumer.subscription_state import SubscriptionState  # type: ignore[
 from kafka.coordinator.consumer import ConsumerCoordinator  # type: ignore[import-untyped]
 from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
 from kafka.net.selector import NetworkSelector  # type: ignore[import-untyped]
+from kafka.protocol.metadata import MetadataResponse  # type: ignore[import-untyped]
+from kafka.protocol.schemas.fields import struct  # type: ignore[import-untyped]
+from kafka.protocol.schemas.fields.codegen import CodegenContext  # type: ignore[import-untyped]
 
 from mesh.bus import consumer as consumer_module
 from mesh.bus.consumer import KeyedConsumer
@@ -30,6 +33,7 @@ from mesh.bus.reachable import wait_reachable
         (SubscriptionState, "has_all_fetch_positions"),
         (NetworkSelector, "call_soon call_soon_threadsafe sleep"),
         (KafkaNetSocket, "sock_connect"),
+        (struct.StructField, "compiled_decode_from"),
     ],
 )  # fmt: skip
 def test_methods(owner: type, names: str) -> None:
@@ -45,6 +49,40 @@ def test_attributes(owner: type, names: str) -> None:
     """The attributes that their constructors set."""
     source = inspect.getsource(owner)
     assert [name for name in names.split() if f"self.{name} =" not in source] == []
+
+
+def test_a_decoder_is_made_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads whose first response of a kind comes at once get a decoder that works; kafka-python's own breaks."""
+    shape, response = MetadataResponse._struct, MetadataResponse[None]
+    second_in, first_done = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    class Context(CodegenContext):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            if threading.current_thread() is threads[0]:
+                second.start()
+                second_in.wait(0.3)  # it must not come in, so this wait ends by its time
+            else:
+                second_in.set()
+                first_done.wait()
+
+    def decoder() -> Any:
+        return shape.compiled_decode_from(12, compact=True, tagged=True, data_class=response)
+
+    def make_first() -> None:
+        decoder()
+        first_done.set()
+
+    monkeypatch.setattr(struct, "CodegenContext", Context)
+    monkeypatch.setattr(shape, "_compiled_encoders", {})
+    first, second = threading.Thread(target=make_first), threading.Thread(target=decoder)
+    threads.append(first)
+    first.start()
+    first.join()
+    second.join()
+    assert not second_in.is_set()
+    assert isinstance(decoder().__globals__["_dc1"], type)
 
 
 def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
