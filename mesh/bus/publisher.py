@@ -75,6 +75,7 @@ class Publisher:
         self._known: set[str] = set()
         self._slow: deque[tuple[WireRecord, Callable[[BaseException | None], None]]] = deque()
         self._slow_topics: Counter[str] = Counter()
+        self._broken = False
         self._give_up_at = time.monotonic() + METADATA_WAIT_SECONDS
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -172,6 +173,23 @@ class Publisher:
     # ---- in our thread ----
 
     def _run(self) -> None:
+        self._connect_until_closing()
+        while True:
+            with self._lock:
+                self._changed.wait_for(lambda: self._closing or self._broken or bool(self._slow))
+                if self._closing:
+                    break
+                broken = self._broken
+                topic = self._slow[0][0].topic if self._slow else ""
+            if broken:
+                self._renew()
+                continue
+            present = self._learn(topic)
+            with self._lock:
+                self._send_slow(topic, present=present)
+        self._fail_slow(BrokerUnavailableError("the publisher is stopped"))
+
+    def _connect_until_closing(self) -> None:
         while not self._closing and self._producer is None:
             try:
                 if not wait_reachable(self._bootstrap_servers, self._wait_or_fail):
@@ -182,16 +200,15 @@ class Publisher:
                 self._fail_slow(BrokerUnavailableError("no broker answers at " + self._bootstrap_servers))
                 with self._lock:
                     self._changed.wait_for(lambda: self._closing, timeout=0.5)
-        while True:
-            with self._lock:
-                self._changed.wait_for(lambda: self._closing or bool(self._slow))
-                if self._closing:
-                    break
-                topic = self._slow[0][0].topic
-            present = self._learn(topic)
-            with self._lock:
-                self._send_slow(topic, present=present)
-        self._fail_slow(BrokerUnavailableError("the publisher is stopped"))
+
+    def _renew(self) -> None:
+        """Replaces a producer that kafka-python has given up for good, such as after a broker that did not answer."""
+        log.warning("the producer is given up and made anew")
+        with self._lock:
+            old, self._producer, self._broken = self._producer, None, False
+            self._known.clear()  # what is published meanwhile waits for the new one
+        old.close(timeout=0)
+        self._connect_until_closing()
 
     def _wait_or_fail(self, seconds: float) -> bool:
         """Fails what waits for a broker, every METADATA_WAIT_SECONDS; True when the publisher is stopped."""
@@ -253,6 +270,11 @@ class Publisher:
     def _ask_broker(self) -> bool:
         producer = self._producer
         if producer is None or self._closing:
+            return False
+        if producer._transaction_manager.has_fatal_error():
+            with self._lock:
+                self._broken = True
+                self._changed.notify_all()
             return False
         answered = threading.Event()
         # kafka-python has no public question to the broker that a producer may ask; this is what `send` does.

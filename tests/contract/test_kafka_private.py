@@ -14,6 +14,7 @@ from kafka.consumer.subscription_state import SubscriptionState  # type: ignore[
 from kafka.coordinator.consumer import ConsumerCoordinator  # type: ignore[import-untyped]
 from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
 from kafka.net.selector import NetworkSelector  # type: ignore[import-untyped]
+from kafka.producer.transaction_manager import TransactionManager  # type: ignore[import-untyped]
 from kafka.protocol.metadata import MetadataResponse  # type: ignore[import-untyped]
 from kafka.protocol.schemas.fields import struct  # type: ignore[import-untyped]
 from kafka.protocol.schemas.fields.codegen import CodegenContext  # type: ignore[import-untyped]
@@ -30,6 +31,7 @@ from mesh.bus.reachable import wait_reachable
                   "validate_offsets_if_needed"),
         (KafkaConsumer, "_refresh_committed_offsets commit_async"),
         (ConsumerCoordinator, "poll"),
+        (TransactionManager, "has_fatal_error transition_to_fatal_error"),
         (SubscriptionState, "has_all_fetch_positions"),
         (NetworkSelector, "call_soon call_soon_threadsafe sleep"),
         (KafkaNetSocket, "sock_connect"),
@@ -43,7 +45,10 @@ def test_methods(owner: type, names: str) -> None:
 
 @pytest.mark.parametrize(
     ("owner", "names"),
-    [(KafkaConsumer, "_fetcher _net _coordinator _subscription"), (KafkaProducer, "_metadata _sender")],
+    [
+        (KafkaConsumer, "_fetcher _net _coordinator _subscription"),
+        (KafkaProducer, "_metadata _sender _transaction_manager"),
+    ],
 )
 def test_attributes(owner: type, names: str) -> None:
     """The attributes that their constructors set."""

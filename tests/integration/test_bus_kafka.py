@@ -16,6 +16,7 @@ from mesh.bus.kafka_python import KafkaConsumer, TopicPartition
 from mesh.bus.publisher import Publisher
 from mesh.bus.relay import Relay
 from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, TOPIC_MAX_MESSAGE_BYTES, dead_letters_topic
+from mesh.errors import BrokerUnavailableError
 from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message, until
 from tests.support.broker import run_broker
 
@@ -125,6 +126,28 @@ def test_relay_and_consumer_outlive_the_broker(tmp_path: Path) -> None:
         asyncio.run(main())
     finally:
         broker.kill()
+
+
+def test_a_producer_that_was_given_up_is_replaced(broker: TestBroker) -> None:
+    """kafka-python gives a producer up for good where the broker did not answer in time; the next look renews it."""
+
+    async def main() -> None:
+        bus = KafkaBusUnderTest(broker)
+        topic = await bus.create_topic(1)
+        await bus.publisher.start()
+        await bus.publisher.send(message(topic, "a", "1"))
+        bus.publisher._producer._transaction_manager.transition_to_fatal_error(RuntimeError("given up"))
+        with pytest.raises(BrokerUnavailableError):
+            await bus.publisher.send(message(topic, "a", "2"))
+        async with asyncio.timeout(20):
+            while await bus.publisher.usable():  # noqa: ASYNC110 - the answer of the last second
+                await asyncio.sleep(0.05)
+            while not await bus.publisher.usable():  # noqa: ASYNC110 - between two looks at the condition
+                await asyncio.sleep(0.05)
+        await bus.publisher.send(message(topic, "a", "3"))
+        await bus.publisher.stop()
+
+    asyncio.run(main())
 
 
 def _process(broker: TestBroker, topic: str, group: str) -> subprocess.Popen[str]:
