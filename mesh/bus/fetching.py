@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-REST_SECONDS = 0.003
+REST_SECONDS = 0.005
 """Between records handed on and the next fetch: the interpreter is needed for what was handed on, and more comes in
 one fetch."""
 
