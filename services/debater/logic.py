@@ -233,9 +233,7 @@ class Debater:
             prompt_tokens += completion.prompt_tokens
             completion_tokens += completion.completion_tokens
             text = _readable(completion, own)
-            complaint = _too_long(completion) or prompts.unusable(
-                text, [*own, *others], stance=floor.stance.value, topic=floor.topic
-            )
+            complaint = _too_long(completion) or prompts.unusable(text, [*own, *others], topic=floor.topic)
             if not complaint:
                 return self._utterance(floor, text, completion.model, prompt_tokens, completion_tokens)
             reason = f"no usable answer: {complaint}"

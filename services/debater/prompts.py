@@ -425,21 +425,20 @@ def _shorter(sentences: Sequence[str]) -> str:
     return " ".join(kept)
 
 
-def unusable(text: str, heard: Sequence[str], *, stance: str = "", topic: str = "") -> str:
-    """Returns why a tidied answer cannot be said, as a clause for people and for the next try; empty if it can.
+def unusable(text: str, heard: Sequence[str], *, topic: str) -> str:
+    """Returns why a tidied answer cannot be a turn, as a clause for people and for the next try; empty if it can.
 
-    `heard` are all turns so far, own ones included; `stance` of the speaker lets open changes of side be seen, `topic`
-    an answer in another script.
+    `heard` are all turns so far, own ones included; `topic` lets an answer in another script be seen.
     """
     words = text.split()
     unspaced = len(words) < len(text) / 20  # Chinese, Japanese, Thai
-    too_short = bool(stance or heard) and not unspaced and len(words) < MIN_WORDS
+    too_short = not unspaced and len(words) < MIN_WORDS
     checks = (
         (lambda: not words, "it was empty"),
         (lambda: len(text) > MAX_CHARACTERS, f"it had {len(text):,} characters"),
         (lambda: _REFUSAL.search(text), "it refused to argue"),
         (lambda: not _is_prose(text, topic), "it was not prose in the topic's language"),
-        (lambda: too_short, f"it had only {len(words)} words that were new and on your side"),
+        (lambda: too_short, f"it had only {len(words)} words that were new"),
         (lambda: len({word.lower() for word in words}) < 0.4 * len(words), "it repeated the same words"),
         (lambda: _repeats(text, heard), "it repeated an earlier turn"),
     )

@@ -163,13 +163,13 @@ def test_tidy_stops() -> None:
 )
 def test_unusable(text: str, reason: str) -> None:
     """What cannot be said is named."""
-    assert reason in unusable(text, [POINT], stance="AGAINST", topic="Robots in welding")
+    assert reason in unusable(text, [POINT], topic="Robots in welding")
 
 
 def test_usable() -> None:
-    """A point is usable, so is a short answer outside of a debate."""
-    assert not unusable(POINT, [], stance="FOR")
-    assert not unusable("Paris.", [])
+    """A point is usable; a single word is no turn."""
+    assert not unusable(POINT, [], topic="Robots in welding")
+    assert unusable("Paris.", [], topic="Capitals")
 
 
 def test_usable_in_another_language() -> None:
@@ -179,8 +179,8 @@ def test_usable_in_another_language() -> None:
         "Автоматизация повышает зарплату сварщиков, которые работают с новыми машинами, и завод в Ульме после покупки "
         "роботов нанял ещё сорок человек, а городской бюджет вырос почти вдвое за первые два года работы."
     )
-    assert not unusable(chinese, [POINT], stance="FOR", topic="人工智能对就业的影响")
-    assert not unusable(russian, [POINT], stance="FOR", topic="Влияние ИИ на рынок труда")
+    assert not unusable(chinese, [POINT], topic="人工智能对就业的影响")
+    assert not unusable(russian, [POINT], topic="Влияние ИИ на рынок труда")
 
 
 def test_new_try_shows_no_text_to_copy() -> None:
