@@ -26,17 +26,25 @@ if TYPE_CHECKING:
 
 PARTITIONS = 6
 """As Rostrum's own topics have."""
+TOPIC_SECONDS = 20.0
+"""Longest wait for a topic that was just made."""
 
 
 def _consumer(bootstrap_servers: str, topic: str) -> Any:
-    return KafkaConsumer(
-        topic,
+    consumer = KafkaConsumer(
         bootstrap_servers=bootstrap_servers.split(","),
         group_id=f"floor-{topic}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         metrics_enabled=False,
     )
+    # A member that joins before it knows the topic's partitions gets none, until its metadata is five minutes old.
+    until = time.monotonic() + TOPIC_SECONDS
+    while not consumer.partitions_for_topic(topic):
+        if time.monotonic() > until:
+            raise RuntimeError(f"the broker does not show {topic}")
+    consumer.subscribe([topic])
+    return consumer
 
 
 def _producer(bootstrap_servers: str) -> Any:
