@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ("tests.support.broker",)
+pytest_plugins = ("tests.support.broker", "tests.support.embedded")
 
 TESTS = Path(__file__).parent
 TIERS = ("architecture", "unit", "contract", "integration", "faults", "e2e")

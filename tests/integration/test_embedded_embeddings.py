@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -20,6 +13,7 @@ from mesh.errors import ModelRefusedError
 from mesh.llm.embeddings import OpenAIEmbedder
 from mesh.llm.novelty import Measure, Spoken, measure, split_sentences
 from tests.support.debates import FRESH, PARAPHRASED
+from tests.support.embedded import served
 from tests.support.requires import require_module
 
 if TYPE_CHECKING:
@@ -27,28 +21,6 @@ if TYPE_CHECKING:
 
 SIMILARITY, SHARE = 0.92, 0.7
 """The defaults of DebateSettings."""
-
-
-@contextmanager
-def served(module: str, **environ: str) -> Iterator[str]:
-    """Runs an embedded server until its /health answers, and ends it with SIGTERM, which must do."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    process = subprocess.Popen([sys.executable, "-m", module], env={**os.environ, **environ, "LISTEN_ADDRESS": address})
-    try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                httpx2.get(f"http://{address}/health", trust_env=False).raise_for_status()
-                break
-            except httpx2.HTTPError:
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < until, "the server did not become healthy"
-                time.sleep(0.05)  # between two looks at the condition
-        yield f"http://{address}/v1"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
 
 
 @pytest.fixture(scope="module")

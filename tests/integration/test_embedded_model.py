@@ -10,36 +10,19 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
-from mesh.llm.embedded import catalogue, weights
 from mesh.llm.port import Limits, Message
-from mesh.llm.select import ModelServers, open_model
-from tests.integration.test_embedded_embeddings import served
-from tests.support.requires import missing, require_module
+from mesh.llm.select import open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mesh.llm.port import Completion
+    from mesh.llm.select import ModelServers
 
 ASK = [Message("user", "Write a long story about a ship.")]
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[ModelServers]:
-    require_module("xllamacpp")
-    try:
-        weights.fetch(catalogue.WEIGHTS["tiny"], weights.cache_folder(os.environ))
-    except weights.WeightsError as error:
-        missing(str(error))
-    with served("mesh.llm.embedded.server", MODEL="embedded:tiny") as url:
-        yield ModelServers(embedded_url=url)
-
-
-def complete(servers: ModelServers, *seeds: int, max_tokens: int = 24) -> list[Completion]:
+def complete(tiny_model: ModelServers, *seeds: int, max_tokens: int = 24) -> list[Completion]:
     async def calls() -> list[Completion]:
-        model = open_model("embedded:tiny", servers)
+        model = open_model("embedded:tiny", tiny_model)
         try:
             return [await model.complete(ASK, Limits(max_tokens, 60), seed=seed) for seed in seeds]
         finally:
@@ -48,9 +31,9 @@ def complete(servers: ModelServers, *seeds: int, max_tokens: int = 24) -> list[C
     return asyncio.run(calls())
 
 
-def test_answer(servers: ModelServers) -> None:
+def test_answer(tiny_model: ModelServers) -> None:
     """The real model writes, within its bound, and says what it read and wrote; another seed brings another text."""
-    first, other = complete(servers, 1, 2)
+    first, other = complete(tiny_model, 1, 2)
     assert first.text
     assert first.text != other.text
     assert first.prompt_tokens > 5
@@ -58,7 +41,7 @@ def test_answer(servers: ModelServers) -> None:
     assert first.model == "embedded:tiny"
 
 
-def test_schema(servers: ModelServers) -> None:
+def test_schema(tiny_model: ModelServers) -> None:
     """With a schema even the smallest model's answer is JSON of it."""
     schema = {
         "type": "object",
@@ -68,7 +51,7 @@ def test_schema(servers: ModelServers) -> None:
     }
 
     async def call() -> Completion:
-        model = open_model("embedded:tiny", servers)
+        model = open_model("embedded:tiny", tiny_model)
         try:
             return await model.complete(ASK, Limits(40, 60), schema=schema, seed=1)
         finally:
@@ -77,11 +60,11 @@ def test_schema(servers: ModelServers) -> None:
     assert isinstance(json.loads(asyncio.run(call()).text)["redundant"], bool)
 
 
-def test_calls_share_the_server_and_cancelling_frees_it(servers: ModelServers) -> None:
+def test_calls_share_the_server_and_cancelling_frees_it(tiny_model: ModelServers) -> None:
     """More long calls than slots are cancelled, and a short one is then answered at once, not after them."""
 
     async def calls() -> float:
-        model = open_model("embedded:tiny", servers)
+        model = open_model("embedded:tiny", tiny_model)
         long = [asyncio.create_task(model.complete(ASK, Limits(4000, 120), seed=seed)) for seed in range(6)]
         _, running = await asyncio.wait(long, timeout=1.0)
         for task in running:
@@ -95,9 +78,9 @@ def test_calls_share_the_server_and_cancelling_frees_it(servers: ModelServers) -
     assert asyncio.run(calls()) < 15
 
 
-def test_address_in_use(servers: ModelServers) -> None:
+def test_address_in_use(tiny_model: ModelServers) -> None:
     """A taken address is one line and exit code 1; so is a model that is none."""
-    address = servers.embedded_url.removeprefix("http://").removesuffix("/v1")
+    address = tiny_model.embedded_url.removeprefix("http://").removesuffix("/v1")
     for model, words in (("embedded:tiny", "Address already in use"), ("embedded:huge", "must be one of")):
         environ = {**os.environ, "MODEL": model, "LISTEN_ADDRESS": address}
         command = [sys.executable, "-m", "mesh.llm.embedded.server"]

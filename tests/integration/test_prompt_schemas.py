@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mesh.llm.embedded import catalogue, weights
 from mesh.llm.port import Limits
-from mesh.llm.select import ModelServers, open_model
+from mesh.llm.select import open_model
 from services.debater import prompts as debater
 from services.moderator import prompts as moderator
 from services.moderator.model import Seat, Stance, Turn
-from tests.integration.test_embedded_embeddings import served
-from tests.support.requires import missing, require_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from mesh.llm.port import Message
+    from mesh.llm.select import ModelServers
 
 TOPIC = "AI's impact on the job market"
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    require_module("xllamacpp")
-    try:
-        weights.fetch(catalogue.WEIGHTS["tiny"], weights.cache_folder(os.environ))
-    except weights.WeightsError as error:
-        missing(str(error))
-    with served("mesh.llm.embedded.server", MODEL="embedded:tiny") as url:
-        yield url
-
-
-def answer(address: str, messages: list[Message], schema: Mapping[str, Any] | None, tokens: int) -> str:
+def answer(tiny_model: ModelServers, messages: list[Message], schema: Mapping[str, Any] | None, tokens: int) -> str:
     async def call() -> str:
-        model = open_model("embedded:tiny", ModelServers(embedded_url=address))
+        model = open_model("embedded:tiny", tiny_model)
         try:
             return (await model.complete(messages, Limits(tokens, 60), schema=schema, seed=1)).text
         finally:
@@ -51,18 +37,18 @@ def answer(address: str, messages: list[Message], schema: Mapping[str, Any] | No
 
 @pytest.mark.parametrize("stance", ["FOR", "AGAINST"])
 @pytest.mark.parametrize("number", [1, 9])
-def test_turn_begins_on_its_side(address: str, stance: str, number: int) -> None:
+def test_turn_begins_on_its_side(tiny_model: ModelServers, stance: str, number: int) -> None:
     """A turn's first sentence begins as its round asks, an apostrophe in it or none, and `tidy` makes prose of it."""
     messages, schema = debater.turn(
         topic=TOPIC, stance=stance, question="Why?", round_number=number, own=[], others=["Think of a nurse who rests."]
     )
-    text = debater.tidy(answer(address, messages, schema, 90), cut=True)
+    text = debater.tidy(answer(tiny_model, messages, schema, 90), cut=True)
     assert text.startswith(debater.BEGINNINGS[stance][number - 1][0].format(it="AI", It="AI"))
     assert "{" not in text
 
 
-def test_summary_begins_with_a_side(address: str) -> None:
+def test_summary_begins_with_a_side(tiny_model: ModelServers) -> None:
     """The summary begins with the first side's name and what it argued."""
     turns = [Turn(number, 1, f"team-{'ab'[number - 1]}", "Why?", "Jobs matter.", 1, 0) for number in (1, 2)]
-    text = answer(address, *moderator.closing(TOPIC, SEATS, turns), 40)
+    text = answer(tiny_model, *moderator.closing(TOPIC, SEATS, turns), 40)
     assert re.match(r'\{\s*"summary"\s*:\s*"team-a \(FOR\) argued that ', text)
