@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mesh.local import class_archive, kafka_jars
 from mesh.local.errors import StartupError, disk_errors
-from mesh.local.processes import die_with_parent
+from mesh.local.processes import die_with_parent, outlived
 
 CLIENT_PORT = 9092
 CONTROLLER_PORT = 9093
@@ -144,19 +144,14 @@ class BrokerNode:
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
             preexec_fn=die_with_parent(os.getpid()),
         )  # fmt: skip
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                while not await accepts(node.bootstrap_servers):
-                    if child.returncode is not None:
-                        raise StartupError(f"Kafka ended with {child.returncode}.")
-                    await asyncio.sleep(0.05)
-                await asyncio.to_thread(make_topics, node.bootstrap_servers, [Topic("archive", 1, 1, {})])
-                child.terminate()
-                await child.wait()
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
+        async with outlived(child), asyncio.timeout(START_SECONDS):
+            while not await accepts(node.bootstrap_servers):
+                if child.returncode is not None:
+                    raise StartupError(f"Kafka ended with {child.returncode}.")
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(make_topics, node.bootstrap_servers, [Topic("archive", 1, 1, {})])
+            child.terminate()
+            await child.wait()
 
     async def prepare(self) -> None:
         """Writes the settings, and formats the data folder if it is new. Raises StartupError, DiskFullError."""
@@ -177,12 +172,8 @@ class BrokerNode:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        try:
+        async with outlived(child):
             output, _ = await child.communicate()
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
         if child.returncode:
             text = output.decode(errors="replace").strip()
             with disk_errors(self.folder):

@@ -8,17 +8,18 @@ only speed: if it cannot be made, or no longer fits the JVM, the node starts wit
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import importlib.metadata
 import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from mesh.local.processes import outlived
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +58,11 @@ async def ensure(
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _locked(file: Path) -> contextlib.AbstractContextManager[None]:
+def _locked(file: Path) -> TextIO:
+    """Returns the file open and locked, until it is closed."""
     lock = file.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-
-    @contextlib.contextmanager
-    def held() -> Iterator[None]:
-        with lock:
-            yield
-
-    return held()
+    return lock
 
 
 async def _dump(command: Sequence[str]) -> None:
@@ -76,11 +72,7 @@ async def _dump(command: Sequence[str]) -> None:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
+    async with outlived(child):
         _, errors = await asyncio.wait_for(child.communicate(), DUMP_SECONDS)
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
     if child.returncode:
         raise RuntimeError(errors.decode(errors="replace").strip()[-300:])

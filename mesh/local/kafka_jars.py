@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.local.errors import DiskFullError, MissingPartError, disk_errors
+from mesh.local.processes import outlived
 
 LOCK_FILE = Path(__file__).with_name("kafka.lock.toml")
 COORDINATES = ("org.apache.kafka:kafka_2.13:4.4.0", "org.slf4j:slf4j-simple:2.0.17")
@@ -122,16 +123,12 @@ async def _fetch_in_child(folder: Path, progress: Callable[[int, int], None]) ->
     assert child.stdout is not None  # noqa: S101 - both are pipes, as asked for above
     assert child.stderr is not None  # noqa: S101
     reading_errors = asyncio.ensure_future(child.stderr.read())
-    try:
+    async with outlived(child):
         async for line in child.stdout:
             done, total = json.loads(line)
             progress(done, total)
         errors = (await reading_errors).decode(errors="replace").strip()
         code = await child.wait()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
     if code == _DISK_FULL_EXIT:
         raise DiskFullError(f"No room left in {folder}: Kafka's jars need 46 MB there.")
     if code:

@@ -6,10 +6,12 @@ together, and `is_alive` is true for that process only. Linux only (/proc, prctl
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,17 @@ def die_with_parent(parent_pid: int) -> Callable[[], None]:
             os._exit(1)
 
     return in_child
+
+
+@asynccontextmanager
+async def outlived(child: asyncio.subprocess.Process) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Kills the child if it still runs when the block is left, however that is, and waits for its end."""
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,7 @@ def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
 
     async def prepared() -> BrokerNode:
         node = await open_node(folder, ip or own, cache)
-        if not node.has_archive:
-            await node.make_archive()
+        await node.make_archive()
         await node.prepare()
         return node
 
