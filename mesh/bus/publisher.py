@@ -75,7 +75,6 @@ class Publisher:
         self._known: set[str] = set()
         self._slow: deque[tuple[WireRecord, Callable[[BaseException | None], None]]] = deque()
         self._slow_topics: Counter[str] = Counter()
-        self._broken = False
         self._give_up_at = time.monotonic() + METADATA_WAIT_SECONDS
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -176,12 +175,11 @@ class Publisher:
         self._connect_until_closing()
         while True:
             with self._lock:
-                self._changed.wait_for(lambda: self._closing or self._broken or bool(self._slow))
+                self._changed.wait_for(lambda: self._closing or bool(self._slow) or _given_up(self._producer))
                 if self._closing:
                     break
-                broken = self._broken
                 topic = self._slow[0][0].topic if self._slow else ""
-            if broken:
+            if _given_up(self._producer):
                 self._renew()
                 continue
             present = self._learn(topic)
@@ -205,7 +203,7 @@ class Publisher:
         """Replaces a producer that kafka-python has given up for good, such as after a broker that did not answer."""
         log.warning("the producer is given up and made anew")
         with self._lock:
-            old, self._producer, self._broken = self._producer, None, False
+            old, self._producer = self._producer, None
             self._known.clear()  # what is published meanwhile waits for the new one
         old.close(timeout=0)
         self._connect_until_closing()
@@ -271,9 +269,8 @@ class Publisher:
         producer = self._producer
         if producer is None or self._closing:
             return False
-        if producer._transaction_manager.has_fatal_error():
+        if _given_up(producer):
             with self._lock:
-                self._broken = True
                 self._changed.notify_all()
             return False
         answered = threading.Event()
@@ -288,6 +285,12 @@ class Publisher:
             self._thread.join(timeout_seconds)
         if self._producer is not None:
             self._producer.close(timeout=timeout_seconds)
+
+
+def _given_up(producer: Any) -> bool:
+    """Says whether kafka-python will never send with this producer again."""
+    given_up: bool = producer._transaction_manager.has_fatal_error()
+    return given_up
 
 
 def _told(tell: Callable[[BaseException | None], None], _metadata: object) -> None:
