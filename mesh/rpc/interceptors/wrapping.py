@@ -7,7 +7,7 @@ round a stream would be passed by every message.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,6 +26,13 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, *concerns: Around) -> None:
         self._concerns = concerns
 
+    @asynccontextmanager
+    async def _inside(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for around in self._concerns:
+                await stack.enter_async_context(around(method, context))
+            yield
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
@@ -35,16 +42,13 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        method, concerns = handler_call_details.method, self._concerns
+        method = handler_call_details.method
         if handler.unary_unary is not None:
             unary: Any = handler.unary_unary
 
             async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-                async with AsyncExitStack() as stack:
-                    for around in concerns:
-                        await stack.enter_async_context(around(method, context))
+                async with self._inside(method, context):
                     return await unary(request, context)
-                raise AssertionError  # no concern swallows an exception
 
             return grpc.unary_unary_rpc_method_handler(
                 answer,
@@ -55,9 +59,7 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
             stream: Any = handler.unary_stream
 
             async def answers(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-                async with AsyncExitStack() as stack:
-                    for around in concerns:
-                        await stack.enter_async_context(around(method, context))
+                async with self._inside(method, context):
                     async for item in stream(request, context):
                         yield item
 
