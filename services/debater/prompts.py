@@ -13,6 +13,7 @@ import re
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
+from mesh.llm.patterns import literal
 from mesh.llm.port import Message
 
 if TYPE_CHECKING:
@@ -277,16 +278,11 @@ def _schema(sentences: Mapping[str, str]) -> Mapping[str, Any]:
     return {
         "type": "object",
         "properties": {
-            slot: {"type": "string", "pattern": f"^{re.sub(r'([^A-Za-z0-9 ])', _escaped, beginning)}{rest}"}
-            for slot, beginning in sentences.items()
+            slot: {"type": "string", "pattern": f"^{literal(beginning)}{rest}"} for slot, beginning in sentences.items()
         },
         "required": list(sentences),
         "additionalProperties": False,
     }
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\{found[0]}" if found[0] in r"\.?*+(){}[]|^$/" else found[0]
 
 
 def ask(*, agent: str, question: str) -> list[Message]:

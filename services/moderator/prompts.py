@@ -7,9 +7,9 @@ from a list, not from the model, because a small model asks the same question ei
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from mesh.llm.patterns import literal
 from mesh.llm.port import Message
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def closing(topic: str, seats: Sequence[Seat], turns: Sequence[Turn]) -> tuple[l
 
 
 def _closing_schema(names: Sequence[str]) -> Mapping[str, Any]:
-    escaped = [re.sub(r"[().?*+|$^{}\[\]\\]", r"\\\g<0>", name) for name in names]
+    escaped = [literal(name) for name in names]
     summary = " ".join(f"{name} argued that {CLAUSE}" for name in escaped)
     return {
         "type": "object",
