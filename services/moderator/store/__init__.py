@@ -7,6 +7,7 @@ no gap because they come from the debate's row, which the same transaction chang
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -131,6 +132,15 @@ class ConflictError(Exception):
 KEPT_DEBATES = 200
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What this process stored last of a debate. Only a guess: compare-and-set holds it to the store."""
+
+    debate: Debate
+    turns: list[Turn]
+    """From the first without a gap, as far as this process stored them."""
+
+
 class DebateStore:
     """Debates, turns and events. Every method raises StoreUnavailableError when the database cannot be used."""
 
@@ -142,10 +152,8 @@ class DebateStore:
         self._insert_turn = Statement(turns.insert(), database.dialect)
         self._insert_event = Statement(events.insert(), database.dialect)
         self._turns = Statement(_TURNS, database.dialect)
-        self._kept: OrderedDict[str, Debate] = OrderedDict()
-        """What this process stored last of running debates. Only a guess: compare-and-set holds it to the store."""
-        self._spoken: dict[str, list[Turn]] = {}
-        """Turns of the kept debates, from the first without a gap, as far as this process stored them."""
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        """Running debates by id, those changed last at the end."""
 
     async def create(self, change: Change, request_id: str, digest: str) -> Change:
         """Stores a new debate; returns the change, or what the first call with this request_id made, as it now is.
@@ -185,8 +193,9 @@ class DebateStore:
         def job(transaction: Transaction) -> Change | T:
             kept = self._kept.get(debate_id)
             if kept is not None:
-                answer = decide(kept, transaction.now_us)
-                if isinstance(answer, Change) and self._store(transaction, kept, answer, headers):
+                debate = kept.debate
+                answer = decide(debate, transaction.now_us)
+                if isinstance(answer, Change) and self._store(transaction, debate, answer, headers):
                     return answer
             # Nothing is kept, or another replica changed it since: what it is now decides, also that nothing changes.
             row = self._get.row(transaction.connection, {"id": debate_id})
@@ -208,18 +217,15 @@ class DebateStore:
     def _keep(self, answer: Change | T) -> Change | T:
         """Keeps a debate that was just committed; returns the answer."""
         if isinstance(answer, Change):
-            debate = answer.debate
-            kept = self._kept.pop(debate.id, debate)
+            debate, turn = answer.debate, answer.turn
+            kept = self._kept.pop(debate.id, None) or _Kept(debate, [])
             if debate.state is State.RUNNING:
-                self._kept[debate.id] = max(kept, debate, key=lambda each: each.version)
-                spoken = self._spoken.setdefault(debate.id, [])
-                if answer.turn is not None and answer.turn.number == len(spoken) + 1:
-                    spoken.append(answer.turn)
+                kept.debate = max(kept.debate, debate, key=lambda each: each.version)
+                if turn is not None and turn.number == len(kept.turns) + 1:
+                    kept.turns.append(turn)
+                self._kept[debate.id] = kept
                 if len(self._kept) > KEPT_DEBATES:
-                    oldest, _ = self._kept.popitem(last=False)
-                    self._spoken.pop(oldest, None)
-            else:
-                self._spoken.pop(debate.id, None)
+                    self._kept.popitem(last=False)
         return answer
 
     def _store(self, transaction: Transaction, before: Debate, change: Change, headers: Mapping[str, str]) -> bool:
@@ -281,7 +287,8 @@ class DebateStore:
 
     async def all_turns(self, debate: Debate) -> Sequence[Turn]:
         """Returns the turns that the debate had when it was as this one is, all of them."""
-        spoken = self._spoken.get(debate.id, ())[: debate.turn_count]
+        kept = self._kept.get(debate.id)
+        spoken = kept.turns[: debate.turn_count] if kept is not None else ()
         return spoken if len(spoken) == debate.turn_count else await self.turns(debate.id, 0, debate.turn_count)
 
     async def events(self, debate_id: str, after_number: int, limit: int) -> Sequence[Event]:
