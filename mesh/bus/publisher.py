@@ -40,6 +40,8 @@ DELIVERY_TIMEOUT_SECONDS = 30.0
 """After this a record that the broker did not take fails; the relay then publishes it again from the outbox."""
 _USABLE_FOR_SECONDS = 1.0
 """How long an answer of `usable` holds that says yes."""
+_GIVEN_UP_CLOSE_SECONDS = 0.5
+"""How long a producer that is given up may take to fail what it holds, before it is told to; it usually has by then."""
 
 _REFUSALS = (
     kafka_errors.MessageSizeTooLargeError,
@@ -205,7 +207,7 @@ class Publisher:
         with self._lock:
             old, self._producer = self._producer, None
             self._known.clear()  # what is published meanwhile waits for the new one
-        old.close(timeout=0)
+        _end(old, _GIVEN_UP_CLOSE_SECONDS)
         self._connect_until_closing()
 
     def _wait_or_fail(self, seconds: float) -> bool:
@@ -284,13 +286,22 @@ class Publisher:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
         if self._producer is not None:
-            self._producer.close(timeout=timeout_seconds)
+            _end(self._producer, timeout_seconds)
 
 
 def _given_up(producer: Any) -> bool:
     """Says whether kafka-python will never send with this producer again."""
     given_up: bool = producer._transaction_manager.has_fatal_error()
     return given_up
+
+
+def _end(producer: Any, timeout_seconds: float) -> None:
+    """Closes a producer. What is not acknowledged by then fails, and is told to whoever published it."""
+    try:
+        producer.close(timeout=timeout_seconds)
+    except kafka_errors.KafkaTimeoutError:
+        # Its close then has stopped before the thread that sends, which would go on for ever.
+        producer._sender.force_close()
 
 
 def _told(tell: Callable[[BaseException | None], None], _metadata: object) -> None:

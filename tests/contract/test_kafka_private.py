@@ -14,6 +14,7 @@ from kafka.consumer.subscription_state import SubscriptionState  # type: ignore[
 from kafka.coordinator.consumer import ConsumerCoordinator  # type: ignore[import-untyped]
 from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
 from kafka.net.selector import NetworkSelector  # type: ignore[import-untyped]
+from kafka.producer.sender import Sender  # type: ignore[import-untyped]
 from kafka.producer.transaction_manager import TransactionManager  # type: ignore[import-untyped]
 from kafka.protocol.metadata import MetadataResponse  # type: ignore[import-untyped]
 from kafka.protocol.schemas.fields import struct  # type: ignore[import-untyped]
@@ -31,6 +32,7 @@ from mesh.bus.reachable import wait_reachable
                   "validate_offsets_if_needed"),
         (KafkaConsumer, "_refresh_committed_offsets commit_async"),
         (ConsumerCoordinator, "poll"),
+        (Sender, "force_close wakeup run_once"),
         (TransactionManager, "has_fatal_error transition_to_fatal_error"),
         (SubscriptionState, "has_all_fetch_positions"),
         (NetworkSelector, "call_soon call_soon_threadsafe sleep"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message,
 from tests.support.broker import run_broker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from mesh.bus.message import Incoming
@@ -129,25 +130,51 @@ def test_relay_and_consumer_outlive_the_broker(tmp_path: Path) -> None:
 
 
 def test_a_producer_that_was_given_up_is_replaced(broker: TestBroker) -> None:
-    """kafka-python gives a producer up for good where the broker did not answer in time; the next look renews it."""
+    """kafka-python gives a producer up for good where the broker did not answer in time; the next look renews it.
+
+    A record that its thread still holds then fails, and hinders nothing.
+    """
 
     async def main() -> None:
         bus = KafkaBusUnderTest(broker)
         topic = await bus.create_topic(1)
         await bus.publisher.start()
         await bus.publisher.send(message(topic, "a", "1"))
-        bus.publisher._producer._transaction_manager.transition_to_fatal_error(RuntimeError("given up"))
+        with _sender_held(bus.publisher._producer):
+            unsent = asyncio.create_task(bus.publisher.send(message(topic, "a", "2")))
+            await asyncio.sleep(0)
+            bus.publisher._producer._transaction_manager.transition_to_fatal_error(RuntimeError("given up"))
+            async with asyncio.timeout(20):
+                while await bus.publisher.usable():  # noqa: ASYNC110 - the answer of the last second
+                    await asyncio.sleep(0.05)
+                while not await bus.publisher.usable():  # noqa: ASYNC110 - between two looks at the condition
+                    await asyncio.sleep(0.05)
+            await bus.publisher.send(message(topic, "a", "3"))
+            assert not unsent.done()
         with pytest.raises(BrokerUnavailableError):
-            await bus.publisher.send(message(topic, "a", "2"))
-        async with asyncio.timeout(20):
-            while await bus.publisher.usable():  # noqa: ASYNC110 - the answer of the last second
-                await asyncio.sleep(0.05)
-            while not await bus.publisher.usable():  # noqa: ASYNC110 - between two looks at the condition
-                await asyncio.sleep(0.05)
-        await bus.publisher.send(message(topic, "a", "3"))
+            await unsent
         await bus.publisher.stop()
 
     asyncio.run(main())
+
+
+@contextmanager
+def _sender_held(producer: Any) -> Iterator[None]:
+    """Holds the thread of this producer that sends, with what is published meanwhile."""
+    held, go_on, run_once = threading.Event(), threading.Event(), producer._sender.run_once
+
+    def wait_first() -> None:
+        held.set()
+        go_on.wait(60)
+        run_once()
+
+    producer._sender.run_once = wait_first
+    producer._sender.wakeup()
+    assert held.wait(10)
+    try:
+        yield
+    finally:
+        go_on.set()
 
 
 def _process(broker: TestBroker, topic: str, group: str) -> subprocess.Popen[str]:
