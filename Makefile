@@ -24,7 +24,7 @@ PYTHON := .venv/bin/python
 # pip says what it fetches; what it finds installed is not worth a line. The exit status is pip's, not the filter's.
 PIP = { $(PYTHON) -m pip --disable-pip-version-check install --no-input --require-hashes --requirement $(1); \
 	echo $$? >.venv/.status; } | sed '/^Requirement already satisfied/d'; exit $$(cat .venv/.status)
-TIERS := architecture unit contract manifests integration faults e2e
+TIERS := architecture unit contract manifests istiod integration mesh faults e2e
 
 .DEFAULT_GOAL := help
 .PHONY: help debate up down test check lint bench protos lock format
@@ -72,7 +72,8 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet -
 lock: .venv/.test
 	@$(LOCK) requirements/run.in --output-file requirements/run.txt
 	@$(LOCK) requirements/test.in --output-file requirements/test.txt
-	@echo "make: wrote requirements/run.txt and requirements/test.txt"
+	@$(LOCK) requirements/ci.in --output-file requirements/ci.txt
+	@echo "make: wrote requirements/run.txt, requirements/test.txt and requirements/ci.txt"
 
 format: .venv/.test
 	@.venv/bin/ruff check --fix-only --quiet

@@ -1,0 +1,1 @@
+"""The translator held to traffic: real Envoys and real connections."""
