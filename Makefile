@@ -5,7 +5,7 @@
 #   make check     the quick part of it: no service is started
 #   make bench     measures, prints one table (as JSON to the file BENCH_OUT names, if set)
 #   make up, down  starts Rostrum and leaves it running; stops it
-#   make protos    writes protos/gen anew from protos/rostrum
+#   make protos    writes protos/gen, and what the ingress knows of it, anew from protos/rostrum
 #   make lock      pins requirements/*.in anew in requirements/*.txt
 #   make format    formats the code and repairs what ruff can
 #
@@ -64,6 +64,7 @@ bench: .venv/.test
 
 protos: .venv/.test
 	@$(PYTHON) protos/generate.py
+	@$(PYTHON) istio/transcoder.py
 	@echo "make: wrote protos/gen"
 
 # uv keeps the pins that still fit; delete a line of a .txt (or the file) to move it to the newest release.

@@ -48,7 +48,10 @@ class EnvVar:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A workload of one container. `env_from` are names of ConfigMaps; `ports` by name."""
+    """A workload of one container. `env_from` are names of ConfigMaps; `ports` by name.
+
+    `is_gateway`: the pod is its proxy (annotation inject.istio.io/templates: gateway), so it has no command.
+    """
 
     name: str
     replicas: int
@@ -62,6 +65,7 @@ class Deployment:
     liveness: Probe | None
     startup: Probe | None
     grace_seconds: float
+    is_gateway: bool = False
 
 
 @dataclass(frozen=True)
@@ -267,7 +271,7 @@ def _deployment(name: str, spec: _Fields) -> Deployment:
     spec.done()
     meta = template.inner("metadata")
     labels = meta.mapping("labels", required=True)
-    meta.cluster_only("annotations")
+    is_gateway = meta.mapping("annotations").get("inject.istio.io/templates") == "gateway"
     meta.done()
     if wanted.items() - labels.items():
         raise ManifestError(f"{meta.where}.labels: the selector's labels are missing")
@@ -301,7 +305,7 @@ def _deployment(name: str, spec: _Fields) -> Deployment:
         replicas=replicas,
         labels=labels,
         service_account=account,
-        command=box.texts("command", required=True) + box.texts("args"),
+        command=box.texts("command", required=not is_gateway) + box.texts("args"),
         env=tuple(_env(each) for each in box.items("env")),
         env_from=tuple(env_from),
         ports=ports,
@@ -309,6 +313,7 @@ def _deployment(name: str, spec: _Fields) -> Deployment:
         liveness=_probe(box.maybe("livenessProbe"), ports),
         startup=_probe(box.maybe("startupProbe"), ports),
         grace_seconds=grace,
+        is_gateway=is_gateway,
     )
     box.done()
     return deployment
