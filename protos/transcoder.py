@@ -15,7 +15,7 @@ from google.protobuf import descriptor, descriptor_pb2
 from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_service_pb2
 
-FILE = Path(__file__).resolve().parent / "base" / "transcoder.yaml"
+FILE = Path(__file__).resolve().parents[1] / "istio" / "base" / "transcoder.yaml"
 _LINE = re.compile(r"^( *proto_descriptor_bin: ).*$", re.MULTILINE)
 
 
