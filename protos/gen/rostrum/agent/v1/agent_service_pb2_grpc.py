@@ -61,7 +61,7 @@ class AgentServiceServicer:
 
         Safe to repeat: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
-        Callers: moderator, ingress.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -77,7 +77,7 @@ class AgentServiceServicer:
         question.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
         INVALID_REQUEST_ID, REQUEST_ID_REUSED, MODEL_UNAVAILABLE, MODEL_REFUSED.
-        Callers: moderator, ingress.
+        Callers: ingress (operator).
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -90,7 +90,7 @@ class AgentServiceServicer:
         Safe to repeat: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN.
-        Callers: moderator, ingress.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

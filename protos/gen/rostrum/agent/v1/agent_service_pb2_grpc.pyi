@@ -44,7 +44,7 @@ class AgentServiceStub:
 
     Safe to repeat: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
-    Callers: moderator, ingress.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     Ask: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.AskRequest, _agent_service_pb2.Utterance]
@@ -56,7 +56,7 @@ class AgentServiceStub:
     question.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
     INVALID_REQUEST_ID, REQUEST_ID_REUSED, MODEL_UNAVAILABLE, MODEL_REFUSED.
-    Callers: moderator, ingress.
+    Callers: ingress (operator).
     Emits: nothing.
     """
     ListUtterances: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.ListUtterancesRequest, _agent_service_pb2.ListUtterancesResponse]
@@ -65,7 +65,7 @@ class AgentServiceStub:
     Safe to repeat: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN.
-    Callers: moderator, ingress.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
 
@@ -79,7 +79,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
 
     Safe to repeat: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
-    Callers: moderator, ingress.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     Ask: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.AskRequest, _agent_service_pb2.Utterance]  # type: ignore[assignment]
@@ -91,7 +91,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     question.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
     INVALID_REQUEST_ID, REQUEST_ID_REUSED, MODEL_UNAVAILABLE, MODEL_REFUSED.
-    Callers: moderator, ingress.
+    Callers: ingress (operator).
     Emits: nothing.
     """
     ListUtterances: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.ListUtterancesRequest, _agent_service_pb2.ListUtterancesResponse]  # type: ignore[assignment]
@@ -100,7 +100,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     Safe to repeat: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN.
-    Callers: moderator, ingress.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
 
@@ -117,7 +117,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Safe to repeat: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
-        Callers: moderator, ingress.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
 
@@ -135,7 +135,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         question.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
         INVALID_REQUEST_ID, REQUEST_ID_REUSED, MODEL_UNAVAILABLE, MODEL_REFUSED.
-        Callers: moderator, ingress.
+        Callers: ingress (operator).
         Emits: nothing.
         """
 
@@ -150,7 +150,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         Safe to repeat: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN.
-        Callers: moderator, ingress.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
 

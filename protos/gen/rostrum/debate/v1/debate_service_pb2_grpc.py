@@ -84,7 +84,7 @@ class DebateServiceServicer:
         made is returned as it now is. Without one each call makes a debate.
         Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
         INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
-        Callers: ingress, prober.
+        Callers: ingress (operator).
         Emits: debate_created.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -96,7 +96,7 @@ class DebateServiceServicer:
 
         Safe to repeat: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-        Callers: ingress, agents, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -109,7 +109,7 @@ class DebateServiceServicer:
 
         Safe to repeat: yes.
         Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
-        Callers: ingress, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -122,7 +122,7 @@ class DebateServiceServicer:
         Safe to repeat: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-        Callers: ingress, agents (to fetch turns they missed), prober.
+        Callers: ingress (viewer, operator); agents, to fetch turns they missed.
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -135,7 +135,7 @@ class DebateServiceServicer:
         Safe to repeat: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-        Callers: ingress, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -150,7 +150,7 @@ class DebateServiceServicer:
         on any replica.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
         beyond the newest event).
-        Callers: ingress, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -163,7 +163,7 @@ class DebateServiceServicer:
 
         Safe to repeat: yes; a debate that has ended is returned as it is.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-        Callers: ingress.
+        Callers: ingress (operator).
         Emits: debate_stopped, debate_ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

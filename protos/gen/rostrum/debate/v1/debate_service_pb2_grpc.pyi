@@ -47,7 +47,7 @@ class DebateServiceStub:
     made is returned as it now is. Without one each call makes a debate.
     Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
     INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
-    Callers: ingress, prober.
+    Callers: ingress (operator).
     Emits: debate_created.
     """
     GetDebate: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.GetDebateRequest, _debate_pb2.Debate]
@@ -55,7 +55,7 @@ class DebateServiceStub:
 
     Safe to repeat: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-    Callers: ingress, agents, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     ListDebates: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.ListDebatesRequest, _debate_service_pb2.ListDebatesResponse]
@@ -64,7 +64,7 @@ class DebateServiceStub:
 
     Safe to repeat: yes.
     Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
-    Callers: ingress, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     ListTurns: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.ListTurnsRequest, _debate_service_pb2.ListTurnsResponse]
@@ -73,7 +73,7 @@ class DebateServiceStub:
     Safe to repeat: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-    Callers: ingress, agents (to fetch turns they missed), prober.
+    Callers: ingress (viewer, operator); agents, to fetch turns they missed.
     Emits: nothing.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.ListEventsRequest, _debate_service_pb2.ListEventsResponse]
@@ -82,7 +82,7 @@ class DebateServiceStub:
     Safe to repeat: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-    Callers: ingress, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     WatchDebate: _grpc.UnaryStreamMultiCallable[_debate_service_pb2.WatchDebateRequest, _debate_pb2.DebateEvent]
@@ -93,7 +93,7 @@ class DebateServiceStub:
     on any replica.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
     beyond the newest event).
-    Callers: ingress, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     CancelDebate: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.CancelDebateRequest, _debate_pb2.Debate]
@@ -102,7 +102,7 @@ class DebateServiceStub:
 
     Safe to repeat: yes; a debate that has ended is returned as it is.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-    Callers: ingress.
+    Callers: ingress (operator).
     Emits: debate_stopped, debate_ended.
     """
 
@@ -118,7 +118,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     made is returned as it now is. Without one each call makes a debate.
     Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
     INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
-    Callers: ingress, prober.
+    Callers: ingress (operator).
     Emits: debate_created.
     """
     GetDebate: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.GetDebateRequest, _debate_pb2.Debate]  # type: ignore[assignment]
@@ -126,7 +126,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
 
     Safe to repeat: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-    Callers: ingress, agents, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     ListDebates: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.ListDebatesRequest, _debate_service_pb2.ListDebatesResponse]  # type: ignore[assignment]
@@ -135,7 +135,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
 
     Safe to repeat: yes.
     Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
-    Callers: ingress, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     ListTurns: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.ListTurnsRequest, _debate_service_pb2.ListTurnsResponse]  # type: ignore[assignment]
@@ -144,7 +144,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     Safe to repeat: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-    Callers: ingress, agents (to fetch turns they missed), prober.
+    Callers: ingress (viewer, operator); agents, to fetch turns they missed.
     Emits: nothing.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.ListEventsRequest, _debate_service_pb2.ListEventsResponse]  # type: ignore[assignment]
@@ -153,7 +153,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     Safe to repeat: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-    Callers: ingress, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     WatchDebate: _aio.UnaryStreamMultiCallable[_debate_service_pb2.WatchDebateRequest, _debate_pb2.DebateEvent]  # type: ignore[assignment]
@@ -164,7 +164,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     on any replica.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
     beyond the newest event).
-    Callers: ingress, prober.
+    Callers: ingress (viewer, operator).
     Emits: nothing.
     """
     CancelDebate: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.CancelDebateRequest, _debate_pb2.Debate]  # type: ignore[assignment]
@@ -173,7 +173,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
 
     Safe to repeat: yes; a debate that has ended is returned as it is.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-    Callers: ingress.
+    Callers: ingress (operator).
     Emits: debate_stopped, debate_ended.
     """
 
@@ -192,7 +192,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         made is returned as it now is. Without one each call makes a debate.
         Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
         INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
-        Callers: ingress, prober.
+        Callers: ingress (operator).
         Emits: debate_created.
         """
 
@@ -206,7 +206,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Safe to repeat: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-        Callers: ingress, agents, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
 
@@ -221,7 +221,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Safe to repeat: yes.
         Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
-        Callers: ingress, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
 
@@ -236,7 +236,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         Safe to repeat: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-        Callers: ingress, agents (to fetch turns they missed), prober.
+        Callers: ingress (viewer, operator); agents, to fetch turns they missed.
         Emits: nothing.
         """
 
@@ -251,7 +251,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         Safe to repeat: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
-        Callers: ingress, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
 
@@ -268,7 +268,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         on any replica.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
         beyond the newest event).
-        Callers: ingress, prober.
+        Callers: ingress (viewer, operator).
         Emits: nothing.
         """
 
@@ -283,7 +283,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Safe to repeat: yes; a debate that has ended is returned as it is.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
-        Callers: ingress.
+        Callers: ingress (operator).
         Emits: debate_stopped, debate_ended.
         """
 
