@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	kubeyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
@@ -20,6 +21,7 @@ import (
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/schema/gvk"
+	kubelabels "istio.io/istio/pkg/kube/labels"
 )
 
 // others are groups and kinds that neither istiod nor its in-process cluster looks at.
@@ -123,6 +125,11 @@ func (r *reading) document(text []byte, where string) {
 		s := &corev1.Service{}
 		r.check(yaml.Unmarshal(text, s), where)
 		r.place(&s.Namespace)
+		for i := range s.Spec.Ports { // as a cluster's admission does
+			if p := &s.Spec.Ports[i]; p.TargetPort == (intstr.IntOrString{}) {
+				p.TargetPort = intstr.FromInt32(p.Port)
+			}
+		}
 		r.services = append(r.services, s)
 	case strings.Contains(head.APIVersion, "istio.io/"):
 		r.config(text, where)
@@ -154,8 +161,10 @@ func (r *reading) workload(meta metav1.ObjectMeta, replicas *int32, template cor
 	for k, v := range template.Labels {
 		labels[k] = v
 	}
-	if w.injected() {
-		labels["security.istio.io/tlsMode"] = "istio" // as the injector does
+	if w.injected() { // as the injector does
+		labels["security.istio.io/tlsMode"] = "istio"
+		name, revision := kubelabels.CanonicalService(labels, w.Name)
+		labels["service.istio.io/canonical-name"], labels["service.istio.io/canonical-revision"] = name, revision
 	}
 	w.template.Labels = labels
 	r.workloads = append(r.workloads, w)
@@ -171,7 +180,7 @@ func (r *reading) config(text []byte, where string) {
 	var said struct{ Metadata metav1.ObjectMeta }
 	r.check(yaml.Unmarshal(text, &said), where)
 	for _, c := range configs {
-		c.Namespace = said.Metadata.Namespace
+		c.Namespace, c.Domain = said.Metadata.Namespace, "cluster.local"
 		r.place(&c.Namespace)
 		if c.CreationTimestamp.IsZero() {
 			c.CreationTimestamp = created

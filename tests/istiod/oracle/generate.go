@@ -51,6 +51,7 @@ func configOf(t *failer, server *xds.FakeDiscoveryServer, w *workload, gateway b
 		Metadata: &model.NodeMetadata{
 			Namespace: w.Namespace, Labels: w.template.Labels, Annotations: w.template.Annotations, ClusterID: "Kubernetes",
 			ServiceAccount: w.template.Spec.ServiceAccountName, WorkloadName: w.Name, IstioVersion: "1.32.0",
+			MeshID: server.Env().Mesh().TrustDomain,
 		},
 	})
 	listeners := server.Listeners(proxy)
@@ -183,10 +184,7 @@ func selects(selector, labels map[string]string) bool {
 // target is the pod's port behind a Service's; none if no container has a port of that name.
 func target(p corev1.ServicePort, spec corev1.PodSpec) (int32, bool) {
 	if p.TargetPort.Type != intstr.String {
-		if p.TargetPort.IntVal != 0 {
-			return p.TargetPort.IntVal, true
-		}
-		return p.Port, true
+		return p.TargetPort.IntVal, true
 	}
 	for _, c := range spec.Containers {
 		for _, cp := range c.Ports {
