@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 import yaml
 
 from mesh.bus import topics
-from mesh.local.manifests import read
-
-BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
-NOT_AGENTS = {"moderator", "model", "embeddings"}
-MANIFESTS = read(BASE)
-DEPLOYMENTS = sorted(MANIFESTS.deployments)
-AGENTS = sorted(MANIFESTS.deployments.keys() - NOT_AGENTS)
+from tests.manifests.sources import AGENTS, BASE, MANIFESTS, WORKLOADS, of_kind
 
 
-def _container(name: str) -> dict[str, Any]:
-    for path in BASE.glob("*.yaml"):
-        for document in yaml.safe_load_all(path.read_text("utf-8")):
-            if document and document["kind"] == "Deployment" and document["metadata"]["name"] == name:
-                container: dict[str, Any] = document["spec"]["template"]["spec"]["containers"][0]
-                return container
-    raise AssertionError(f"no Deployment {name}")
-
-
-@pytest.mark.parametrize("name", DEPLOYMENTS)
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_workload_is_whole(name: str) -> None:
     """Every Deployment has its Service, its own ServiceAccount, three probes and limits."""
     deployment = MANIFESTS.deployments[name]
     assert name in MANIFESTS.services, f"{name} has no Service"
     assert MANIFESTS.services[name].selector.items() <= deployment.labels.items()
     assert deployment.service_account == name
-    assert deployment.readiness, f"{name} has no readiness probe"
-    assert deployment.liveness, f"{name} has no liveness probe"
-    assert deployment.startup, f"{name} has no startup probe"
-    container = _container(name)
+    # Istio's injection gives a gateway its probes, with its image and command.
+    assert deployment.readiness or deployment.is_gateway, f"{name} has no readiness probe"
+    assert deployment.liveness or deployment.is_gateway, f"{name} has no liveness probe"
+    assert deployment.startup or deployment.is_gateway, f"{name} has no startup probe"
+    container = of_kind("Deployment")[name]["spec"]["template"]["spec"]["containers"][0]
     assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert not container["securityContext"]["allowPrivilegeEscalation"]
@@ -59,3 +42,23 @@ def test_kustomization_names_every_file() -> None:
     """kubectl apply -k takes every file that the runner reads."""
     named = yaml.safe_load((BASE / "kustomization.yaml").read_text("utf-8"))["resources"]
     assert set(named) == {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("name", sorted(MANIFESTS.services))
+def test_ports_say_their_protocol(name: str) -> None:
+    """Each port of a Service says what it speaks: by its name and by appProtocol, so that nobody has to guess."""
+    for port in of_kind("Service")[name]["spec"]["ports"]:
+        assert port.get("appProtocol") in {"grpc", "http"}, f"{name} port {port['port']}"
+        assert port["name"].split("-")[0] == port["appProtocol"]
+
+
+def test_only_the_ingress_is_a_gateway() -> None:
+    """Every other pod has an app behind its sidecar."""
+    assert [name for name in WORKLOADS if MANIFESTS.deployments[name].is_gateway] == ["ingress"]
+
+
+def test_every_pod_is_in_the_mesh() -> None:
+    """The namespace asks for sidecars and no pod opts out."""
+    assert of_kind("Namespace")["rostrum"]["metadata"]["labels"]["istio-injection"] == "enabled"
+    for name, deployment in of_kind("Deployment").items():
+        assert deployment["spec"]["template"]["metadata"]["labels"].get("sidecar.istio.io/inject") != "false", name

@@ -1,0 +1,103 @@
+"""What the tests of manifests look at: the files of k8s/base and istio, and the contracts they are held to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.api import annotations_pb2
+from google.protobuf import descriptor, descriptor_pb2
+from rostrum.agent.v1 import agent_service_pb2
+from rostrum.debate.v1 import debate_service_pb2
+
+from mesh.local.manifests import read
+from mesh.sidecar.edges import Edge, edges
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = ROOT / "k8s" / "base"
+ISTIO = ROOT / "istio"
+SERVICES = ISTIO / "services"
+SCENARIOS = sorted(path for path in (ISTIO / "scenarios").iterdir() if path.is_dir())
+NAMESPACE = "rostrum"
+
+MANIFESTS = read(BASE)
+NOT_AGENTS = {"ingress", "moderator", "model", "embeddings"}
+WORKLOADS = sorted(MANIFESTS.deployments)
+AGENTS = sorted(MANIFESTS.deployments.keys() - NOT_AGENTS)
+BEHIND_THE_DOOR = sorted(MANIFESTS.deployments.keys() - {"ingress"})
+
+HEALTH = {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}
+REFLECTION = {f"/grpc.reflection.{v}.ServerReflection/ServerReflectionInfo" for v in ("v1", "v1alpha")}
+HTTP = {
+    ("model", "/v1/chat/completions", "POST"): {"moderator", *AGENTS},
+    ("embeddings", "/v1/embeddings", "POST"): {"moderator"},
+}
+"""Who calls what is no RPC of ours, as mesh.llm does it: callers by callee, path and method."""
+SERVED = {
+    "moderator": debate_service_pb2.DESCRIPTOR.services_by_name["DebateService"],
+    **dict.fromkeys(AGENTS, agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"]),
+}
+"""The service of each workload that has one."""
+
+
+def texts(*folders: Path) -> dict[str, str]:
+    """The YAML files below these folders, by their path."""
+    found = sorted(path for folder in folders for path in folder.rglob("*.yaml"))
+    return {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in found}
+
+
+def documents(*folders: Path) -> Iterator[dict[str, Any]]:
+    """Every document of them but kustomizations."""
+    for text in texts(*folders).values():
+        yield from (each for each in yaml.safe_load_all(text) if each and each["kind"] != "Kustomization")
+
+
+@cache
+def of_kind(kind: str) -> dict[str, dict[str, Any]]:
+    """The documents of a kind outside of scenarios, by name."""
+    found = documents(BASE, ISTIO / "base", SERVICES)
+    return {each["metadata"]["name"]: each for each in found if each["kind"] == kind}
+
+
+@cache
+def allowed() -> tuple[Edge, ...]:
+    """The edges of the mesh as it is shipped."""
+    return tuple(edges(texts(BASE, ISTIO / "base", SERVICES), namespace=NAMESPACE))
+
+
+def path_of(method: descriptor.MethodDescriptor) -> str:
+    """The path of an RPC."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def safe_to_repeat(method: descriptor.MethodDescriptor) -> bool:
+    """Whether its proto says so."""
+    return method.GetOptions().idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN
+
+
+def rest_of(method: descriptor.MethodDescriptor, agent: str) -> tuple[str, str]:
+    """Method and path of its google.api.http, for the debate `x` or that agent."""
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    verb = rule.WhichOneof("pattern")
+    path = re.sub(r"\{\w+=debates/\*\}", "debates/x", getattr(rule, verb))
+    return verb.upper(), re.sub(r"\{\w+=agents/\*\}", f"agents/{agent}", path)
+
+
+def callers_of(method: descriptor.MethodDescriptor) -> dict[str, tuple[str, ...]]:
+    """Callers that its comment names, with the roles in parentheses: "ingress (viewer, operator); agents, to ..."."""
+    text = (ROOT / "protos" / method.containing_service.file.name).read_text("utf-8")
+    comment = re.search(rf"((?:^  //.*\n)+)  rpc {method.name}\(", text, re.MULTILINE)
+    assert comment is not None, method.full_name
+    line = re.search(r"Callers: ([^.]*)\.", comment[1].replace("\n  //", ""))
+    assert line is not None, f"{method.full_name} names no callers"
+    found: dict[str, tuple[str, ...]] = {}
+    for each in line[1].split(";"):
+        caller, _, roles = each.partition("(")
+        caller = caller.split(",")[0].strip()
+        named = tuple(sorted(role.strip() for role in roles.rstrip(") ").split(",") if role.strip()))
+        found.update(dict.fromkeys(AGENTS if caller == "agents" else [caller], named))
+    return found

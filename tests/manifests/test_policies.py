@@ -1,0 +1,95 @@
+"""The allow-lists and the contracts say the same: who may call which RPC, in which role."""
+
+from __future__ import annotations
+
+import pytest
+from google.protobuf import descriptor
+
+from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE
+from tests.manifests.sources import (
+    AGENTS,
+    HEALTH,
+    HTTP,
+    MANIFESTS,
+    REFLECTION,
+    SERVED,
+    WORKLOADS,
+    allowed,
+    callers_of,
+    of_kind,
+    path_of,
+)
+
+EVERY_ROLE = ("operator", "viewer")
+RPCS = [(workload, method) for workload, service in sorted(SERVED.items()) for method in service.methods]
+CALLS = [edge for edge in allowed() if edge.callee not in {BROKER, "ingress"}]
+
+
+@pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda each: getattr(each, "name", each))
+def test_callers_are_those_of_the_contract(workload: str, method: descriptor.MethodDescriptor) -> None:
+    """Each caller and role that the RPC's comment names has its edge, and nobody else has one."""
+    found = {edge.caller: edge.roles for edge in CALLS if (edge.callee, edge.target) == (workload, path_of(method))}
+    assert found == callers_of(method)
+
+
+def test_every_path_is_there() -> None:
+    """Each path of a policy is an RPC that its workload serves, health, reflection, or what mesh.llm calls."""
+    for edge in CALLS:
+        rpcs = {path_of(method) for method in SERVED[edge.callee].methods} if edge.callee in SERVED else set()
+        if edge.target in rpcs | (HEALTH | REFLECTION if rpcs else set()):
+            assert edge.verb == "CALL", edge
+        else:
+            assert (edge.callee, edge.target, edge.verb) in HTTP, f"{edge}: there is no such path"
+
+
+def test_models_are_called_by_those_who_need_them() -> None:
+    """The models' paths have exactly the callers that their clients are."""
+    for (callee, path, method), callers in HTTP.items():
+        found = {edge.caller for edge in CALLS if (edge.callee, edge.target, edge.verb) == (callee, path, method)}
+        assert found == callers, f"{callee} {path}"
+
+
+@pytest.mark.parametrize("workload", sorted(SERVED))
+def test_health_and_reflection_are_for_the_ingress(workload: str) -> None:
+    """Any role may ask for them through the ingress; no other caller can (kubelet does not come through the mesh)."""
+    found = {(edge.target, edge.caller, edge.roles) for edge in CALLS if edge.callee == workload}
+    about = {each for each in found if each[0] in HEALTH | REFLECTION}
+    assert about == {(path, "ingress", EVERY_ROLE) for path in HEALTH | REFLECTION}
+
+
+def test_whoever_reads_tokens_is_told_whose() -> None:
+    """The ingress, and each workload whose policy asks for a role, has the label that RequestAuthentication selects."""
+    wanted = {edge.callee for edge in allowed() if edge.roles}
+    selector = of_kind("RequestAuthentication")["tokens"]["spec"]["selector"]["matchLabels"]
+    labelled = {name for name in WORKLOADS if selector.items() <= MANIFESTS.deployments[name].labels.items()}
+    assert labelled == wanted == {"ingress", *SERVED}
+
+
+def test_nothing_is_open() -> None:
+    """No edge is for anybody, none to the pods goes by a pattern, and a call from outside always needs a role."""
+    for edge in allowed():
+        assert edge.caller != ANYBODY, edge
+        assert "*" not in edge.target or edge.callee == "ingress", edge
+        if edge.caller in {OUTSIDE, "ingress"}:
+            assert edge.roles, edge
+
+
+def test_the_door_lets_in_what_is_behind_it() -> None:
+    """Whatever the ingress may call by gRPC passes the ingress' own policy in the same role."""
+    doors = [edge for edge in allowed() if edge.callee == "ingress"]
+    for edge in CALLS:
+        if edge.caller == "ingress":
+            passing = [door for door in doors if edge.target.startswith(door.target.rstrip("*"))]
+            assert any(set(edge.roles) <= set(door.roles) for door in passing), edge
+
+
+def test_agents_are_alike() -> None:
+    """Every agent may call, and be called, as every other."""
+
+    def seen_by(agent: str) -> set[tuple[str, ...]]:
+        own = [edge for edge in CALLS if agent in {edge.caller, edge.callee}]
+        rows = [(each.caller, each.callee, each.target, each.verb, *each.roles) for each in own]
+        return {tuple("agent" if part == agent else part for part in row) for row in rows}
+
+    first, *others = map(seen_by, AGENTS)
+    assert all(each == first for each in others)

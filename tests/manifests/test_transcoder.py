@@ -1,0 +1,47 @@
+"""What the ingress knows of the contracts is what they are today."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+from types import ModuleType
+from typing import Any
+
+from google.protobuf import descriptor_pb2
+
+from tests.manifests.sources import ROOT, SERVED, of_kind
+
+
+def _script() -> ModuleType:
+    """protos/transcoder.py, which is a script and in no package."""
+    spec = importlib.util.spec_from_file_location("transcoder", ROOT / "protos" / "transcoder.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _config() -> dict[str, Any]:
+    config: dict[str, Any] = of_kind("EnvoyFilter")["transcoder"]["spec"]["configPatches"][0]["patch"]["value"][
+        "typed_config"
+    ]
+    return config
+
+
+def test_descriptors_are_current() -> None:
+    """The file is, byte by byte, what `make protos` writes."""
+    script = _script()
+    text = script.FILE.read_text("utf-8")
+    assert script.written(text) == text, "run `make protos`"
+
+
+def test_descriptors_are_complete() -> None:
+    """Each file comes after all that it imports, as Envoy wants it, and each service of ours is transcoded."""
+    found = descriptor_pb2.FileDescriptorSet.FromString(base64.b64decode(_config()["proto_descriptor_bin"]))
+    seen: set[str] = set()
+    for file in found.file:
+        assert set(file.dependency) <= seen, file.name
+        seen.add(file.name)
+    services = {f"{file.package}.{service.name}" for file in found.file for service in file.service}
+    assert set(_config()["services"]) == {each.full_name for each in SERVED.values()} == services

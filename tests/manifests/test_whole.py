@@ -1,0 +1,110 @@
+"""The mesh's files are whole: whoever adds a workload and forgets a part of it is told which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.manifests.sources import (
+    BEHIND_THE_DOOR,
+    ISTIO,
+    MANIFESTS,
+    NAMESPACE,
+    SCENARIOS,
+    SERVICES,
+    WORKLOADS,
+    allowed,
+    documents,
+    of_kind,
+)
+
+FOLDERS = [ISTIO / "base", *(SERVICES / name for name in BEHIND_THE_DOOR), *SCENARIOS]
+
+
+def _kinds(name: str) -> dict[str, list[dict[str, Any]]]:
+    """The documents of a workload's folder by kind."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for each in documents(SERVICES / name):
+        found.setdefault(each["kind"], []).append(each)
+    return found
+
+
+@pytest.mark.parametrize("name", BEHIND_THE_DOOR)
+def test_each_service_says_all_of_itself(name: str) -> None:
+    """A folder of its own has its policy, what it sees, and how it is called and taken out."""
+    kinds = _kinds(name)
+    own = [each for each in kinds.get("AuthorizationPolicy", []) if each["metadata"]["name"] == name]
+    assert [each["spec"]["selector"]["matchLabels"] for each in own] == [{"app": name}], f"{name} has no policy"
+    assert [each["spec"]["host"] for each in kinds.get("DestinationRule", [])] == [name], f"{name} has no rule"
+    sidecars = [each["spec"]["workloadSelector"]["labels"] for each in kinds.get("Sidecar", [])]
+    assert sidecars == [{"app": name}], f"{name} has no Sidecar"
+    callers = {edge.caller for edge in allowed() if edge.callee == name}
+    gateways = {gateway for each in kinds.get("VirtualService", []) for gateway in each["spec"]["gateways"]}
+    wanted = {"ingress"} & callers | ({"mesh"} if callers - {"ingress"} else set())
+    assert gateways == wanted, f"{name} has no VirtualService for some of its callers"
+
+
+def test_each_folder_is_a_service() -> None:
+    """Nobody is left over: istio/services has a folder for each workload behind the door, and no other."""
+    assert sorted(each.name for each in SERVICES.iterdir()) == BEHIND_THE_DOOR
+
+
+def test_each_pod_sees_what_it_calls() -> None:
+    """A Sidecar names the hosts of the edges that its pod has, and no other; without edges it sees nothing."""
+    for name in BEHIND_THE_DOOR:
+        called = {edge.callee for edge in allowed() if edge.caller == name and edge.callee in MANIFESTS.services}
+        wanted = {f"./{each}.{NAMESPACE}.svc.cluster.local" for each in called} or {"~/*"}
+        (egress,) = of_kind("Sidecar")[name]["spec"]["egress"]
+        assert set(egress["hosts"]) == wanted, f"{name} calls {sorted(called)}"
+
+
+def test_what_was_forgotten_is_closed() -> None:
+    """The namespace's own resources: mutual TLS only, nobody may call, nothing is seen, all is traced."""
+    assert of_kind("PeerAuthentication")["default"]["spec"] == {"mtls": {"mode": "STRICT"}}
+    assert of_kind("AuthorizationPolicy")["default"]["spec"] == {}
+    assert of_kind("Sidecar")["default"]["spec"] == {"egress": [{"hosts": ["~/*"]}]}
+    assert of_kind("Telemetry")["default"]["spec"]["tracing"] == [{"randomSamplingPercentage": 100}]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
+def test_kustomizations_name_every_file(folder: Path) -> None:
+    """kubectl apply -k takes every file that `rostrum` reads, into the one namespace."""
+    said = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
+    assert set(said["resources"]) == {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
+    assert said["namespace"] == NAMESPACE
+
+
+def test_the_kustomization_of_all_names_every_service() -> None:
+    """istio/kustomization.yaml has the base and each service, and no scenario."""
+    said = yaml.safe_load((ISTIO / "kustomization.yaml").read_text("utf-8"))["resources"]
+    assert sorted(said) == sorted(["base", *(f"services/{name}" for name in BEHIND_THE_DOOR)])
+
+
+def test_hosts_and_ports_exist() -> None:
+    """Each host, port and gateway that a VirtualService or DestinationRule names is there. Scenarios included."""
+    for each in documents(ISTIO):
+        spec, name = each["spec"], each["metadata"]["name"]
+        if each["kind"] == "DestinationRule":
+            assert spec["host"] in MANIFESTS.services, name
+        if each["kind"] == "VirtualService":
+            assert set(spec["gateways"]) <= {"mesh", *of_kind("Gateway")}, name
+            assert set(spec["hosts"]) <= {"*"} | MANIFESTS.services.keys(), name
+            for route in spec["http"]:
+                for to in [
+                    *(part["destination"] for part in route["route"]),
+                    *([route["mirror"]] if "mirror" in route else []),
+                ]:
+                    assert to["port"]["number"] in MANIFESTS.services[to["host"]].ports, f"{name}: {to}"
+
+
+def test_the_gateway_is_the_ingress() -> None:
+    """Its selector takes the ingress' pods and no others, on a port that they have."""
+    spec = of_kind("Gateway")["ingress"]["spec"]
+    taken = [name for name in WORKLOADS if spec["selector"].items() <= MANIFESTS.deployments[name].labels.items()]
+    assert taken == ["ingress"]
+    assert [server["port"]["number"] for server in spec["servers"]] == list(
+        MANIFESTS.deployments["ingress"].ports.values()
+    )
