@@ -27,7 +27,7 @@ ROLE = "request.auth.claims[role]"
 
 @dataclass(frozen=True, order=True)
 class Edge:
-    """One thing that one caller may do. `roles`: its token must have one of them; empty means that none is asked for."""
+    """One thing that one caller may do. `roles`: its token must have one; empty means that none is asked for."""
 
     caller: str
     """ServiceAccount, OUTSIDE, or ANYBODY."""

@@ -81,7 +81,8 @@ def safe_to_repeat(method: descriptor.MethodDescriptor) -> bool:
 
 def rest_of(method: descriptor.MethodDescriptor, agent: str) -> tuple[str, str]:
     """Method and path of its google.api.http, for the debate `x` or that agent."""
-    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    options: Any = method.GetOptions()
+    rule = options.Extensions[annotations_pb2.http]
     verb = rule.WhichOneof("pattern")
     path = re.sub(r"\{\w+=debates/\*\}", "debates/x", getattr(rule, verb))
     return verb.upper(), re.sub(r"\{\w+=agents/\*\}", f"agents/{agent}", path)

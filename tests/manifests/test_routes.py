@@ -68,7 +68,7 @@ def _held_to(route: Route, method: descriptor.MethodDescriptor) -> None:
     attempts = route["retries"]["attempts"]
     assert (attempts > 0) == safe_to_repeat(method), f"{method.full_name}: {route['name']} has attempts: {attempts}"
     assert attempts == 0 or set(route["retries"]["retryOn"].split(",")) <= REPEATED_ON
-    assert (route["timeout"] == "0s") == method.server_streaming, f"{method.full_name}: {route['timeout']}"
+    assert ("timeout" in route) != method.server_streaming, f"{method.full_name}: {route['name']} has the wrong timeout"
 
 
 @pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda each: getattr(each, "name", each))
@@ -88,7 +88,7 @@ def test_health_and_reflection_go_by_authority(path: str) -> None:
     """Of an agent by its name, otherwise of the moderator; of nobody by a name that is none."""
     for authority, host in [*((each, "moderator") for each in FROM_OUTSIDE), *((agent, agent) for agent in AGENTS)]:
         (route,) = _at_the_door("POST", path, authority)
-        assert (_hosts(route), route["timeout"], route["retries"]) == ({host}, "0s", {"attempts": 0})
+        assert (_hosts(route), route.get("timeout"), route["retries"]) == ({host}, None, {"attempts": 0})
     assert _at_the_door("POST", path, "team-z") == []
 
 
@@ -126,12 +126,12 @@ def test_calls_inside_are_held_to_the_contract() -> None:
                 assert route["retries"] == {"attempts": 0}, edge
 
 
-def test_every_route_says_what_it_repeats_and_how_long_it_takes() -> None:
-    """No route leaves it to Istio's defaults, which repeat any call twice and wait for ever. Scenarios included."""
+def test_every_route_says_what_it_repeats() -> None:
+    """No route leaves it to Istio's default, which repeats any call twice. Scenarios included."""
     for each in documents(ISTIO):
         if each["kind"] == "VirtualService":
             for route in each["spec"]["http"]:
-                assert {"timeout", "retries"} <= route.keys(), f"{each['metadata']['name']}: {route['name']}"
+                assert "retries" in route, f"{each['metadata']['name']}: {route['name']}"
 
 
 @pytest.mark.parametrize("workload", BEHIND_THE_DOOR)
