@@ -19,6 +19,7 @@ import (
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/config/mesh"
 	"istio.io/istio/pkg/config/schema/gvk"
+	"istio.io/istio/pkg/kube/krt"
 )
 
 // generate returns what istiod sends to the first pod of each workload with a proxy, by namespace/workload.
@@ -26,6 +27,7 @@ func generate(t *failer, in Input) map[string]Config {
 	docs := read(t, in)
 	settings, err := mesh.ApplyMeshConfig(in.MeshConfig, mesh.DefaultMeshConfig())
 	t.check(err, "meshConfig")
+	krt.GlobalDebugHandler = new(krt.DebugHandler) // or it would hold on to every mesh there ever was
 	server := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		KubernetesObjects: docs.objects(t, in.Addresses), Configs: docs.configs, MeshConfig: settings,
 	})
