@@ -63,6 +63,13 @@ def of_kind(kind: str) -> dict[str, dict[str, Any]]:
     return {each["metadata"]["name"]: each for each in found if each["kind"] == kind}
 
 
+def the(kind: str, name: str) -> dict[str, Any]:
+    """The document of that kind and name, outside of scenarios."""
+    found = of_kind(kind).get(name)
+    assert found is not None, f"there is no {kind} {name}: add it (see those of its neighbours)"
+    return found
+
+
 @cache
 def allowed() -> tuple[Edge, ...]:
     """The edges of the mesh as it is shipped."""

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mesh.bus import topics
-from tests.manifests.sources import AGENTS, BASE, MANIFESTS, WORKLOADS, of_kind
+from tests.manifests.sources import AGENTS, BASE, MANIFESTS, WORKLOADS, of_kind, the
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -20,7 +20,7 @@ def test_workload_is_whole(name: str) -> None:
     assert deployment.readiness or deployment.is_gateway, f"{name} has no readiness probe"
     assert deployment.liveness or deployment.is_gateway, f"{name} has no liveness probe"
     assert deployment.startup or deployment.is_gateway, f"{name} has no startup probe"
-    container = of_kind("Deployment")[name]["spec"]["template"]["spec"]["containers"][0]
+    container = the("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
     assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert not container["securityContext"]["allowPrivilegeEscalation"]
@@ -47,7 +47,7 @@ def test_kustomization_names_every_file() -> None:
 @pytest.mark.parametrize("name", sorted(MANIFESTS.services))
 def test_ports_say_their_protocol(name: str) -> None:
     """Each port of a Service says what it speaks: by its name and by appProtocol, so that nobody has to guess."""
-    for port in of_kind("Service")[name]["spec"]["ports"]:
+    for port in the("Service", name)["spec"]["ports"]:
         assert port.get("appProtocol") in {"grpc", "http"}, f"{name} port {port['port']}"
         assert port["name"].split("-")[0] == port["appProtocol"]
 
@@ -59,6 +59,6 @@ def test_only_the_ingress_is_a_gateway() -> None:
 
 def test_every_pod_is_in_the_mesh() -> None:
     """The namespace asks for sidecars and no pod opts out."""
-    assert of_kind("Namespace")["rostrum"]["metadata"]["labels"]["istio-injection"] == "enabled"
+    assert the("Namespace", "rostrum")["metadata"]["labels"]["istio-injection"] == "enabled"
     for name, deployment in of_kind("Deployment").items():
         assert deployment["spec"]["template"]["metadata"]["labels"].get("sidecar.istio.io/inject") != "false", name

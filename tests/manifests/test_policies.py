@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.protobuf import descriptor
 
-from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE
+from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE, Edge
 from tests.manifests.sources import (
     AGENTS,
     HEALTH,
@@ -16,25 +16,29 @@ from tests.manifests.sources import (
     WORKLOADS,
     allowed,
     callers_of,
-    of_kind,
     path_of,
+    the,
 )
 
 EVERY_ROLE = ("operator", "viewer")
 RPCS = [(workload, method) for workload, service in sorted(SERVED.items()) for method in service.methods]
-CALLS = [edge for edge in allowed() if edge.callee not in {BROKER, "ingress"}]
+
+
+def _calls() -> list[Edge]:
+    """What the pods behind the door may be called for."""
+    return [edge for edge in allowed() if edge.callee not in {BROKER, "ingress"}]
 
 
 @pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda each: getattr(each, "name", each))
 def test_callers_are_those_of_the_contract(workload: str, method: descriptor.MethodDescriptor) -> None:
     """Each caller and role that the RPC's comment names has its edge, and nobody else has one."""
-    found = {edge.caller: edge.roles for edge in CALLS if (edge.callee, edge.target) == (workload, path_of(method))}
+    found = {edge.caller: edge.roles for edge in _calls() if (edge.callee, edge.target) == (workload, path_of(method))}
     assert found == callers_of(method)
 
 
 def test_every_path_is_there() -> None:
     """Each path of a policy is an RPC that its workload serves, health, reflection, or what mesh.llm calls."""
-    for edge in CALLS:
+    for edge in _calls():
         rpcs = {path_of(method) for method in SERVED[edge.callee].methods} if edge.callee in SERVED else set()
         if edge.target in rpcs | (HEALTH | REFLECTION if rpcs else set()):
             assert edge.verb == "CALL", edge
@@ -45,14 +49,14 @@ def test_every_path_is_there() -> None:
 def test_models_are_called_by_those_who_need_them() -> None:
     """The models' paths have exactly the callers that their clients are."""
     for (callee, path, method), callers in HTTP.items():
-        found = {edge.caller for edge in CALLS if (edge.callee, edge.target, edge.verb) == (callee, path, method)}
+        found = {edge.caller for edge in _calls() if (edge.callee, edge.target, edge.verb) == (callee, path, method)}
         assert found == callers, f"{callee} {path}"
 
 
 @pytest.mark.parametrize("workload", sorted(SERVED))
 def test_health_and_reflection_are_for_the_ingress(workload: str) -> None:
     """Any role may ask for them through the ingress; no other caller can (kubelet does not come through the mesh)."""
-    found = {(edge.target, edge.caller, edge.roles) for edge in CALLS if edge.callee == workload}
+    found = {(edge.target, edge.caller, edge.roles) for edge in _calls() if edge.callee == workload}
     about = {each for each in found if each[0] in HEALTH | REFLECTION}
     assert about == {(path, "ingress", EVERY_ROLE) for path in HEALTH | REFLECTION}
 
@@ -60,7 +64,7 @@ def test_health_and_reflection_are_for_the_ingress(workload: str) -> None:
 def test_whoever_reads_tokens_is_told_whose() -> None:
     """The ingress, and each workload whose policy asks for a role, has the label that RequestAuthentication selects."""
     wanted = {edge.callee for edge in allowed() if edge.roles}
-    selector = of_kind("RequestAuthentication")["tokens"]["spec"]["selector"]["matchLabels"]
+    selector = the("RequestAuthentication", "tokens")["spec"]["selector"]["matchLabels"]
     labelled = {name for name in WORKLOADS if selector.items() <= MANIFESTS.deployments[name].labels.items()}
     assert labelled == wanted == {"ingress", *SERVED}
 
@@ -77,7 +81,7 @@ def test_nothing_is_open() -> None:
 def test_the_door_lets_in_what_is_behind_it() -> None:
     """Whatever the ingress may call by gRPC passes the ingress' own policy in the same role."""
     doors = [edge for edge in allowed() if edge.callee == "ingress"]
-    for edge in CALLS:
+    for edge in _calls():
         if edge.caller == "ingress":
             passing = [door for door in doors if edge.target.startswith(door.target.rstrip("*"))]
             assert any(set(edge.roles) <= set(door.roles) for door in passing), edge
@@ -87,7 +91,7 @@ def test_agents_are_alike() -> None:
     """Every agent may call, and be called, as every other."""
 
     def seen_by(agent: str) -> set[tuple[str, ...]]:
-        own = [edge for edge in CALLS if agent in {edge.caller, edge.callee}]
+        own = [edge for edge in _calls() if agent in {edge.caller, edge.callee}]
         rows = [(each.caller, each.callee, each.target, each.verb, *each.roles) for each in own]
         return {tuple("agent" if part == agent else part for part in row) for row in rows}
 

@@ -23,6 +23,7 @@ from tests.manifests.sources import (
     path_of,
     rest_of,
     safe_to_repeat,
+    the,
 )
 
 REPEATED_ON = {"connect-failure", "refused-stream", "unavailable"}
@@ -137,7 +138,7 @@ def test_every_route_says_what_it_repeats() -> None:
 @pytest.mark.parametrize("workload", BEHIND_THE_DOOR)
 def test_outlier_detection_goes_with_retries(workload: str) -> None:
     """A workload has it if an RPC of it may be repeated elsewhere; then one of two replicas can be taken out."""
-    policy = of_kind("DestinationRule")[workload]["spec"]["trafficPolicy"]
+    policy = the("DestinationRule", workload)["spec"]["trafficPolicy"]
     repeatable = workload in SERVED and any(map(safe_to_repeat, SERVED[workload].methods))
     assert ("outlierDetection" in policy) == repeatable
     assert not repeatable or policy["outlierDetection"]["maxEjectionPercent"] >= 50

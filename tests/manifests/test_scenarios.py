@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.sidecar.edges import edges
-from tests.manifests.sources import BASE, ISTIO, NAMESPACE, SCENARIOS, SERVICES, allowed, documents, of_kind, texts
+from tests.manifests.sources import BASE, ISTIO, NAMESPACE, SCENARIOS, SERVICES, allowed, documents, of_kind, texts, the
 
 CHANGES = {
     "canary": {"route", "subsets"},
@@ -42,7 +42,7 @@ def test_what_is_replaced_differs_as_said(folder: Path) -> None:
 def test_the_second_version_is_one_of_team_a() -> None:
     """team-a-v2 differs from team-a in its version, and in what it says of itself."""
     (second,) = documents_of(ISTIO / "scenarios" / "canary", "Deployment")
-    first = of_kind("Deployment")["team-a"]
+    first = the("Deployment", "team-a")
     own, others = (each["spec"]["template"]["spec"]["containers"][0] for each in (second, first))
     own["env"] = [each for each in own["env"] if each["name"] != "AGENT_DESCRIPTION"]
     assert own == others

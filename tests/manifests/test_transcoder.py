@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-from tests.manifests.sources import ROOT, SERVED, of_kind
+from tests.manifests.sources import ROOT, SERVED, the
 
 
 def _script() -> ModuleType:
@@ -23,7 +23,7 @@ def _script() -> ModuleType:
 
 
 def _config() -> dict[str, Any]:
-    config: dict[str, Any] = of_kind("EnvoyFilter")["transcoder"]["spec"]["configPatches"][0]["patch"]["value"][
+    config: dict[str, Any] = the("EnvoyFilter", "transcoder")["spec"]["configPatches"][0]["patch"]["value"][
         "typed_config"
     ]
     return config

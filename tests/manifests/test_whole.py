@@ -19,6 +19,7 @@ from tests.manifests.sources import (
     allowed,
     documents,
     of_kind,
+    the,
 )
 
 FOLDERS = [ISTIO / "base", *(SERVICES / name for name in BEHIND_THE_DOOR), *SCENARIOS]
@@ -57,16 +58,16 @@ def test_each_pod_sees_what_it_calls() -> None:
     for name in BEHIND_THE_DOOR:
         called = {edge.callee for edge in allowed() if edge.caller == name and edge.callee in MANIFESTS.services}
         wanted = {f"./{each}.{NAMESPACE}.svc.cluster.local" for each in called} or {"~/*"}
-        (egress,) = of_kind("Sidecar")[name]["spec"]["egress"]
+        (egress,) = the("Sidecar", name)["spec"]["egress"]
         assert set(egress["hosts"]) == wanted, f"{name} calls {sorted(called)}"
 
 
 def test_what_was_forgotten_is_closed() -> None:
     """The namespace's own resources: mutual TLS only, nobody may call, nothing is seen, all is traced."""
-    assert of_kind("PeerAuthentication")["default"]["spec"] == {"mtls": {"mode": "STRICT"}}
-    assert of_kind("AuthorizationPolicy")["default"]["spec"] == {}
-    assert of_kind("Sidecar")["default"]["spec"] == {"egress": [{"hosts": ["~/*"]}]}
-    assert of_kind("Telemetry")["default"]["spec"]["tracing"] == [{"randomSamplingPercentage": 100}]
+    assert the("PeerAuthentication", "default")["spec"] == {"mtls": {"mode": "STRICT"}}
+    assert the("AuthorizationPolicy", "default")["spec"] == {}
+    assert the("Sidecar", "default")["spec"] == {"egress": [{"hosts": ["~/*"]}]}
+    assert the("Telemetry", "default")["spec"]["tracing"] == [{"randomSamplingPercentage": 100}]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
@@ -102,7 +103,7 @@ def test_hosts_and_ports_exist() -> None:
 
 def test_the_gateway_is_the_ingress() -> None:
     """Its selector takes the ingress' pods and no others, on a port that they have."""
-    spec = of_kind("Gateway")["ingress"]["spec"]
+    spec = the("Gateway", "ingress")["spec"]
     taken = [name for name in WORKLOADS if spec["selector"].items() <= MANIFESTS.deployments[name].labels.items()]
     assert taken == ["ingress"]
     assert [server["port"]["number"] for server in spec["servers"]] == list(

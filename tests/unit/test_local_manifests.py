@@ -21,6 +21,7 @@ BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
         ("kind: Service\n", "kind: Ingress\n", "v1 Ingress"),
         ("serviceAccountName: team-a", "serviceAccountName: nobody", "nobody"),
         ("grpc: {port: 50051}", "tcpSocket: {port: 50051}", "startupProbe"),
+        ('          command: ["python", "-m", "services.debater"]\n', "", "command"),
     ],
 )
 def test_unknown_is_refused(tmp_path: Path, old: str, new: str, field: str) -> None:
