@@ -1,0 +1,118 @@
+"""The same manifests through istiod and through our translator, with the same addresses: what differs, by pod.
+
+Owns what both sides are told (addresses, mesh settings) and how one of our proxies is placed for it. Used by every test
+of this tier that has manifests; `tests.istiod.comparing` says what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from mesh.sidecar.gateway import GatewaySpec
+from mesh.sidecar.service_entry import ServiceEntrySpec
+
+from mesh.sidecar.kubernetes import Workload
+from mesh.sidecar.mesh import Mesh, MeshSettings, load, selects
+from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.resources import Resources, as_dict
+from mesh.sidecar.translate import translate
+from tests.istiod.comparing import differences
+from tests.support.istiod import Istiod, Places
+
+
+def compared(
+    istiod: Istiod, files: Mapping[str, str], *, namespace: str = "default", jwks: Mapping[str, str] | None = None
+) -> Mapping[str, list[str]]:
+    """Returns the differences by namespace/workload; an empty list for each proxy that both sides make alike.
+
+    A ConfigMap istio in istio-system may hold the mesh's settings, as on a cluster; without one unknown hosts are
+    refused. Raises what either side refuses the files with.
+    """
+    config = _mesh_config(files)
+    mesh = load(files, _settings(config, jwks or {}), namespace)
+    addresses = _addresses(mesh)
+    theirs = istiod.translate(
+        files, namespace=namespace, places=_places(mesh, addresses), mesh_config=yaml.safe_dump(config), jwks=jwks
+    )
+    ours = {
+        f"{workload.namespace}/{workload.name}": translate(mesh, _proxy(mesh, workload, addresses), addresses)
+        for workload in mesh.workloads.values()
+        if workload.has_sidecar or _is_gateway(mesh, workload)
+    }
+    assert sorted(theirs) == sorted(ours), "both sides are to see the same proxies"
+    return {pod: differences(vars(theirs[pod]), _as_dicts(ours[pod])) for pod in sorted(theirs)}
+
+
+def _mesh_config(files: Mapping[str, str]) -> dict[str, Any]:
+    config: dict[str, Any] = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}
+    for text in files.values():
+        for document in yaml.safe_load_all(text):
+            match document:
+                case {"kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}, "data": data}:
+                    config.update(yaml.safe_load(data["mesh"]))
+    return config
+
+
+def _settings(config: Mapping[str, Any], jwks: Mapping[str, str]) -> MeshSettings:
+    """Our settings for a MeshConfig. Raises KeyError for what we have no setting for."""
+    known: dict[str, Any] = {"jwks": jwks}
+    for name, value in config.items():
+        match name, value:
+            case "outboundTrafficPolicy", {"mode": mode}:
+                known["registry_only"] = mode == "REGISTRY_ONLY"
+            case "extensionProviders", [{"opentelemetry": {"service": host, "port": port}}]:
+                known["otlp_collector"] = (host, port)
+            case _:
+                raise KeyError(f"meshConfig {name} has no counterpart in MeshSettings")
+    return MeshSettings(**known)
+
+
+def _addresses(mesh: Mesh) -> Addresses:
+    pods, vips, number = {}, {}, 0
+    for key, workload in sorted(mesh.workloads.items()):
+        pods[key] = tuple(f"127.1.{(number + i) // 250}.{(number + i) % 250 + 1}" for i in range(workload.replicas))
+        number += workload.replicas
+    for number, (host, service) in enumerate(sorted(mesh.services.items())):
+        if not service.headless:
+            vips[host] = f"127.10.{number // 250}.{number % 250 + 1}"
+    return Addresses(pods, vips)
+
+
+def _places(mesh: Mesh, addresses: Addresses) -> Places:
+    services = {
+        f"{service.namespace}/{service.name}": addresses.vips[host]
+        for host, service in mesh.services.items()
+        if host in addresses.vips
+    }
+    return Places({f"{namespace}/{name}": ips for (namespace, name), ips in addresses.pods.items()}, services)
+
+
+def _proxy(mesh: Mesh, workload: Workload, addresses: Addresses) -> Proxy:
+    ports = {port.number for service in mesh.services.values() for port in service.ports}
+    ports |= {port.number for entry in mesh.all(ServiceEntrySpec) for port in entry.spec.ports}
+    targets = set(workload.ports.values())
+    for service in mesh.services_of(workload):
+        targets |= {number for port in service.ports if (number := workload.target_port(port)) is not None}
+    return Proxy(
+        workload,
+        addresses.pods[workload.key][0],
+        app={port: Place(path=f"/run/app/{port}.sock") for port in sorted(targets)},
+        outbound={port: Place(path=f"/run/out/{port}.sock") for port in sorted(ports)},
+        is_gateway=_is_gateway(mesh, workload),
+    )
+
+
+def _is_gateway(mesh: Mesh, workload: Workload) -> bool:
+    return any(
+        bool(gateway.spec.selector) and selects(gateway.spec.selector, workload.labels)
+        for gateway in mesh.all(GatewaySpec)
+    )
+
+
+def _as_dicts(resources: Resources) -> Mapping[str, list[Any]]:
+    return {
+        kind: [as_dict(each) for each in getattr(resources, kind)]
+        for kind in ("listeners", "clusters", "routes", "endpoints")
+    }
