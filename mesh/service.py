@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.publisher import Publisher
 from mesh.bus.relay import Relay
@@ -50,6 +51,13 @@ class ServiceSettings:
     """SQLAlchemy's URL; a secret on a cluster."""
     kafka: str = setting("KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port")
     """"host:port,host:port"."""
+    kafka_tls: TlsFiles | None = setting(  # noqa: RUF009 - TlsFiles is frozen
+        "KAFKA_TLS_FOLDER",
+        "folder with root.pem, key.pem and chain.pem for Kafka",
+        default=None,
+        parse=TlsFiles.in_folder,
+    )
+    """On a cluster the mounted secret of the KafkaUser. None: a cluster of Kafka without TLS."""
     model: str = setting("MODEL", "the model: embedded[:SIZE], ollama:NAME or openai:NAME")
     """As mesh.llm.select reads it."""
     ollama_host: str = setting("OLLAMA_HOST", "Ollama's address", default=DEFAULT_OLLAMA_HOST)
@@ -77,7 +85,8 @@ class Foundation:
         self._migrations = migrations
         set_up(self.settings.service, self.settings.pod, self.settings.otlp_endpoint)
         self.database = Database(self.settings.database_url, metadata, name=self.settings.service)
-        self.publisher = Publisher(self.settings.kafka, source=self.settings.service)
+        self.kafka = KafkaAccess(self.settings.kafka, self.settings.kafka_tls)
+        self.publisher = Publisher(self.kafka, source=self.settings.service)
         self.relay = Relay(self.database, self.publisher)
         self.database.on_commit = self.relay.on_commit
         self.channels = Channels(self.settings.hosts_file)
@@ -93,7 +102,7 @@ class Foundation:
     ) -> KeyedConsumer:
         """Returns this service's consumer of a topic."""
         return KeyedConsumer(
-            self.settings.kafka,
+            self.kafka,
             topic,
             self.settings.service,
             handler,

@@ -30,6 +30,7 @@ from mesh.bus.reachable import wait_reachable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from mesh.bus.access import KafkaAccess
     from mesh.bus.envelope import ReadRecord, WireRecord
     from mesh.bus.message import Incoming
 
@@ -61,7 +62,7 @@ class KeyedConsumer:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        access: KafkaAccess,
         topic: str,
         group: str,
         handler: Callable[[Incoming], Awaitable[None]],
@@ -82,7 +83,7 @@ class KeyedConsumer:
         self.topic = topic
         self.group = group
         self._settings = settings or ConsumerSettings()
-        self._bootstrap_servers = bootstrap_servers
+        self._access = access
         self._instance_id = instance_id
         self._dispatcher = Dispatcher(
             group=group,
@@ -184,7 +185,7 @@ class KeyedConsumer:
             self._tell_loop(self._on_ended)
 
     def _read_until_stopped(self) -> None:
-        if not wait_reachable(self._bootstrap_servers, self._wait):
+        if not wait_reachable(self._access.bootstrap_servers, self._wait):
             return
         consumer = self._connect()
         try:
@@ -216,7 +217,7 @@ class KeyedConsumer:
     def _connect(self) -> Any:
         session_ms = int(self._settings.session_timeout_seconds * 1000)
         return KafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers.split(","),
+            **self._access.client_settings(),
             client_id=self._instance_id or self.group,
             group_id=self.group,
             group_instance_id=self._instance_id,

@@ -3,8 +3,9 @@
 Its protocol classes read their schemas with importlib.resources.read_text, deprecated from Python 3.11 to 3.12 and back
 since 3.13; the warning says nothing about us, and where warnings are errors the import would fail.
 
-Two faults of 3.0.12 are mended here. It forgets to close the socket of a refused connection (net/inet.py): while a
-broker is away, each attempt would leave one for the garbage collector. And it makes the decoder of a response when the
+Two faults of 3.0.12 are mended here. It forgets to close the socket of a refused connection (net/inet.py), and of one
+whose TLS fails (net/transport.py): while a broker is away or not trusted, each attempt would leave one for the garbage
+collector. And it makes the decoder of a response when the
 first one comes, in a way that two threads must not do at once (protocol/schemas/fields/struct.py): a producer and a
 consumer that start together may leave a decoder that fails for ever, and the process then times out on every request.
 """
@@ -25,6 +26,7 @@ with warnings.catch_warnings():
         CooperativeStickyAssignor,
     )
     from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
+    from kafka.net.transport import KafkaSSLTransport  # type: ignore[import-untyped]
     from kafka.protocol.schemas.fields.struct import StructField  # type: ignore[import-untyped]
     from kafka.structs import OffsetAndMetadata  # type: ignore[import-untyped]
 
@@ -43,6 +45,29 @@ async def _connect_or_close(self: Any, net: Any, sock: socket.socket, sockaddr: 
 
 
 KafkaNetSocket.sock_connect = _connect_or_close
+
+_wrap = KafkaSSLTransport.__init__
+_handshake = KafkaSSLTransport.handshake
+
+
+def _wrap_or_close(self: Any, net: Any, sock: socket.socket, host: str | None = None, **configs: Any) -> None:
+    try:
+        _wrap(self, net, sock, host=host, **configs)
+    except BaseException:
+        sock.close()
+        raise
+
+
+async def _handshake_or_close(self: Any) -> None:
+    try:
+        await _handshake(self)
+    except BaseException:
+        self._sock.close()
+        raise
+
+
+KafkaSSLTransport.__init__ = _wrap_or_close
+KafkaSSLTransport.handshake = _handshake_or_close
 
 _compiled_decode_from = StructField.compiled_decode_from
 _compiling = threading.RLock()

@@ -28,6 +28,7 @@ from mesh.errors import BrokerUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mesh.bus.access import KafkaAccess
     from mesh.bus.message import Outgoing
 
 log = logging.getLogger(__name__)
@@ -67,10 +68,10 @@ class RecordPublisher(Protocol):
 class Publisher:
     """A service's one producer."""
 
-    def __init__(self, bootstrap_servers: str, *, source: str) -> None:
-        """`bootstrap_servers`: "host:port,host:port". `source`: the service's name, for ce_source."""
+    def __init__(self, access: KafkaAccess, *, source: str) -> None:
+        """`source`: the service's name, for ce_source."""
         self.source = source
-        self._bootstrap_servers = bootstrap_servers
+        self._access = access
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._producer: Any = None
@@ -142,7 +143,7 @@ class Publisher:
             if topic in self._known:
                 return True
         if not await self.usable():
-            raise BrokerUnavailableError("no broker answers at " + self._bootstrap_servers)
+            raise BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers)
         return await asyncio.to_thread(self._learn, topic)
 
     async def usable(self) -> bool:
@@ -192,12 +193,12 @@ class Publisher:
     def _connect_until_closing(self) -> None:
         while not self._closing and self._producer is None:
             try:
-                if not wait_reachable(self._bootstrap_servers, self._wait_or_fail):
+                if not wait_reachable(self._access.bootstrap_servers, self._wait_or_fail):
                     break
                 self._producer = self._connect()
             except Exception as error:  # noqa: BLE001 - no broker yet, in one of many ways
-                log.warning("no broker at %s yet: %r", self._bootstrap_servers, error)
-                self._fail_slow(BrokerUnavailableError("no broker answers at " + self._bootstrap_servers))
+                log.warning("no broker at %s yet: %r", self._access.bootstrap_servers, error)
+                self._fail_slow(BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers))
                 with self._lock:
                     self._changed.wait_for(lambda: self._closing, timeout=0.5)
 
@@ -216,7 +217,7 @@ class Publisher:
             self._changed.wait_for(lambda: self._closing, timeout=seconds)
         if time.monotonic() >= self._give_up_at:
             self._give_up_at = time.monotonic() + METADATA_WAIT_SECONDS
-            self._fail_slow(BrokerUnavailableError("no broker answers at " + self._bootstrap_servers))
+            self._fail_slow(BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers))
         return self._closing
 
     def _send_slow(self, topic: str, *, present: bool) -> None:
@@ -238,7 +239,7 @@ class Publisher:
 
     def _connect(self) -> Any:
         return KafkaProducer(
-            bootstrap_servers=self._bootstrap_servers.split(","),
+            **self._access.client_settings(),
             client_id=self.source,
             acks="all",
             enable_idempotence=True,

@@ -12,17 +12,28 @@ import base64
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.local import class_archive, kafka_jars
 from mesh.local.errors import StartupError, disk_errors
+from mesh.local.identities import (
+    KAFKA_BROKER,
+    KAFKA_RUNNER,
+    broker_identity,
+    open_authority,
+    runner_identity,
+    write,
+)
 from mesh.local.processes import die_with_parent, outlived
 
 CLIENT_PORT = 9092
 CONTROLLER_PORT = 9093
+NODE_ID = "1"
 
 START_SECONDS = 40.0
 """Longest wait for the first answer: 1 s is usual on two cores, 4 s after SIGKILL; a busy machine takes more."""
@@ -52,7 +63,10 @@ class Topic:
 
 @dataclass(frozen=True)
 class BrokerNode:
-    """A node that can be started: `folder` holds its data and settings, `ip` is its own loopback address."""
+    """A node that can be started: `folder` holds its data and settings, `ip` is its own loopback address.
+
+    `tls`: folder of its certificate (identities.broker_identity). None lets everybody do everything: for benchmarks.
+    """
 
     folder: Path
     ip: str
@@ -60,6 +74,7 @@ class BrokerNode:
     java: Path
     client_port: int = CLIENT_PORT
     controller_port: int = CONTROLLER_PORT
+    tls: Path | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -87,14 +102,14 @@ class BrokerNode:
     def settings(self) -> dict[str, str]:
         """The node's settings in Kafka's own names."""
         return {
+            **(_PLAINTEXT if self.tls is None else _secured(self.tls)),
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{self.ip}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "inter.broker.listener.name": "PLAINTEXT",
+            "node.id": NODE_ID,
+            "listeners": f"CLIENTS://{self.bootstrap_servers},CONTROLLER://{self.ip}:{self.controller_port}",
+            "advertised.listeners": f"CLIENTS://{self.bootstrap_servers}",
+            "inter.broker.listener.name": "CLIENTS",
             "controller.listener.names": "CONTROLLER",
-            "controller.quorum.voters": f"1@{self.ip}:{self.controller_port}",
+            "controller.quorum.voters": f"{NODE_ID}@{self.ip}:{self.controller_port}",
             "log.dirs": str(self.folder / "data"),
             "auto.create.topics.enable": "false",
             "num.partitions": "1",
@@ -135,8 +150,12 @@ class BrokerNode:
         await class_archive.ensure(self._plain_java(), self.class_path, self._serve_once)
 
     async def _serve_once(self, folder: Path, options: Sequence[str]) -> None:
-        """Starts such a node in another folder, makes a topic, and stops it."""
-        node = replace(self, folder=folder)
+        """Starts such a node in another folder, with an authority of its own, makes a topic, and stops it."""
+        authority = open_authority(folder / "ca")
+        write(authority, broker_identity(folder / "tls", self.ip))
+        write(authority, runner_identity(folder / "runner"))
+        access = KafkaAccess(self.bootstrap_servers, TlsFiles.in_folder(folder / "runner"))
+        node = replace(self, folder=folder, tls=folder / "tls")
         await node.prepare()
         java, *rest = node.command
         child = await asyncio.create_subprocess_exec(
@@ -149,7 +168,7 @@ class BrokerNode:
                 if child.returncode is not None:
                     raise StartupError(f"Kafka ended with {child.returncode}.")
                 await asyncio.sleep(0.05)
-            await asyncio.to_thread(make_topics, node.bootstrap_servers, [Topic("archive", 1, 1, {})])
+            await asyncio.to_thread(make_topics, access, [Topic("archive", 1, 1, {})])
             child.terminate()
             await child.wait()
 
@@ -183,9 +202,33 @@ class BrokerNode:
             raise StartupError(f"Kafka could not format its folder: see {self.folder / 'format.log'}.")
 
 
-async def open_node(folder: Path, ip: str, cache: Path, **ports: int) -> BrokerNode:
+_PLAINTEXT = {"listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT"}
+
+
+def _secured(tls: Path) -> dict[str, str]:
+    """Both listeners ask for a certificate of our authority, and only what a KafkaUser allows may be done."""
+    return {
+        "listener.security.protocol.map": "CLIENTS:SSL,CONTROLLER:SSL",
+        "ssl.client.auth": "required",
+        "ssl.enabled.protocols": "TLSv1.2,TLSv1.3",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(tls / "keystore.pem"),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(tls / "root.pem"),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "false",
+        "super.users": ";".join(principal(user) for user in (KAFKA_BROKER, KAFKA_RUNNER)),
+    }
+
+
+def principal(user: str) -> str:
+    """What Kafka calls the bearer of a KafkaUser's certificate."""
+    return f"User:CN={user}"
+
+
+async def open_node(folder: Path, ip: str, cache: Path, *, tls: Path | None = None, **ports: int) -> BrokerNode:
     """A node that is still to be prepared: its jars are there, fetched if they were missing, and checked."""
-    return BrokerNode(folder, ip, await kafka_jars.ensure(cache), kafka_jars.java(), **ports)
+    return BrokerNode(folder, ip, await kafka_jars.ensure(cache), kafka_jars.java(), tls=tls, **ports)
 
 
 async def accepts(address: str) -> bool:
@@ -199,37 +242,67 @@ async def accepts(address: str) -> bool:
     return True
 
 
-def make_topics(bootstrap_servers: str, topics: Sequence[Topic]) -> list[str]:
-    """Makes the topics that are not there and returns their names; blocks, so call it in a thread.
+@contextmanager
+def administration(access: KafkaAccess, doing: str) -> Iterator[Any]:
+    """A client that administers the broker, for one block; blocks, so use it in a thread.
 
-    A topic that is there keeps its settings. Raises StartupError if the broker refuses.
+    Raises StartupError if the broker refuses; `doing` completes "The broker refuses to ...".
     """
     from kafka.admin import KafkaAdminClient  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that `rostrum status` need not pay
-    from kafka.errors import KafkaError, TopicAlreadyExistsError  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    from mesh.bus.kafka_python import errors  # noqa: PLC0415 - likewise
 
     logging.getLogger("kafka").setLevel(logging.ERROR)
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers,
+            **access.client_settings(),
             client_id="rostrum-runner",
             bootstrap_timeout_ms=int(START_SECONDS * 1000),
         )
         try:
-            there = set(admin.list_topics())
-            new = {
-                topic.name: {
-                    "num_partitions": topic.partitions,
-                    "replication_factor": topic.replicas,
-                    "configs": dict(topic.config),
-                }
-                for topic in topics
-                if topic.name not in there
-            }
-            if new:
-                with suppress(TopicAlreadyExistsError):  # another home's runner on the same cluster was first
-                    admin.create_topics(new, timeout_ms=20_000, wait_for_metadata=True)
-            return list(new)
+            yield admin
         finally:
             admin.close()
-    except KafkaError as error:
-        raise StartupError(f"The broker at {bootstrap_servers} refuses to make the topics: {error}.") from error
+    except errors.KafkaError as error:
+        raise StartupError(f"The broker at {access.bootstrap_servers} refuses to {doing}: {error}.") from error
+
+
+def make_topics(access: KafkaAccess | str, topics: Sequence[Topic]) -> list[str]:
+    """Makes the topics that are not there and returns their names; blocks, so call it in a thread.
+
+    A topic that is there keeps its settings. Raises StartupError if the broker refuses.
+    """
+    from mesh.bus.kafka_python import errors  # noqa: PLC0415 - 0.2 s that `rostrum status` need not pay
+
+    access = KafkaAccess(access) if isinstance(access, str) else access
+    with administration(access, "make the topics") as admin:
+        there = set(admin.list_topics())
+        new = {
+            topic.name: {
+                "num_partitions": topic.partitions,
+                "replication_factor": topic.replicas,
+                "configs": dict(topic.config),
+            }
+            for topic in topics
+            if topic.name not in there
+        }
+        if new:
+            with suppress(errors.TopicAlreadyExistsError):  # another home's runner on the same cluster was first
+                admin.create_topics(new, timeout_ms=20_000, wait_for_metadata=True)
+        return list(new)
+
+
+def take_certificate(access: KafkaAccess) -> None:
+    """Makes the node take its keystore from disk again, for connections from now on; blocks. Raises StartupError.
+
+    Kafka looks whether its stores have changed whenever a setting of the node is set, be it to what it was
+    (DynamicBrokerConfig, reloadUpdatedFilesWithoutConfigChange).
+    """
+    from kafka.admin import ConfigResource, ConfigResourceType  # noqa: PLC0415 - as above
+
+    with administration(access, "take its new certificate") as admin:
+        # Not the keystore's own path: kept as a dynamic setting, it would win over another path for ever.
+        node = ConfigResource(ConfigResourceType.BROKER, NODE_ID, {"num.replica.fetchers": "1"})
+        answer = admin.alter_configs([node], raise_on_unknown=False)["broker"][NODE_ID]
+        if answer != "OK":
+            raise StartupError(f"The broker at {access.bootstrap_servers} does not take its new certificate: {answer}.")

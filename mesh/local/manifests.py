@@ -17,6 +17,8 @@ import yaml
 
 from mesh.local.broker import Topic
 from mesh.local.errors import ManifestError
+from mesh.local.identities import KAFKA_BROKER, KAFKA_RUNNER
+from mesh.local.rights import CLUSTER, OPERATIONS, RESOURCE_TYPES, Right
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Manifests:
     service_accounts: frozenset[str] = frozenset()
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     topics: tuple[Topic, ...] = ()
+    kafka_users: Mapping[str, tuple[Right, ...]] = field(default_factory=dict)
+    """What each KafkaUser may do. A pod whose service account has such a name gets its certificate for Kafka."""
 
 
 class _Fields:
@@ -192,6 +196,7 @@ class _Found:
         self.accounts: set[str] = set()
         self.config_maps: dict[str, dict[str, str]] = {}
         self.topics: list[Topic] = []
+        self.users: dict[str, tuple[Right, ...]] = {}
 
     def add(self, document: object, where: str) -> None:
         fields = _Fields(document, where)
@@ -218,6 +223,8 @@ class _Found:
                 self.deployments[name] = _deployment(name, fields.inner("spec"))
             case "kafka.strimzi.io/v1beta2", "KafkaTopic":
                 self.topics.append(_topic(name, fields.inner("spec")))
+            case "kafka.strimzi.io/v1beta2", "KafkaUser":
+                self.users[name] = _kafka_user(name, fields.inner("spec"))
             case _:
                 raise ManifestError(f"{where}: the local runner does not know {api} {kind}")
         fields.done()
@@ -230,8 +237,13 @@ class _Found:
             maps = {*deployment.env_from, *(each.config[0] for each in deployment.env if each.config)}
             for name in sorted(maps - self.config_maps.keys()):
                 raise ManifestError(f"{where}: there is no ConfigMap {name!r}")
+        topics = {topic.name for topic in self.topics}
+        for user, rights in self.users.items():
+            for right in rights:
+                if right.resource_type == "topic" and not right.prefix and right.name not in {*topics, "*"}:
+                    raise ManifestError(f"{folder}: KafkaUser {user}: there is no KafkaTopic {right.name!r}")
         return Manifests(
-            self.deployments, self.services, frozenset(self.accounts), self.config_maps, tuple(self.topics)
+            self.deployments, self.services, frozenset(self.accounts), self.config_maps, tuple(self.topics), self.users
         )
 
 
@@ -245,6 +257,44 @@ def _topic(name: str, spec: _Fields) -> Topic:
     spec.cluster_only("replicas")
     spec.done()
     return topic
+
+
+def _kafka_user(name: str, spec: _Fields) -> tuple[Right, ...]:
+    if name in {KAFKA_BROKER, KAFKA_RUNNER}:
+        raise ManifestError(f"{spec.where}: {name} is the name of the broker or the runner itself: take another")
+    authentication = spec.inner("authentication")
+    if (kind := authentication.text("type")) != "tls":
+        raise ManifestError(f"{authentication.where}.type: only tls is known here, not {kind!r}")
+    authentication.done()
+    authorization = spec.inner("authorization")
+    if (kind := authorization.text("type")) != "simple":
+        raise ManifestError(f"{authorization.where}.type: only simple is known here, not {kind!r}")
+    rights = tuple(right for acl in authorization.items("acls", required=True) for right in _rights(name, acl))
+    authorization.done()
+    spec.done()
+    return rights
+
+
+def _rights(user: str, acl: _Fields) -> Iterator[Right]:
+    if (kind := acl.text("type", "allow")) != "allow":
+        raise ManifestError(f"{acl.where}.type: only allow is known here, not {kind!r}: allow less instead")
+    if (host := acl.text("host", "*")) != "*":
+        raise ManifestError(f"{acl.where}.host: only '*' is known here, not {host!r}: the certificate says who it is")
+    resource = acl.inner("resource")
+    found = resource.text("type")
+    of_type = next((each for each in RESOURCE_TYPES if each == found), None)
+    if of_type is None:
+        raise ManifestError(f"{resource.where}.type: one of {', '.join(RESOURCE_TYPES)} is expected, not {found!r}")
+    name = CLUSTER if of_type == "cluster" else resource.text("name")
+    pattern = resource.text("patternType", "literal")
+    if pattern not in {"literal", "prefix"}:
+        raise ManifestError(f"{resource.where}.patternType: literal or prefix is expected, not {pattern!r}")
+    resource.done()
+    for operation in acl.texts("operations", required=True):
+        if operation not in OPERATIONS:
+            raise ManifestError(f"{acl.where}.operations: {operation!r} is none of {', '.join(OPERATIONS)}")
+        yield Right(user, of_type, name, pattern == "prefix", operation)
+    acl.done()
 
 
 def _service(name: str, spec: _Fields) -> Service:

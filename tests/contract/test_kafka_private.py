@@ -14,6 +14,7 @@ from kafka.consumer.subscription_state import SubscriptionState  # type: ignore[
 from kafka.coordinator.consumer import ConsumerCoordinator  # type: ignore[import-untyped]
 from kafka.net.inet import KafkaNetSocket  # type: ignore[import-untyped]
 from kafka.net.selector import NetworkSelector  # type: ignore[import-untyped]
+from kafka.net.transport import KafkaSSLTransport  # type: ignore[import-untyped]
 from kafka.producer.sender import Sender  # type: ignore[import-untyped]
 from kafka.producer.transaction_manager import TransactionManager  # type: ignore[import-untyped]
 from kafka.protocol.metadata import MetadataResponse  # type: ignore[import-untyped]
@@ -21,6 +22,7 @@ from kafka.protocol.schemas.fields import struct  # type: ignore[import-untyped]
 from kafka.protocol.schemas.fields.codegen import CodegenContext  # type: ignore[import-untyped]
 
 from mesh.bus import consumer as consumer_module
+from mesh.bus.access import KafkaAccess
 from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.reachable import wait_reachable
 
@@ -37,6 +39,7 @@ from mesh.bus.reachable import wait_reachable
         (SubscriptionState, "has_all_fetch_positions"),
         (NetworkSelector, "call_soon call_soon_threadsafe sleep"),
         (KafkaNetSocket, "sock_connect"),
+        (KafkaSSLTransport, "__init__ handshake"),
         (struct.StructField, "compiled_decode_from"),
     ],
 )  # fmt: skip
@@ -106,7 +109,7 @@ def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async def handle(_: Any) -> None: ...
 
-        consumer = KeyedConsumer("127.0.0.1:9", "topic", "group", handle, bury=handle)
+        consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, bury=handle)
         await consumer.start()
         moved = await consumer.moves()
         async with asyncio.timeout(10):

@@ -1,6 +1,6 @@
 """A consumer in a process of its own, to be killed: prints "KEY PAYLOAD" for each record, hangs at payload "hang".
 
-python -m tests.integration.bus_process BOOTSTRAP_SERVERS TOPIC GROUP INSTANCE_ID
+python -m tests.integration.bus_process BOOTSTRAP_SERVERS TLS_FOLDER TOPIC GROUP INSTANCE_ID
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.consumer import ConsumerSettings, KeyedConsumer
 from mesh.bus.message import Incoming
 from mesh.bus.publisher import Publisher
 
 
-async def main(bootstrap_servers: str, topic: str, group: str, instance_id: str) -> None:
+async def main(bootstrap_servers: str, tls_folder: str, topic: str, group: str, instance_id: str) -> None:
     """Consumes until it is killed."""
-    publisher = Publisher(bootstrap_servers, source="process")
+    access = KafkaAccess(bootstrap_servers, TlsFiles.in_folder(tls_folder))
+    publisher = Publisher(access, source="process")
     await publisher.start()
 
     async def handler(record: Incoming) -> None:
@@ -24,7 +26,7 @@ async def main(bootstrap_servers: str, topic: str, group: str, instance_id: str)
             await asyncio.Event().wait()
 
     consumer = KeyedConsumer(
-        bootstrap_servers,
+        access,
         topic,
         group,
         handler,

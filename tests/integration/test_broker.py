@@ -7,9 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from kafka import KafkaConsumer, KafkaProducer  # type: ignore[import-untyped]
-from kafka.structs import TopicPartition  # type: ignore[import-untyped]
-
+from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, TopicPartition
 from mesh.local import class_archive
 from tests.support.broker import run_broker
 
@@ -19,14 +17,14 @@ def test_acknowledged_records_survive_sigkill(tmp_path: Path) -> None:
     broker = run_broker(tmp_path)
     try:
         name = broker.topic(partitions=1)
-        producer = KafkaProducer(bootstrap_servers=broker.bootstrap_servers, acks="all")
+        producer = KafkaProducer(**broker.access.client_settings(), acks="all")
         sent = [producer.send(name, str(number).encode()) for number in range(500)]
         for each in sent:
             each.get(30)
         broker.kill()
         producer.close(0)
         broker.start()
-        consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap_servers)
+        consumer = KafkaConsumer(**broker.access.client_settings())
         place = TopicPartition(name, 0)
         consumer.assign([place])
         consumer.seek_to_beginning(place)

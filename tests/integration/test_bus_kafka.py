@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class KafkaBusUnderTest(BusUnderTest):
     def __init__(self, broker: TestBroker) -> None:
         self.broker = broker
-        self.publisher = Publisher(broker.bootstrap_servers, source="tester")
+        self.publisher = Publisher(broker.access, source="tester")
 
     async def create_topic(self, partitions: int) -> str:
         return await asyncio.to_thread(make_topic, self.broker, partitions)
@@ -40,7 +40,7 @@ class KafkaBusUnderTest(BusUnderTest):
     def consumer(self, topic: str, group: str, handler: Callable[[Incoming], Awaitable[None]], **options: Any) -> Any:
         # Groups of Kafka span topics; a test's group is its topic's.
         return KeyedConsumer(
-            self.broker.bootstrap_servers, topic, f"{group}-{topic}", handler, bury=self.publisher.write, **options
+            self.broker.access, topic, f"{group}-{topic}", handler, bury=self.publisher.write, **options
         )
 
 
@@ -71,7 +71,7 @@ class TestKafkaBus(BusSuite):
         group = f"group-{uuid.uuid4()}"
 
         async def send() -> None:
-            publisher = Publisher(self.broker.bootstrap_servers, source="tester")
+            publisher = Publisher(self.broker.access, source="tester")
             await publisher.start()
             for key, text in (("a", "1"), ("b", "2"), ("c", "hang"), ("d", "4"), ("e", "5")):
                 await publisher.send(message(topic, key, text))
@@ -177,8 +177,14 @@ def _sender_held(producer: Any) -> Iterator[None]:
         go_on.set()
 
 
+def _arguments(broker: TestBroker) -> tuple[str, str]:
+    access = broker.access
+    assert access.tls is not None
+    return access.bootstrap_servers, str(access.tls.root.parent)
+
+
 def _process(broker: TestBroker, topic: str, group: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.integration.bus_process", broker.bootstrap_servers, topic, group, "pod-0"]
+    command = [sys.executable, "-m", "tests.integration.bus_process", *_arguments(broker), topic, group, "pod-0"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -188,7 +194,7 @@ def _lines(process: subprocess.Popen[str], number: int) -> set[str]:
 
 
 def _until_committed(broker: TestBroker, topic: str, group: str, offset: int) -> None:
-    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap_servers, group_id=group, enable_auto_commit=False)
+    consumer = KafkaConsumer(**broker.access.client_settings(), group_id=group, enable_auto_commit=False)
     try:
 
         async def wait() -> None:

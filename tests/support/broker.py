@@ -1,7 +1,8 @@
 """A real Kafka for the whole test session: the node of `mesh.local.broker` in a temporary folder.
 
 `broker` is started on first use and killed at the end of the session; tests that share it use topics and groups of
-their own (`broker.topic()`), so that random order changes nothing. Imported by tests/conftest.py.
+their own (`broker.topic()`), so that random order changes nothing. It lets in nobody without a certificate of its own
+authority; `broker.access` is its runner's, who may do everything. Imported by tests/conftest.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.local.broker import BrokerNode, Topic, accepts, make_topics, open_node
+from mesh.local.identities import KAFKA_RUNNER, Wanted, broker_identity, open_authority, write
 from mesh.local.processes import die_with_parent
 
 
@@ -35,6 +38,23 @@ class TestBroker:
     def bootstrap_servers(self) -> str:
         return self.node.bootstrap_servers
 
+    @property
+    def folder(self) -> Path:
+        """Where its certificates are: ca, broker, runner, and one of each user's name."""
+        return self.node.folder / "identities"
+
+    @property
+    def access(self) -> KafkaAccess:
+        """The runner's, a super user."""
+        return self.access_of(KAFKA_RUNNER)
+
+    def access_of(self, user: str) -> KafkaAccess:
+        """That of this Kafka user, as the authority of this node vouches for it."""
+        folder = self.folder / user
+        if not folder.exists():
+            write(open_authority(self.folder / "ca"), Wanted(folder, kafka_user=user))
+        return KafkaAccess(self.bootstrap_servers, TlsFiles.in_folder(folder))
+
     def topic(self, prefix: str = "test", *, partitions: int = 3, **config: str) -> str:
         """Makes a topic that no other test uses and returns its name; config as `retention_ms="1000"`."""
         name = f"{prefix}.{uuid.uuid4().hex[:12]}"
@@ -44,7 +64,7 @@ class TestBroker:
     def make(self, name: str, *, partitions: int = 3, **config: str) -> None:
         """Makes this topic if it is not there."""
         settings = {key.replace("_", "."): value for key, value in config.items()}
-        make_topics(self.bootstrap_servers, [Topic(name, partitions, 1, settings)])
+        make_topics(self.access, [Topic(name, partitions, 1, settings)])
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -85,7 +105,9 @@ def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
     own = f"127.{200 + pid % 50}.{pid // 50 % 250 + 1}.{uuid.uuid4().int % 250 + 2}"
 
     async def prepared() -> BrokerNode:
-        node = await open_node(folder, ip or own, cache)
+        tls = folder / "identities" / "broker"
+        write(open_authority(folder / "identities" / "ca"), broker_identity(tls, ip or own))
+        node = await open_node(folder, ip or own, cache, tls=tls)
         await node.make_archive()
         await node.prepare()
         return node
@@ -96,7 +118,7 @@ def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBroker]:
-    """The session's broker; `.bootstrap_servers` is what clients dial."""
+    """The session's broker; `.access` is how clients reach it."""
     running = run_broker(tmp_path_factory.mktemp("broker"))
     yield running
     running.kill()

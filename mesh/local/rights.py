@@ -1,0 +1,98 @@
+"""Rights at the broker: what the KafkaUsers of k8s/base declare, as Kafka's ACLs.
+
+On a cluster Strimzi's User Operator makes the same ACLs of the same files. Here `make_rights` does: it adds what is
+missing and removes what is no longer declared, so the broker never allows more than the files say. It allows nothing
+by itself: that is the broker's StandardAuthorizer. The runner calls it once the broker is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mesh.local.broker import administration, principal
+from mesh.local.errors import StartupError
+
+if TYPE_CHECKING:
+    from mesh.bus.access import KafkaAccess
+
+ResourceType = Literal["topic", "group", "cluster", "transactionalId"]
+RESOURCE_TYPES: tuple[ResourceType, ...] = ("topic", "group", "cluster", "transactionalId")
+
+OPERATIONS = {
+    "All": "ALL",
+    "Read": "READ",
+    "Write": "WRITE",
+    "Create": "CREATE",
+    "Delete": "DELETE",
+    "Alter": "ALTER",
+    "Describe": "DESCRIBE",
+    "ClusterAction": "CLUSTER_ACTION",
+    "DescribeConfigs": "DESCRIBE_CONFIGS",
+    "AlterConfigs": "ALTER_CONFIGS",
+    "IdempotentWrite": "IDEMPOTENT_WRITE",
+}
+"""Strimzi's names of operations, and Kafka's."""
+
+CLUSTER = "kafka-cluster"
+"""The one resource of type cluster."""
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """One thing that one user may do, from any host: an entry of a KafkaUser's acls, for one of its operations."""
+
+    user: str
+    resource_type: ResourceType
+    name: str
+    """Of the topic or group; "*" for all of them."""
+    prefix: bool
+    """Whether it is of all whose names begin so."""
+    operation: str
+    """A key of OPERATIONS."""
+
+
+def make_rights(access: KafkaAccess, rights: Iterable[Right]) -> tuple[int, int]:
+    """Makes the broker's rights these and no others; returns how many were added and removed.
+
+    Blocks, so call it in a thread. Nothing changes if they are so already. Raises StartupError.
+    """
+    from kafka import admin as kafka  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that others need not pay
+
+    wanted = {_acl(right) for right in rights}
+    with administration(access, "make the rights of the KafkaUsers") as admin:
+        found, _ = admin.describe_acls(_everything())
+        there = set(found)
+        added, removed = wanted - there, there - wanted
+        failed: list[Any] = []
+        if added:
+            failed += admin.create_acls(list(added))["failed"]
+        if removed:
+            filters = [
+                kafka.ACLFilter(acl.principal, acl.host, acl.operation, acl.permission_type, acl.resource_pattern)
+                for acl in removed
+            ]
+            failed += [error for _, _, error in admin.delete_acls(filters) if error.errno]
+        if failed:
+            raise StartupError(
+                f"The broker at {access.bootstrap_servers} did not make all rights: {failed[0].__name__}."
+            )
+    return len(added), len(removed)
+
+
+def _acl(right: Right) -> Any:
+    from kafka import admin as kafka  # noqa: PLC0415 - as above
+
+    types = {"topic": "TOPIC", "group": "GROUP", "cluster": "CLUSTER", "transactionalId": "TRANSACTIONAL_ID"}
+    pattern = kafka.ACLResourcePatternType.PREFIXED if right.prefix else kafka.ACLResourcePatternType.LITERAL
+    resource = kafka.ResourcePattern(kafka.ResourceType[types[right.resource_type]], right.name, pattern)
+    operation = kafka.ACLOperation[OPERATIONS[right.operation]]
+    return kafka.ACL(principal(right.user), "*", operation, kafka.ACLPermissionType.ALLOW, resource)
+
+
+def _everything() -> Any:
+    from kafka import admin as kafka  # noqa: PLC0415 - as above
+
+    any_resource = kafka.ResourcePatternFilter(kafka.ResourceType.ANY, None, kafka.ACLResourcePatternType.ANY)
+    return kafka.ACLFilter(None, None, kafka.ACLOperation.ANY, kafka.ACLPermissionType.ANY, any_resource)
