@@ -352,9 +352,16 @@ _PUBLIC_ONLY = "0xObjM0UvS_oaazjpEYlAbwctEJ4L8pH3OuTb7qth7gUwqet"
 def _key_sets(found: Node) -> None:
     for node in _nodes(found):
         if "localJwks" in node and "inlineString" in node["localJwks"]:
-            keys = json.loads(node["localJwks"]["inlineString"])
-            nobody = not keys["keys"] or str(keys["keys"][0].get("n", "")).startswith(_PUBLIC_ONLY)
-            node["localJwks"] = _NOBODY if nobody else keys
+            node["localJwks"] = _key_set(node["localJwks"]["inlineString"])
+
+
+def _key_set(text: str) -> object:
+    try:
+        keys = json.loads(text)
+    except ValueError:
+        return text
+    moduli = [str(each.get("n", "")) for each in keys.get("keys", ())]
+    return _NOBODY if all(modulus.startswith(_PUBLIC_ONLY) for modulus in moduli) else keys
 
 
 def _sort_sets(found: Node) -> None:
