@@ -7,6 +7,7 @@ restart; a connection that is open stays as it is. Who may do what is said in th
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ class TlsFiles:
             except OSError as error:
                 raise ValueError(f"{file}: {error.strerror}") from error
         return files
+
+    def context(self) -> ssl.SSLContext:
+        """A context of our own, as kafka-python makes it. Raises OSError, also where the files do not fit."""
+        context = ssl.create_default_context(cafile=self.root)
+        context.load_cert_chain(self.chain, self.key)
+        return context
 
 
 @dataclass(frozen=True, slots=True)

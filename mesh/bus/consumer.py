@@ -25,7 +25,9 @@ from mesh.bus.kafka_python import (
     OffsetAndMetadata,
     TopicPartition,
 )
+from mesh.bus.kafka_python import errors as kafka_errors
 from mesh.bus.reachable import wait_reachable
+from mesh.bus.refusals import missing_right, refused_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -53,6 +55,8 @@ STALL_SECONDS = 30.0
 """Without a look in this time the thread hangs: kafka-python was seen to wait for ever for its group's coordinator."""
 _UNKNOWN_TOPIC_SECONDS = 0.2
 """Between looks for a topic that is not there yet."""
+_UNKNOWN_TOPIC_TOLD_SECONDS = 5.0
+"""Between lines in the log that say so; a start of all at once takes less."""
 _ANSWER_SECONDS = 3.0
 """For the commits on revocation and at the end; below any session timeout."""
 
@@ -178,8 +182,8 @@ class KeyedConsumer:
             while not self._stopping.is_set():
                 try:
                     self._read_until_stopped()
-                except Exception:
-                    log.exception("consumer of %s starts anew", self.topic)
+                except Exception as error:  # noqa: BLE001 - whatever it is, a new client may do better
+                    self._log_end(error)
                     self._stopping.wait(1.0)
         finally:
             self._tell_loop(self._on_ended)
@@ -191,7 +195,11 @@ class KeyedConsumer:
         try:
             # A member that joins before it knows the topic's partitions may be assigned none of them, and kafka-python
             # then asks for a new assignment only after metadata.max.age, five minutes later.
+            told_at = time.monotonic()
             while not consumer.partitions_for_topic(self.topic):
+                if time.monotonic() - told_at > _UNKNOWN_TOPIC_TOLD_SECONDS:
+                    told_at = time.monotonic()
+                    log.warning("no topic %s yet, or the KafkaUser of %s lacks Read of it", self.topic, self.group)
                 if self._wait(_UNKNOWN_TOPIC_SECONDS):
                     return
             consumer.subscribe([self.topic], listener=_Rebalances(self, consumer))
@@ -208,6 +216,15 @@ class KeyedConsumer:
                 self._wait(_ATTEND_SECONDS if positioned else _POSITIONS_SECONDS)
         finally:
             self._leave(consumer)
+
+    def _log_end(self, error: Exception) -> None:
+        right = missing_right(error, self.group, "Read", self.topic, self.group)
+        if right is None and isinstance(error, kafka_errors.KafkaTimeoutError):
+            right = refused_certificate(self._access)
+        if right is None:
+            log.error("consumer of %s starts anew", self.topic, exc_info=error)
+        else:
+            log.error("consumer of %s starts anew: %s", self.topic, right)
 
     def _wait(self, seconds: float) -> bool:
         """Waits; True once it is to stop."""

@@ -22,6 +22,7 @@ from mesh.bus.errors import RefusedError
 from mesh.bus.kafka_python import KafkaProducer
 from mesh.bus.kafka_python import errors as kafka_errors
 from mesh.bus.reachable import wait_reachable
+from mesh.bus.refusals import missing_right, refused_certificate
 from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
 from mesh.errors import BrokerUnavailableError
 
@@ -144,7 +145,7 @@ class Publisher:
                 return True
         if not await self.usable():
             raise BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers)
-        return await asyncio.to_thread(self._learn, topic)
+        return await asyncio.to_thread(self._learn, topic) is None
 
     async def usable(self) -> bool:
         """True if the broker answered a question within the last second. For health checks."""
@@ -167,10 +168,19 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the one who published
             if not isinstance(error, _REFUSALS):
                 self._known.discard(record.topic)
-            tell(_as_ours(error))
+            tell(self._as_ours(error, record.topic))
             return
         future.add_callback(_told, tell)
-        future.add_errback(_failed, tell)
+        future.add_errback(self._failed, record.topic, tell)
+
+    def _failed(self, topic: str, tell: Callable[[BaseException | None], None], error: BaseException) -> None:
+        tell(self._as_ours(error, topic))
+
+    def _as_ours(self, error: BaseException, topic: str) -> Exception:
+        if isinstance(error, _REFUSALS):
+            return RefusedError(str(error))
+        why = missing_right(error, self.source, "Write", topic) or repr(error)
+        return BrokerUnavailableError(f"not acknowledged: {why}")
 
     # ---- in our thread ----
 
@@ -185,9 +195,9 @@ class Publisher:
             if _given_up(self._producer):
                 self._renew()
                 continue
-            present = self._learn(topic)
+            why_not = self._learn(topic)
             with self._lock:
-                self._send_slow(topic, present=present)
+                self._send_slow(topic, why_not)
         self._fail_slow(BrokerUnavailableError("the publisher is stopped"))
 
     def _connect_until_closing(self) -> None:
@@ -197,8 +207,9 @@ class Publisher:
                     break
                 self._producer = self._connect()
             except Exception as error:  # noqa: BLE001 - no broker yet, in one of many ways
-                log.warning("no broker at %s yet: %r", self._access.bootstrap_servers, error)
-                self._fail_slow(BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers))
+                why = refused_certificate(self._access) or repr(error)
+                log.warning("no broker at %s yet: %s", self._access.bootstrap_servers, why)
+                self._fail_slow(BrokerUnavailableError(f"no broker answers at {self._access.bootstrap_servers}: {why}"))
                 with self._lock:
                     self._changed.wait_for(lambda: self._closing, timeout=0.5)
 
@@ -220,15 +231,15 @@ class Publisher:
             self._fail_slow(BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers))
         return self._closing
 
-    def _send_slow(self, topic: str, *, present: bool) -> None:
+    def _send_slow(self, topic: str, why_not: str | None) -> None:
         waiting = [item for item in self._slow if item[0].topic == topic]
         self._slow = deque(item for item in self._slow if item[0].topic != topic)
         del self._slow_topics[topic]
         for record, tell in waiting:
-            if present:
+            if why_not is None:
                 self._send(record, tell)
             else:
-                tell(BrokerUnavailableError(f"the broker does not have the topic {topic}, or does not answer"))
+                tell(BrokerUnavailableError(why_not))
 
     def _fail_slow(self, error: BrokerUnavailableError) -> None:
         with self._lock:
@@ -255,16 +266,20 @@ class Publisher:
             metrics_enabled=False,
         )
 
-    def _learn(self, topic: str) -> bool:
+    def _learn(self, topic: str) -> str | None:
+        """Why nothing can be written to this topic now; None once it is known."""
+        why_not = f"the broker does not have the topic {topic}, or does not answer"
         try:
             present = bool(self._producer.partitions_for(topic))
         except Exception as error:  # noqa: BLE001 - absent, forbidden or no answer: all mean "not now"
-            log.warning("topic %s: %r", topic, error)
-            return False
-        if present:
-            with self._lock:
-                self._known.add(topic)
-        return present
+            right = missing_right(error, self.source, "Write", topic)
+            log.warning("topic %s: %s", topic, right or repr(error))
+            return right or why_not
+        if not present:
+            return why_not
+        with self._lock:
+            self._known.add(topic)
+        return None
 
     # ---- in a thread of the loop's executor ----
 
@@ -309,10 +324,6 @@ def _told(tell: Callable[[BaseException | None], None], _metadata: object) -> No
     tell(None)
 
 
-def _failed(tell: Callable[[BaseException | None], None], error: BaseException) -> None:
-    tell(_as_ours(error))
-
-
 def _resolve(answers: Sequence[_Answer]) -> None:
     for answer, error in answers:
         if answer.done():
@@ -321,9 +332,3 @@ def _resolve(answers: Sequence[_Answer]) -> None:
             answer.set_result(None)
         else:
             answer.set_exception(error)
-
-
-def _as_ours(error: BaseException) -> Exception:
-    if isinstance(error, _REFUSALS):
-        return RefusedError(str(error))
-    return BrokerUnavailableError(f"not acknowledged: {error!r}")
