@@ -56,6 +56,23 @@ def documents(*folders: Path) -> Iterator[dict[str, Any]]:
         yield from (each for each in yaml.safe_load_all(text) if each and each["kind"] != "Kustomization")
 
 
+def with_scenario(name: str) -> dict[str, str]:
+    """The files as they are with a scenario applied: what it declares replaces what is there by that kind and name."""
+    folders = {"mirror": ["canary/version.yaml", "mirror/traffic.yaml"]}.get(name, [name])
+    paths = [ISTIO / "scenarios" / each for each in folders]
+    files = [file for path in paths for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
+    found = {str(file.relative_to(ROOT)): file.read_text("utf-8") for file in files}
+    new = {_identity(each) for text in found.values() for each in yaml.safe_load_all(text)}
+    for file, text in texts(BASE, ISTIO / "base", SERVICES).items():
+        kept = [each for each in yaml.safe_load_all(text) if _identity(each) not in new]
+        found[file] = yaml.safe_dump_all(kept)
+    return found
+
+
+def _identity(document: dict[str, Any]) -> tuple[str, str]:
+    return document["kind"], document.get("metadata", {}).get("name", "")
+
+
 @cache
 def of_kind(kind: str) -> dict[str, dict[str, Any]]:
     """The documents of a kind outside of scenarios, by name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from google.protobuf import descriptor
 
+from mesh.bus.topics import TURNS_TOPIC, dead_letters_topic, floors_topic
 from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE, Edge
 from tests.manifests.sources import (
     AGENTS,
@@ -97,3 +98,28 @@ def test_agents_are_alike() -> None:
 
     first, *others = map(seen_by, AGENTS)
     assert all(each == first for each in others)
+
+
+def test_rights_to_topics() -> None:
+    """An agent reads its own floors and writes turns, the moderator the other way; each writes its own dead letters."""
+    rights = {(edge.caller, edge.verb, edge.target) for edge in allowed() if edge.callee == BROKER}
+    wanted = {("moderator", "Read", TURNS_TOPIC), ("moderator", "Write", dead_letters_topic(TURNS_TOPIC))}
+    for agent in AGENTS:
+        floors = floors_topic(agent)
+        wanted |= {("moderator", "Write", floors), (agent, "Read", floors), (agent, "Write", TURNS_TOPIC)}
+        wanted |= {(agent, "Write", dead_letters_topic(floors))}
+    assert rights == wanted
+
+
+def test_users_of_kafka_are_given_their_certificate() -> None:
+    """Each KafkaUser is a workload, and its pods find its secret where KAFKA_TLS_FOLDER says."""
+    for name in MANIFESTS.kafka_users:
+        pod = the("Deployment", name)["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "kafka"]
+        (volume,) = [each for each in pod["volumes"] if each["name"] == "kafka"]
+        assert {"name": "KAFKA_TLS_FOLDER", "value": mount["mountPath"]} in container["env"], name
+        secrets = {each["secret"]["name"]: each["secret"]["items"] for each in volume["projected"]["sources"]}
+        assert name in secrets, name
+        files = {item["path"] for items in secrets.values() for item in items}
+        assert files == {"root.pem", "key.pem", "chain.pem"}
