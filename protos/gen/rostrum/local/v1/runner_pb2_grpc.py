@@ -45,6 +45,16 @@ class RunnerServiceStub:
                 request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ScaleRequest.SerializeToString,
                 response_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.Status.FromString,
                 _registered_method=True)
+        self.ChangeResources = channel.unary_unary(
+                '/rostrum.local.v1.RunnerService/ChangeResources',
+                request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ChangeResourcesRequest.SerializeToString,
+                response_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ChangeResourcesResponse.FromString,
+                _registered_method=True)
+        self.ListResources = channel.unary_unary(
+                '/rostrum.local.v1.RunnerService/ListResources',
+                request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesRequest.SerializeToString,
+                response_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesResponse.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/rostrum.local.v1.RunnerService/Stop',
                 request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.StopRequest.SerializeToString,
@@ -81,6 +91,34 @@ class RunnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangeResources(self, request, context):
+        """Brings Istio resources into force, or takes them out again, in every
+        running proxy: all of them or none. Pods are not restarted and no call
+        is dropped. Returns once every proxy has accepted its new configuration;
+        if one refuses, all get the configuration back that they had.
+
+        Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+        Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
+        what to do), ABORTED (a proxy refused, with its reason).
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListResources(self, request, context):
+        """Lists the Istio resources in force, by kind, namespace and name.
+
+        Safe to repeat: yes.
+        Errors: none of its own.
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stop(self, request, context):
         """Stops all pods, the broker and the runner itself. Returns before the end;
         the socket is gone once all has stopped.
@@ -106,6 +144,16 @@ def add_RunnerServiceServicer_to_server(servicer, server):
                     servicer.Scale,
                     request_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ScaleRequest.FromString,
                     response_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.Status.SerializeToString,
+            ),
+            'ChangeResources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeResources,
+                    request_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ChangeResourcesRequest.FromString,
+                    response_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ChangeResourcesResponse.SerializeToString,
+            ),
+            'ListResources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListResources,
+                    request_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesRequest.FromString,
+                    response_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesResponse.SerializeToString,
             ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
@@ -168,6 +216,60 @@ class RunnerService:
             '/rostrum.local.v1.RunnerService/Scale',
             rostrum_dot_local_dot_v1_dot_runner__pb2.ScaleRequest.SerializeToString,
             rostrum_dot_local_dot_v1_dot_runner__pb2.Status.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeResources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostrum.local.v1.RunnerService/ChangeResources',
+            rostrum_dot_local_dot_v1_dot_runner__pb2.ChangeResourcesRequest.SerializeToString,
+            rostrum_dot_local_dot_v1_dot_runner__pb2.ChangeResourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListResources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostrum.local.v1.RunnerService/ListResources',
+            rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesRequest.SerializeToString,
+            rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,26 @@ class RunnerServiceStub:
     Callers: the rostrum command.
     Emits: nothing.
     """
+    ChangeResources: _grpc.UnaryUnaryMultiCallable[_runner_pb2.ChangeResourcesRequest, _runner_pb2.ChangeResourcesResponse]
+    """Brings Istio resources into force, or takes them out again, in every
+    running proxy: all of them or none. Pods are not restarted and no call
+    is dropped. Returns once every proxy has accepted its new configuration;
+    if one refuses, all get the configuration back that they had.
+
+    Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+    Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
+    what to do), ABORTED (a proxy refused, with its reason).
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
+    ListResources: _grpc.UnaryUnaryMultiCallable[_runner_pb2.ListResourcesRequest, _runner_pb2.ListResourcesResponse]
+    """Lists the Istio resources in force, by kind, namespace and name.
+
+    Safe to repeat: yes.
+    Errors: none of its own.
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
     Stop: _grpc.UnaryUnaryMultiCallable[_runner_pb2.StopRequest, _runner_pb2.StopResponse]
     """Stops all pods, the broker and the runner itself. Returns before the end;
     the socket is gone once all has stopped.
@@ -82,6 +102,26 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
 
     Safe to repeat: yes.
     Errors: UNKNOWN_AGENT, INVALID_ARGUMENT (replicas below 0 or above 16).
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
+    ChangeResources: _aio.UnaryUnaryMultiCallable[_runner_pb2.ChangeResourcesRequest, _runner_pb2.ChangeResourcesResponse]  # type: ignore[assignment]
+    """Brings Istio resources into force, or takes them out again, in every
+    running proxy: all of them or none. Pods are not restarted and no call
+    is dropped. Returns once every proxy has accepted its new configuration;
+    if one refuses, all get the configuration back that they had.
+
+    Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+    Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
+    what to do), ABORTED (a proxy refused, with its reason).
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
+    ListResources: _aio.UnaryUnaryMultiCallable[_runner_pb2.ListResourcesRequest, _runner_pb2.ListResourcesResponse]  # type: ignore[assignment]
+    """Lists the Istio resources in force, by kind, namespace and name.
+
+    Safe to repeat: yes.
+    Errors: none of its own.
     Callers: the rostrum command.
     Emits: nothing.
     """
@@ -123,6 +163,38 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Safe to repeat: yes.
         Errors: UNKNOWN_AGENT, INVALID_ARGUMENT (replicas below 0 or above 16).
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangeResources(
+        self,
+        request: _runner_pb2.ChangeResourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runner_pb2.ChangeResourcesResponse, _abc.Awaitable[_runner_pb2.ChangeResourcesResponse]]:
+        """Brings Istio resources into force, or takes them out again, in every
+        running proxy: all of them or none. Pods are not restarted and no call
+        is dropped. Returns once every proxy has accepted its new configuration;
+        if one refuses, all get the configuration back that they had.
+
+        Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+        Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
+        what to do), ABORTED (a proxy refused, with its reason).
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ListResources(
+        self,
+        request: _runner_pb2.ListResourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runner_pb2.ListResourcesResponse, _abc.Awaitable[_runner_pb2.ListResourcesResponse]]:
+        """Lists the Istio resources in force, by kind, namespace and name.
+
+        Safe to repeat: yes.
+        Errors: none of its own.
         Callers: the rostrum command.
         Emits: nothing.
         """

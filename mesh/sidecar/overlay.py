@@ -1,0 +1,166 @@
+"""Changes to the manifests of a running mesh: what was applied or deleted since it was started, as a pure value.
+
+Owns which document replaces which (by kind, namespace and name, as a cluster's API does) and what each change is
+called. Whether the result can be obeyed is for `mesh.load` and the proxies to say; `mesh.local` keeps the value on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import yaml
+
+from mesh.sidecar.document import RawDocument, documents
+from mesh.sidecar.errors import ManifestError
+
+APPLIED = "applied"
+"""The name of the file, in messages, of what was applied."""
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What a document is known by."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class Action(Enum):
+    """What a change did to a resource."""
+
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one resource. `before` and `after` are YAML, empty where there is none."""
+
+    key: Key
+    action: Action
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A resource in force: its YAML, and the file it comes from (APPLIED for what was applied)."""
+
+    key: Key
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What differs from the files: documents that replace or join theirs, and keys that are taken out."""
+
+    applied: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    deleted: frozenset[Key] = frozenset()
+
+    def texts(self, files: Mapping[str, str], namespace: str) -> dict[str, str]:
+        """Returns the YAML texts in force: the files' own, less what is replaced or deleted, and what was applied."""
+        gone = self.deleted | self.applied.keys()
+        found: dict[str, list[str]] = {}
+        for raw in documents(files, namespace):
+            if _key(raw) not in gone:
+                found.setdefault(_file(raw), []).append(_text(raw.fields))
+        for key, fields in sorted(self.applied.items()):
+            found.setdefault(f"{APPLIED} {key}", []).append(_text(fields))
+        return {name: "---\n".join(parts) for name, parts in found.items()}
+
+    def with_applied(
+        self, files: Mapping[str, str], asked: Mapping[str, str], namespace: str
+    ) -> tuple[Overlay, list[Change]]:
+        """Returns the overlay with these documents in force, and what that changes. Raises ManifestError."""
+        current = {each.key: each for each in self.in_force(files, namespace)}
+        applied, changes = dict(self.applied), []
+        for raw in _istio(asked, namespace):
+            key, after = _key(raw), _text(raw.fields)
+            before = current[key].text if key in current else ""
+            action = Action.CREATED if not before else Action.UNCHANGED if before == after else Action.CONFIGURED
+            changes.append(Change(key, action, before, after))
+            if action is not Action.UNCHANGED:
+                applied[key] = raw.fields
+        return replace(self, applied=applied, deleted=self.deleted - applied.keys()), changes
+
+    def with_deleted(
+        self, files: Mapping[str, str], asked: Mapping[str, str], namespace: str
+    ) -> tuple[Overlay, list[Change]]:
+        """Returns the overlay without the documents that these name, and what that changes. Raises ManifestError."""
+        current = {each.key: each for each in self.in_force(files, namespace)}
+        keys: dict[Key, str] = {}
+        for raw in _istio(asked, namespace):
+            if _key(raw) not in current:
+                raise ManifestError(f"{raw.where}: is not in force: `rostrum get {raw.kind}` lists what is")
+            keys[_key(raw)] = current[_key(raw)].text
+        applied = {key: fields for key, fields in self.applied.items() if key not in keys}
+        changes = [Change(key, Action.DELETED, before, "") for key, before in keys.items()]
+        return replace(self, applied=applied, deleted=self.deleted | keys.keys()), changes
+
+    def in_force(self, files: Mapping[str, str], namespace: str) -> Sequence[InForce]:
+        """Returns Istio's resources as they are, by kind, namespace and name."""
+        gone = self.deleted | self.applied.keys()
+        own = [
+            InForce(_key(raw), _file(raw), _text(raw.fields))
+            for raw in documents(files, namespace)
+            if is_istio(raw) and _key(raw) not in gone
+        ]
+        more = [InForce(key, APPLIED, _text(fields)) for key, fields in self.applied.items()]
+        return sorted([*own, *more], key=lambda each: each.key)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns it as JSON data; `from_dict` reads it back."""
+        keys = [[key.kind, key.namespace, key.name] for key in sorted(self.deleted)]
+        return {"applied": [dict(self.applied[key]) for key in sorted(self.applied)], "deleted": keys}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Overlay:
+        """Reads what `as_dict` wrote."""
+        applied = {_key_of(each): each for each in data["applied"]}
+        return cls(applied, frozenset(Key(*each) for each in data["deleted"]))
+
+
+def is_istio(raw: RawDocument) -> bool:
+    """Whether a document is of one of Istio's API groups."""
+    return raw.api_version.partition("/")[0].endswith(".istio.io")
+
+
+def _istio(files: Mapping[str, str], namespace: str) -> Iterable[RawDocument]:
+    seen: dict[Key, str] = {}
+    for raw in documents(files, namespace):
+        if raw.api_version.startswith("kustomize."):
+            continue
+        if not is_istio(raw):
+            what = f"{raw.api_version} {raw.kind} is none of Istio's kinds"
+            raise ManifestError(f"{raw.where}: {what}: put it into the manifests' folder and start Rostrum anew")
+        if _key(raw) in seen:
+            raise ManifestError(f"{raw.where}: is declared already in {seen[_key(raw)]}: remove one of the two")
+        seen[_key(raw)] = raw.where
+        yield raw
+
+
+def _key(raw: RawDocument) -> Key:
+    return _key_of(raw.fields)
+
+
+def _key_of(fields: Mapping[str, Any]) -> Key:
+    metadata = fields["metadata"]
+    return Key(str(fields["kind"]), str(metadata["namespace"]), str(metadata.get("name", "")))
+
+
+def _file(raw: RawDocument) -> str:
+    return raw.where.rpartition(" document ")[0]
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=1000)
