@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.istiod.both_ways import compared
+from tests.manifests.sources import BASE, ISTIO, NAMESPACE, SCENARIOS, SERVICES, texts, with_scenario
 
 if TYPE_CHECKING:
     from tests.support.istiod import Istiod
 
-ROOT = Path(__file__).parents[2]
 CASES = sorted(Path(__file__).parent.glob("cases/*.yaml"))
 
 
@@ -26,9 +26,9 @@ def test_a_case_is_translated_as_istiod_does(istiod: Istiod, case: Path) -> None
     assert {pod: lines for pod, lines in found.items() if lines} == {}
 
 
-def test_our_own_manifests_are_translated_as_istiod_does(istiod: Istiod) -> None:
-    """k8s/base and istio as they are deployed: no field of any pod differs but by design."""
-    folders = [ROOT / "k8s" / "base", ROOT / "istio" / "base", ROOT / "istio" / "services"]
-    paths = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
-    found = compared(istiod, {str(path.relative_to(ROOT)): path.read_text() for path in paths}, namespace="rostrum")
+@pytest.mark.parametrize("scenario", [None, *(each.name for each in SCENARIOS)])
+def test_our_own_manifests_are_translated_as_istiod_does(istiod: Istiod, scenario: str | None) -> None:
+    """k8s/base and istio as they are deployed, and with each scenario: no field of any pod differs but by design."""
+    files = with_scenario(scenario) if scenario else texts(BASE, ISTIO / "base", SERVICES)
+    found = compared(istiod, files, namespace=NAMESPACE)
     assert {pod: lines for pod, lines in found.items() if lines} == {}

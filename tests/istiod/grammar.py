@@ -1,0 +1,344 @@
+"""A grammar of meshes: three services, a client, a gateway, and resources of every Istio kind that we translate.
+
+Each strategy makes the `spec` of one kind as plain data, so that Hypothesis shrinks towards fewer and smaller fields.
+What is drawn is what both istiod accepts and the README says is translated. Used by tests/istiod/test_generated.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from hypothesis import strategies as st
+
+Spec = dict[str, Any]
+SpecStrategy = st.SearchStrategy[Spec]
+
+HOSTS = {"backend": 50051, "web": 8080, "store": 7000}
+"""The services' names and ports: gRPC in two versions, HTTP, TCP."""
+_PROTOCOLS = {"backend": "grpc", "web": "http", "store": "tcp"}
+SELECTOR = {"backend": {"app": "backend"}, "web": {"app": "web"}, "store": {"app": "store"}}
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> SpecStrategy:
+    """A mapping with any of these fields."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def _some(values: Sequence[str], least: int = 1) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(values), min_size=least, max_size=3, unique=True)
+
+
+def _durations() -> st.SearchStrategy[str]:
+    return st.sampled_from(["1s", "250ms", "5s", "2m"])
+
+
+# --- security ---------------------------------------------------------------------------------------------------------
+
+MODES = st.sampled_from(["STRICT", "PERMISSIVE", "DISABLE", "UNSET"])
+
+
+@st.composite
+def peer_authentications(draw: st.DrawFn, app: str | None) -> Spec:
+    """mTLS by mode, for all or for one app; only an app's may be told apart by port."""
+    spec: Spec = {"mtls": {"mode": draw(MODES)}}
+    if app is not None:
+        spec["selector"] = {"matchLabels": SELECTOR[app]}
+        if draw(st.booleans()):
+            spec["portLevelMtls"] = {HOSTS[app]: {"mode": draw(MODES)}}
+    return spec
+
+
+_PRINCIPALS = ["cluster.local/ns/shop/sa/client", "*", "cluster.local/ns/shop/*", "*/sa/client"]
+_NAMESPACES = ["shop", "sh*", "*op", "elsewhere"]
+_ADDRESSES = ["127.0.0.0/8", "10.1.2.3"]
+_SOURCE = {
+    "principals": _PRINCIPALS,
+    "namespaces": _NAMESPACES,
+    "requestPrincipals": ["*", "rostrum/alice", "rostrum/*", "*/alice"],
+    "ipBlocks": _ADDRESSES,
+    "remoteIpBlocks": _ADDRESSES,
+}
+_OPERATION = {
+    "hosts": ["backend", "*.shop", "backend.*"],
+    "methods": ["GET", "POST", "P*"],
+    "paths": ["/shop.v1.Shop/Buy", "/shop.v1.Shop/*", "*/Buy", "*"],
+    "ports": ["50051", "8080", "7000"],
+}
+_CONDITIONS = {
+    "request.headers[x-role]": ["admin", "op*", "*"],
+    "source.ip": _ADDRESSES,
+    "source.namespace": _NAMESPACES,
+    "source.principal": _PRINCIPALS,
+    "destination.port": ["50051", "8080"],
+    "destination.ip": _ADDRESSES,
+    "connection.sni": ["a.example", "*.example"],
+    "request.auth.claims[role]": ["viewer", "operator", "op*"],
+    "request.auth.audiences": ["rostrum"],
+}
+
+
+def _with_negations(values: dict[str, list[str]]) -> SpecStrategy:
+    fields = {name: _some(each) for name, each in values.items()}
+    negated = {f"not{name[0].upper()}{name[1:]}": _some(each) for name, each in values.items()}
+    return optional(**fields, **negated).filter(bool)
+
+
+@st.composite
+def _conditions(draw: st.DrawFn) -> Spec:
+    key = draw(st.sampled_from(sorted(_CONDITIONS)))
+    values = draw(optional(values=_some(_CONDITIONS[key]), notValues=_some(_CONDITIONS[key])).filter(bool))
+    return {"key": key, **values}
+
+
+def _rules() -> SpecStrategy:
+    return optional(
+        **{"from": st.lists(_with_negations(_SOURCE).map(lambda each: {"source": each}), min_size=1, max_size=2)},
+        to=st.lists(_with_negations(_OPERATION).map(lambda each: {"operation": each}), min_size=1, max_size=2),
+        when=st.lists(_conditions(), min_size=1, max_size=2),
+    )
+
+
+@st.composite
+def authorization_policies(draw: st.DrawFn, app: str | None) -> Spec:
+    """ALLOW or DENY, with any rules that there may be; only ALLOW may have none."""
+    action = draw(st.sampled_from(["ALLOW", "DENY"]))
+    spec: Spec = {"action": action}
+    rules = draw(st.lists(_rules(), min_size=1 if action == "DENY" else 0, max_size=2))
+    if app is not None:
+        spec["selector"] = {"matchLabels": SELECTOR[app]}
+    return {**spec, "rules": rules} if rules else spec
+
+
+_KEYS = '{"keys":[{"kty":"oct","kid":"k","k":"c2VjcmV0c2VjcmV0c2VjcmV0"}]}'
+
+
+@st.composite
+def request_authentications(draw: st.DrawFn, app: str) -> Spec:
+    """One or two issuers."""
+    issuers = draw(_some(["rostrum", "another", "third"]))
+    extras = optional(
+        audiences=_some(["rostrum", "api"]),
+        forwardOriginalToken=st.just(True),
+        fromHeaders=st.just([{"name": "x-token", "prefix": "Token "}]),
+        fromParams=st.just(["token"]),
+        outputPayloadToHeader=st.just("x-payload"),
+        outputClaimToHeaders=st.just([{"header": "x-sub", "claim": "sub"}]),
+    )
+    rules = [{"issuer": issuer, "jwks": _KEYS, **draw(extras)} for issuer in issuers]
+    return {"selector": {"matchLabels": SELECTOR[app]}, "jwtRules": rules}
+
+
+# --- traffic ----------------------------------------------------------------------------------------------------------
+
+_NUMBERS = st.sampled_from([1, 7, 100])
+_POOL = optional(
+    tcp=optional(maxConnections=_NUMBERS, connectTimeout=_durations(), maxConnectionDuration=_durations()).filter(bool),
+    http=optional(
+        http1MaxPendingRequests=_NUMBERS,
+        http2MaxRequests=_NUMBERS,
+        maxRetries=_NUMBERS,
+        maxRequestsPerConnection=_NUMBERS,
+        idleTimeout=_durations(),
+    ).filter(bool),
+).filter(bool)
+_OUTLIER = optional(
+    consecutive5xxErrors=st.sampled_from([0, 3]),
+    consecutiveGatewayErrors=st.sampled_from([0, 2]),
+    interval=_durations(),
+    baseEjectionTime=_durations(),
+    maxEjectionPercent=st.sampled_from([50, 100]),
+    minHealthPercent=st.sampled_from([0, 40]),
+).filter(bool)
+_BALANCER = st.sampled_from(["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"]).map(lambda name: {"simple": name})
+_TLS = st.sampled_from(["ISTIO_MUTUAL", "DISABLE"]).map(lambda mode: {"mode": mode})
+_POLICY: dict[str, st.SearchStrategy[Any]] = {
+    "connectionPool": _POOL,
+    "outlierDetection": _OUTLIER,
+    "loadBalancer": _BALANCER,
+    "tls": _TLS,
+}
+
+
+@st.composite
+def destination_rules(draw: st.DrawFn, app: str) -> Spec:
+    """Policies for all, for a port, for subsets."""
+    spec: Spec = {"host": app}
+    if draw(st.booleans()):
+        port = optional(**_POLICY).filter(bool).map(lambda each: [{"port": {"number": HOSTS[app]}, **each}])
+        spec["trafficPolicy"] = draw(optional(**_POLICY, portLevelSettings=port).filter(bool))
+    if app == "backend":
+        subset = optional(trafficPolicy=optional(**_POLICY).filter(bool))
+        spec["subsets"] = [{"name": v, "labels": {"version": v}, **draw(subset)} for v in ("v1", "v2")]
+    return spec
+
+
+def _matchers(values: Sequence[str]) -> SpecStrategy:
+    kinds = st.sampled_from(["exact", "prefix"])
+    return st.tuples(kinds, st.sampled_from(values)).map(lambda each: {each[0]: each[1]})
+
+
+_MATCH = optional(
+    uri=_matchers(["/one", "/two"]) | st.just({"regex": "/v[0-9]+/.*"}),
+    headers=st.dictionaries(
+        st.sampled_from(["x-a", "x-b"]), _matchers(["a", "b"]) | st.just({}), min_size=1, max_size=2
+    ),
+    withoutHeaders=st.dictionaries(st.just("x-c"), _matchers(["c"]), min_size=1),
+    method=_matchers(["GET", "POST"]),
+    authority=_matchers(["backend"]),
+    queryParams=st.dictionaries(st.just("q"), _matchers(["1"]), min_size=1),
+    ignoreUriCase=st.just(True),
+    sourceLabels=st.just({"app": "client"}),
+).filter(lambda each: bool(each.keys() - {"ignoreUriCase"}))
+_RETRIES = st.fixed_dictionaries(
+    {"attempts": st.sampled_from([0, 1, 3])},
+    optional={
+        "perTryTimeout": _durations(),
+        "retryOn": st.sampled_from(["unavailable", "connect-failure,5xx", "503,gateway-error"]),
+    },
+).map(lambda each: {"attempts": 0} if each["attempts"] == 0 else each)
+_SHARE = st.sampled_from([0.1, 50, 100]).map(lambda value: {"value": value})
+_FAULT = optional(
+    delay=st.fixed_dictionaries({"fixedDelay": _durations(), "percentage": _SHARE}),
+    abort=st.fixed_dictionaries({"httpStatus": st.sampled_from([500, 503]), "percentage": _SHARE})
+    | st.fixed_dictionaries({"grpcStatus": st.just("UNAVAILABLE"), "percentage": _SHARE}),
+).filter(bool)
+_HEADERS = optional(set=st.just({"x-set": "1"}), add=st.just({"x-add": "2"}), remove=st.just(["x-gone"])).filter(bool)
+_ROUTE_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "name": st.sampled_from(["reads", "writes"]),
+    "match": st.lists(_MATCH, min_size=1, max_size=2),
+    "timeout": _durations(),
+    "retries": _RETRIES,
+    "fault": _FAULT,
+    "headers": optional(request=_HEADERS, response=_HEADERS).filter(bool),
+    "rewrite": optional(uri=st.just("/new"), authority=st.just("new.example")).filter(bool),
+}
+
+
+@st.composite
+def _http_routes(draw: st.DrawFn, app: str, *, subsets: bool) -> Spec:
+    destination = {"host": app, "port": {"number": HOSTS[app]}}
+    kind = draw(st.sampled_from(["one", "weights", "mirror"] if subsets else ["one"]))
+    first, second = ({**destination, "subset": v} for v in ("v1", "v2"))
+    spec = draw(optional(**_ROUTE_FIELDS))
+    match kind:
+        case "weights":
+            share = draw(st.sampled_from([0, 10, 100]))
+            shares = [{"destination": first, "weight": 100 - share}, {"destination": second, "weight": share}]
+            return {**spec, "route": shares}
+        case "mirror":
+            mirrors = [{"destination": second, **draw(optional(percentage=_SHARE))}]
+            return {**spec, "route": [{"destination": first}], "mirrors": mirrors}
+        case _:
+            return {**spec, "route": [{"destination": destination}]}
+
+
+@st.composite
+def virtual_services(draw: st.DrawFn, app: str, *, subsets: bool, gateways: Sequence[str] = ()) -> Spec:
+    """Routes of one host, for the mesh or for gateways."""
+    spec: Spec = {"hosts": ["shop.example"] if gateways else [app]}
+    if gateways:
+        spec["gateways"] = list(gateways)
+    return {**spec, "http": draw(st.lists(_http_routes(app, subsets=subsets), min_size=1, max_size=3))}
+
+
+@st.composite
+def service_entries(draw: st.DrawFn) -> Spec:
+    """A host outside of the mesh, or one within it that is no Kubernetes Service."""
+    location = draw(st.sampled_from(["MESH_EXTERNAL", "MESH_INTERNAL"]))
+    endpoint = st.fixed_dictionaries({"address": st.sampled_from(["127.8.0.1", "127.8.0.2"])})
+    endpoints = draw(st.lists(endpoint, min_size=1, max_size=2, unique_by=lambda each: each["address"]))
+    ports = [("http", "HTTP", 8080), ("grpc", "GRPC", 50051), ("http", "HTTP", 80)]
+    name, protocol, number = draw(st.sampled_from(ports))
+    return {
+        "hosts": ["entry.example.com"],
+        "location": location,
+        "resolution": "STATIC",
+        "ports": [{"number": number, "name": name, "protocol": protocol}],
+        "endpoints": endpoints,
+    }
+
+
+def sidecars() -> SpecStrategy:
+    """What the client sees."""
+    hosts = ["./backend.shop.svc.cluster.local", "shop/*", "./*", "*/web.shop.svc.cluster.local", "~/*"]
+    egress = _some(hosts).map(lambda each: [{"hosts": each if "~/*" not in each else ["~/*"]}])
+    return egress.map(lambda each: {"workloadSelector": {"labels": {"app": "client"}}, "egress": each})
+
+
+GATEWAY = {
+    "selector": {"app": "gate"},
+    "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
+}
+
+# --- whole meshes -----------------------------------------------------------------------------------------------------
+
+_NETWORKING, _SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
+
+
+def _document(api: str, kind: str, name: str, spec: Spec, namespace: str = "shop") -> Spec:
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def _workload(name: str, ports: Spec, version: str = "", replicas: int = 1) -> Spec:
+    labels = {"app": name, **({"version": version} if version else {})}
+    boxes = [{"name": "app", "image": "app:1", "ports": [{"name": k, "containerPort": v} for k, v in ports.items()]}]
+    template = {"metadata": {"labels": labels}, "spec": {"serviceAccountName": name, "containers": boxes}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return _document("apps/v1", "Deployment", name + version, spec)
+
+
+def _service(name: str, protocol: str, port: int, target: int) -> Spec:
+    ports = [{"name": protocol, "port": port, "targetPort": target}]
+    return _document("v1", "Service", name, {"selector": {"app": name}, "ports": ports})
+
+
+def _fixed() -> list[Spec]:
+    accounts: list[Spec] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "shop"}}
+        for name in (*HOSTS, "client", "gate")
+    ]
+    return [
+        *accounts,
+        _workload("backend", {"grpc": 50051}, "v1", replicas=2),
+        _workload("backend", {"grpc": 50051}, "v2"),
+        _workload("web", {"http": 8080}),
+        _workload("store", {"tcp": 7000}),
+        _workload("client", {}),
+        _workload("gate", {"http": 8080}),
+        *(_service(name, _PROTOCOLS[name], port, port) for name, port in HOSTS.items()),
+        _service("gate", "http", 80, 8080),
+    ]
+
+
+@st.composite
+def meshes(draw: st.DrawFn) -> str:
+    """A whole mesh as the text of one file."""
+    found = _fixed()
+
+    def maybe(api: str, kind: str, name: str, spec: SpecStrategy, namespace: str = "shop") -> bool:
+        drawn = draw(st.none() | spec)
+        if drawn is not None:
+            found.append(_document(api, kind, name, drawn, namespace))
+        return drawn is not None
+
+    maybe(_SECURITY, "PeerAuthentication", "mesh", peer_authentications(None), "istio-system")
+    maybe(_SECURITY, "PeerAuthentication", "default", peer_authentications(None))
+    maybe(_SECURITY, "AuthorizationPolicy", "all", authorization_policies(None))
+    for app in HOSTS:
+        maybe(_SECURITY, "PeerAuthentication", app, peer_authentications(app))
+        maybe(_SECURITY, "AuthorizationPolicy", f"{app}-a", authorization_policies(app))
+        maybe(_SECURITY, "AuthorizationPolicy", f"{app}-b", authorization_policies(app))
+        subsets = maybe(_NETWORKING, "DestinationRule", app, destination_rules(app)) and app == "backend"
+        if app != "store":
+            maybe(_SECURITY, "RequestAuthentication", app, request_authentications(app))
+            maybe(_NETWORKING, "VirtualService", app, virtual_services(app, subsets=subsets))
+    maybe(_NETWORKING, "ServiceEntry", "entry", service_entries())
+    maybe(_NETWORKING, "Sidecar", "client", sidecars())
+    if draw(st.booleans()):
+        found.append(_document(_NETWORKING, "Gateway", "gate", GATEWAY))
+        for app in ("backend", "web"):
+            routes = virtual_services(app, subsets=False, gateways=["gate"])
+            maybe(_NETWORKING, "VirtualService", f"gate-{app}", routes)
+    return yaml.safe_dump_all(found, sort_keys=False)
