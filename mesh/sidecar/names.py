@@ -38,15 +38,15 @@ def spiffe_id(namespace: str, service_account: str, trust_domain: str = "cluster
     return f"spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}"
 
 
-def virtual_host_domains(host: str, port: int, client_namespace: str, vips: tuple[str, ...] = ()) -> list[str]:
+def virtual_host_domains(host: str, client_namespace: str) -> list[str]:
     """Domains by which a client in that namespace names a host. A Service's also by its short forms.
 
-    Source: istio/istio pilot/pkg/networking/core/httproute.go, GenerateAltVirtualHosts.
+    Source: istio/istio pilot/pkg/networking/core/httproute.go, GenerateAltVirtualHosts. Without ports:
+    ignore_port_in_host_matching is set on every route configuration.
     """
-    del port  # ignore_port_in_host_matching is set on every route configuration
-    domains = [host]
-    if host.endswith("." + DOMAIN):
-        service, namespace = host.removesuffix("." + DOMAIN).rsplit(".", 1)
-        short = [service] if namespace == client_namespace else []
-        domains += [*short, f"{service}.{namespace}", f"{service}.{namespace}.svc"]
-    return [*domains, *vips]
+    domains = [host, f"{host}."]
+    if not host.endswith("." + DOMAIN):
+        return domains
+    service, _, namespace = host.removesuffix("." + DOMAIN).rpartition(".")
+    short = [service] if namespace == client_namespace else []
+    return [*domains, *short, f"{service}.{namespace}.svc", f"{service}.{namespace}"]

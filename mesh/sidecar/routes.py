@@ -1,18 +1,192 @@
 """A sidecar's outbound routes: one RouteConfiguration a service port, one virtual host a host of the mesh.
 
-Source: istio/istio pilot/pkg/networking/core/httproute.go.
+Owns which VirtualService a host obeys (the oldest that names it, else the most specific wildcard), the domains of
+virtual hosts, and the refusal of unknown hosts. Called by `mesh.sidecar.translate`.
+Source: istio/istio pilot/pkg/networking/core/httproute.go and route/route.go, BuildSidecarVirtualHostWrapper.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from google.protobuf import wrappers_pb2
+
+from mesh.sidecar import names
+from mesh.sidecar.kubernetes import Protocol
+from mesh.sidecar.route_action import default_route, hash_policy
+from mesh.sidecar.virtual_service import consistent_hash, hosts_of, routes_of
+
 if TYPE_CHECKING:
+    from mesh.sidecar.document import Resource
+    from mesh.sidecar.kubernetes import ServicePort
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Addresses, Proxy
-    from mesh.sidecar.scope import Scope
+    from mesh.sidecar.scope import Host, Scope
+    from mesh.sidecar.virtual_service import VirtualServiceSpec
+
+MESH = frozenset({"mesh"})
 
 
 def routes(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
-    """The route configurations of the ports in proxy.outbound."""
-    return []
+    """The route configurations of the ports in proxy.outbound: named by the port, or <host>:<port> of a sniffed one."""
+    found = []
+    for port in sorted(proxy.outbound):
+        hosts = [each for each in scope.hosts if _http_port(each, port) is not None]
+        virtual_hosts = list(_virtual_hosts(mesh, proxy, scope, addresses, port, hosts))
+        if any(_is_unsniffed(each, port, addresses) for each in hosts):
+            found.append(route_configuration(str(port), [*virtual_hosts, *_unknown_hosts(scope)]))
+        for host in hosts:
+            if not _is_unsniffed(host, port, addresses):
+                found.append(_sniffed(host.name, port, virtual_hosts))
+    return found
+
+
+def route_configuration(name: str, virtual_hosts: Sequence[Any]) -> Any:
+    """A RouteConfiguration with what all of istiod's have in common."""
+    return route_pb2.RouteConfiguration(
+        name=name,
+        virtual_hosts=virtual_hosts,
+        validate_clusters=wrappers_pb2.BoolValue(value=False),
+        max_direct_response_body_size_bytes=wrappers_pb2.UInt32Value(value=1024 * 1024),
+        ignore_port_in_host_matching=True,
+    )
+
+
+def _http_port(host: Host, number: int) -> ServicePort | None:
+    """The port if it is routed as HTTP: one that is declared so, or whose protocol shows on the wire."""
+    for each in host.ports:
+        if each.number == number and (each.protocol.is_http or each.protocol is Protocol.AUTO):
+            return each
+    return None
+
+
+def _is_unsniffed(host: Host, number: int, addresses: Addresses) -> bool:
+    """Whether the host's port is served by the listener of all hosts of that port: only a sniffed VIP has its own."""
+    port = _http_port(host, number)
+    return port is not None and (port.protocol is not Protocol.AUTO or host.name not in addresses.vips)
+
+
+def _unknown_hosts(scope: Scope) -> list[Any]:
+    """502 for a host that is not known. What would be passed on has nowhere to go here, so it finds no route: 404."""
+    if not scope.registry_only:
+        return []
+    refusal = route_components_pb2.Route(
+        name="block_all",
+        match=route_components_pb2.RouteMatch(prefix="/"),
+        direct_response=route_components_pb2.DirectResponseAction(status=502),
+    )
+    return [_virtual_host("block_all", ["*"], [refusal])]
+
+
+def _sniffed(host: str, port: int, virtual_hosts: Sequence[Any]) -> Any:
+    """The configuration behind a host's own address and port, where any name means that host."""
+    name = f"{host}:{port}"
+    own = [each for each in virtual_hosts if host in each.domains]
+    return route_configuration(name, [_virtual_host(each.name, ["*"], each.routes) for each in own])
+
+
+def _virtual_host(name: str, domains: Sequence[str], of: Sequence[Any]) -> Any:
+    return route_components_pb2.VirtualHost(name=name, domains=domains, routes=of, include_request_attempt_count=True)
+
+
+def _virtual_hosts(
+    mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses, port: int, hosts: Sequence[Host]
+) -> Iterator[Any]:
+    """Hosts of VirtualServices, the oldest first, then the others. A name or domain that is taken stays taken."""
+    seen: set[str] = set()
+    domains_seen: set[str] = set()
+    own_names = {each.name for each in hosts}
+    for name, host, of in _entries(mesh, proxy, scope, port, hosts):
+        if name in seen:
+            continue
+        seen.add(name)
+        domains = [name] if host is None else _domains(host, proxy, addresses)
+        short = set(domains) & own_names - {name}
+        free = [each for each in domains if each.lower() not in domains_seen and each not in short]
+        domains_seen |= {each.lower() for each in free}
+        if free:
+            yield _virtual_host(f"{name}:{port}", free, of)
+
+
+def _entries(
+    mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[Host]
+) -> Iterator[tuple[str, Host | None, Sequence[Any]]]:
+    by_name = {each.name: each for each in hosts}
+    wildcards = _wildcards(scope, by_name)
+    spoken_of: set[str] = set()
+    for vs in scope.virtual_services:
+        known, unknown = _hosts_of(vs, by_name, wildcards)
+        # Only at port 80 does istiod serve a VirtualService none of whose hosts it knows.
+        of = (
+            routes_of(mesh, scope, vs, port=port, proxy=proxy, gateway_names=MESH)
+            if known or (unknown and port == 80)
+            else []
+        )
+        if not of:
+            continue
+        for name in unknown:
+            yield name, None, of
+        for host in known:
+            spoken_of.add(host.name)
+            yield host.name, host, of
+    for host in hosts:
+        if host.name not in spoken_of:
+            yield host.name, host, [_default(scope, proxy, host, port)]
+
+
+def _hosts_of(
+    vs: Resource[VirtualServiceSpec], by_name: Mapping[str, Host], wildcards: Mapping[str, str]
+) -> tuple[list[Host], list[str]]:
+    """The hosts with this port that it decides over, and the names it has that are none of them."""
+    known, unknown = [], []
+    for name in hosts_of(vs):
+        if name in by_name:
+            known.append(by_name[name])
+        elif not name.startswith("*"):
+            unknown.append(name)
+        else:
+            matching = [each for each in by_name.values() if matches(name, each.name)]
+            known += [each for each in matching if wildcards.get(each.name) == vs.where]
+            unknown += [] if matching else [name]
+    return known, unknown
+
+
+def _wildcards(scope: Scope, by_name: Mapping[str, Host]) -> dict[str, str]:
+    """By host, `where` of the VirtualService whose wildcard decides over it: none if one names the host itself."""
+    exact = {name for vs in scope.virtual_services for name in hosts_of(vs) if not name.startswith("*")}
+    patterns = [(name, vs.where) for vs in scope.virtual_services for name in hosts_of(vs) if name.startswith("*")]
+    patterns.sort(key=lambda each: -len(each[0]))
+    found: dict[str, str] = {}
+    for host in by_name if patterns else ():
+        if host not in exact:
+            where = next((where for pattern, where in patterns if matches(pattern, host)), None)
+            if where is not None:
+                found[host] = where
+    return found
+
+
+def matches(pattern: str, host: str) -> bool:
+    """Whether "*", "*.x" or a name takes a host, which may be such a pattern, too."""
+    if pattern.startswith("*"):
+        return host.endswith(pattern[1:])
+    return pattern == host
+
+
+def _domains(host: Host, proxy: Proxy, addresses: Addresses) -> list[str]:
+    vip = addresses.vips.get(host.name)
+    headless = host.service is not None and host.service.headless
+    found = names.virtual_host_domains(host.name, proxy.namespace)
+    if headless:
+        found += [f"*.{each}" for each in found]
+    return found if vip is None else [*found, vip]
+
+
+def _default(scope: Scope, proxy: Proxy, host: Host, port: int) -> Any:
+    from mesh.sidecar.destination_rule import rule_for  # noqa: PLC0415 - its module needs those that need this one
+
+    rule = rule_for(scope, host, proxy.namespace)
+    found = None if rule is None else consistent_hash(rule.spec.traffic_policy, port)
+    cluster = names.outbound_cluster(port, "", host.name)
+    return default_route(cluster, f"{host.name}:{port}/*", None if found is None else hash_policy(found))
