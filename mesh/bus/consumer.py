@@ -25,9 +25,8 @@ from mesh.bus.kafka_python import (
     OffsetAndMetadata,
     TopicPartition,
 )
-from mesh.bus.kafka_python import errors as kafka_errors
 from mesh.bus.reachable import wait_reachable
-from mesh.bus.refusals import missing_right, refused_certificate
+from mesh.bus.refusals import missing_right
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -107,6 +106,7 @@ class KeyedConsumer:
         self._stopping = threading.Event()
         self._looked_at = time.monotonic()
         self._draining = False
+        self._why_no_broker = ""
         self._assigned = asyncio.Event()
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -189,7 +189,7 @@ class KeyedConsumer:
             self._tell_loop(self._on_ended)
 
     def _read_until_stopped(self) -> None:
-        if not wait_reachable(self._access.bootstrap_servers, self._wait):
+        if not wait_reachable(self._access, self._wait_for_broker):
             return
         consumer = self._connect()
         try:
@@ -219,12 +219,16 @@ class KeyedConsumer:
 
     def _log_end(self, error: Exception) -> None:
         right = missing_right(error, self.group, "Read", self.topic, self.group)
-        if right is None and isinstance(error, kafka_errors.KafkaTimeoutError):
-            right = refused_certificate(self._access)
         if right is None:
             log.error("consumer of %s starts anew", self.topic, exc_info=error)
         else:
             log.error("consumer of %s starts anew: %s", self.topic, right)
+
+    def _wait_for_broker(self, seconds: float, why: str) -> bool:
+        if why and why != self._why_no_broker:
+            log.error("no broker at %s: %s", self._access.bootstrap_servers, why)
+        self._why_no_broker = why
+        return self._wait(seconds)
 
     def _wait(self, seconds: float) -> bool:
         """Waits; True once it is to stop."""

@@ -22,7 +22,7 @@ from mesh.bus.errors import RefusedError
 from mesh.bus.kafka_python import KafkaProducer
 from mesh.bus.kafka_python import errors as kafka_errors
 from mesh.bus.reachable import wait_reachable
-from mesh.bus.refusals import missing_right, refused_certificate
+from mesh.bus.refusals import missing_right
 from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
 from mesh.errors import BrokerUnavailableError
 
@@ -81,6 +81,7 @@ class Publisher:
         self._slow_topics: Counter[str] = Counter()
         self._give_up_at = time.monotonic() + METADATA_WAIT_SECONDS
         self._closing = False
+        self._why_no_broker = ""
         self._thread: threading.Thread | None = None
         self._usable = (0.0, False)
         self._answers: Crossing[_Answer] | None = None
@@ -144,7 +145,7 @@ class Publisher:
             if topic in self._known:
                 return True
         if not await self.usable():
-            raise BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers)
+            raise self._no_broker()
         return await asyncio.to_thread(self._learn, topic) is None
 
     async def usable(self) -> bool:
@@ -203,15 +204,18 @@ class Publisher:
     def _connect_until_closing(self) -> None:
         while not self._closing and self._producer is None:
             try:
-                if not wait_reachable(self._access.bootstrap_servers, self._wait_or_fail):
+                if not wait_reachable(self._access, self._wait_or_fail):
                     break
                 self._producer = self._connect()
             except Exception as error:  # noqa: BLE001 - no broker yet, in one of many ways
-                why = refused_certificate(self._access) or repr(error)
-                log.warning("no broker at %s yet: %s", self._access.bootstrap_servers, why)
-                self._fail_slow(BrokerUnavailableError(f"no broker answers at {self._access.bootstrap_servers}: {why}"))
+                log.warning("no broker at %s yet: %r", self._access.bootstrap_servers, error)
+                self._fail_slow(self._no_broker())
                 with self._lock:
                     self._changed.wait_for(lambda: self._closing, timeout=0.5)
+
+    def _no_broker(self) -> BrokerUnavailableError:
+        why = f": {self._why_no_broker}" if self._why_no_broker else ""
+        return BrokerUnavailableError(f"no broker answers at {self._access.bootstrap_servers}{why}")
 
     def _renew(self) -> None:
         """Replaces a producer that kafka-python has given up for good, such as after a broker that did not answer."""
@@ -222,13 +226,16 @@ class Publisher:
         _end(old, _GIVEN_UP_CLOSE_SECONDS)
         self._connect_until_closing()
 
-    def _wait_or_fail(self, seconds: float) -> bool:
+    def _wait_or_fail(self, seconds: float, why: str) -> bool:
         """Fails what waits for a broker, every METADATA_WAIT_SECONDS; True when the publisher is stopped."""
+        if why and why != self._why_no_broker:
+            log.error("no broker at %s: %s", self._access.bootstrap_servers, why)
+        self._why_no_broker = why
         with self._lock:
             self._changed.wait_for(lambda: self._closing, timeout=seconds)
         if time.monotonic() >= self._give_up_at:
             self._give_up_at = time.monotonic() + METADATA_WAIT_SECONDS
-            self._fail_slow(BrokerUnavailableError("no broker answers at " + self._access.bootstrap_servers))
+            self._fail_slow(self._no_broker())
         return self._closing
 
     def _send_slow(self, topic: str, why_not: str | None) -> None:

@@ -126,9 +126,10 @@ def test_a_stop_ends_the_wait_for_a_broker() -> None:
     """Where nothing listens it waits, without connecting kafka-python, until it is told to stop."""
     waits: list[float] = []
 
-    def wait(seconds: float) -> bool:
+    def wait(seconds: float, why: str) -> bool:
+        assert why == ""
         waits.append(seconds)
         return len(waits) == 3
 
-    assert not wait_reachable("127.0.0.1:9,127.0.0.1:10", wait)
+    assert not wait_reachable(KafkaAccess("127.0.0.1:9,127.0.0.1:10"), wait)
     assert len(waits) == 3
