@@ -1,0 +1,1 @@
+"""The translator: manifests in, Envoy's messages out."""

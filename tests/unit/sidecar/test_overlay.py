@@ -1,0 +1,116 @@
+"""What is in force after resources were applied and deleted: pure values, no proxy."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from mesh.sidecar.errors import ManifestError
+from mesh.sidecar.overlay import APPLIED, Action, Key, Overlay
+
+POLICY = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+"""
+RULE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: team-a, namespace: rostrum}
+spec: {host: team-a}
+"""
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: team-a}
+spec: {ports: [{port: 50051}]}
+"""
+FILES = {"base.yaml": f"{SERVICE}---{POLICY}", "team-a.yaml": RULE}
+KEY = Key("DestinationRule", "rostrum", "team-a")
+
+
+def applied(text: str, to: Overlay | None = None) -> tuple[Overlay, list[Action]]:
+    overlay, changes = (to or Overlay()).with_applied(FILES, {"asked.yaml": text}, "rostrum")
+    return overlay, [each.action for each in changes]
+
+
+def deleted(text: str, of: Overlay | None = None) -> tuple[Overlay, list[Action]]:
+    overlay, changes = (of or Overlay()).with_deleted(FILES, {"asked.yaml": text}, "rostrum")
+    return overlay, [each.action for each in changes]
+
+
+def names(overlay: Overlay) -> dict[str, str]:
+    return {str(each.key): each.source for each in overlay.in_force(FILES, "rostrum")}
+
+
+def test_nothing_changed() -> None:
+    """Without a change the files' own resources are in force, Kubernetes' kinds aside."""
+    found = {"DestinationRule rostrum/team-a": "team-a.yaml", "PeerAuthentication rostrum/default": "base.yaml"}
+    assert names(Overlay()) == found
+
+
+def test_a_resource_replaces_the_files_own() -> None:
+    """One of the same kind, namespace and name takes the place of the file's."""
+    other = RULE.replace("host: team-a", "host: team-b")
+    overlay, actions = applied(other)
+    assert actions == [Action.CONFIGURED]
+    assert names(overlay)[str(KEY)] == APPLIED
+    documents = [each for text in overlay.texts(FILES, "rostrum").values() for each in yaml.safe_load_all(text)]
+    assert [each["spec"]["host"] for each in documents if each["kind"] == "DestinationRule"] == ["team-b"]
+    assert [each["kind"] for each in documents].count("Service") == 1
+
+
+def test_a_new_resource_joins() -> None:
+    """One that no file has is created; its namespace is that of the mesh if it names none."""
+    overlay, actions = applied(POLICY.replace("default", "more"))
+    assert actions == [Action.CREATED]
+    assert "PeerAuthentication rostrum/more" in names(overlay)
+
+
+def test_the_same_again_changes_nothing() -> None:
+    """What is in force as asked for is unchanged, from a file or from an earlier apply."""
+    overlay, actions = applied(RULE)
+    assert (overlay, actions) == (Overlay(), [Action.UNCHANGED])
+    once, _ = applied(POLICY.replace("default", "more"))
+    assert applied(POLICY.replace("default", "more"), once) == (once, [Action.UNCHANGED])
+
+
+def test_deleted_is_out_of_force() -> None:
+    """A deleted resource is gone, whether a file has it or it was applied; applied again, it is back."""
+    other, _ = applied(RULE.replace("host: team-a", "host: team-b"))
+    for start in (Overlay(), other):
+        overlay, actions = deleted(RULE, start)
+        assert actions == [Action.DELETED]
+        assert str(KEY) not in names(overlay)
+        back, actions = applied(RULE, overlay)
+        assert actions == [Action.CREATED]
+        assert str(KEY) in names(back)
+
+
+def test_it_is_read_back_as_it_was_written() -> None:
+    """The value survives a restart of the runner, as JSON."""
+    overlay, _ = deleted(POLICY, applied(RULE.replace("host: team-a", "host: team-b"))[0])
+    assert Overlay.from_dict(overlay.as_dict()) == overlay
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SERVICE, "asked.yaml document 1 (Service team-a): v1 Service is none of Istio's kinds: put it into"),
+        (f"{RULE}---{RULE}", "asked.yaml document 2 (DestinationRule team-a): is declared already in asked.yaml"),
+        ("kind: [", "asked.yaml line 1: cannot be read as YAML"),
+        ("kind: DestinationRule", "asked.yaml document 1: apiVersion or kind is missing"),
+    ],
+)
+def test_refused(text: str, message: str) -> None:
+    """What cannot be applied is refused by file and document, and what to do."""
+    with pytest.raises(ManifestError) as refused:
+        applied(text)
+    assert str(refused.value).startswith(message)
+
+
+def test_deleting_what_is_not_there() -> None:
+    """Nothing is deleted if one of the names is not in force."""
+    with pytest.raises(ManifestError, match=r"DestinationRule other\): is not in force: `rostrum get"):
+        deleted(f"{RULE}---{RULE.replace('name: team-a', 'name: other')}")
