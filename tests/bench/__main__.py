@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import debates, grpc_floor, kafka_floor
+from tests.bench import debates, grpc_floor, kafka_floor, kafka_hop
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures
+from tests.support.broker import home_access
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,14 +51,17 @@ def main() -> None:
     console = Console()
     console.print(f"The gRPC floor with {', '.join(map(str, DEBATES))} debates at once ...")
     grpc_rows = grpc_floor.run()
+    console.print("A Kafka hop with and without TLS ...")
+    hop_rows = kafka_hop.run()
     console.print("The Kafka floor and Rostrum on one broker ...")
 
     def floor(system: System) -> list[Figures]:
-        return kafka_floor.run(system.pod("kafka-0")["addresses"][0], broker_pid=int(system.pod("kafka-0")["pid"]))
+        broker = system.pod("kafka-0")
+        return kafka_floor.run(home_access(system.home, broker["addresses"][0]), broker_pid=int(broker["pid"]))
 
     mine, values, kafka_rows = debates.run(floor)
     ratios = _ratios(mine, kafka_rows)
-    console.print(_table([*grpc_rows, *kafka_rows, *mine]))
+    console.print(_table([*grpc_rows, *hop_rows, *kafka_rows, *mine]))
     for title, row in ratios.items():
         console.print(f"{title}: {row['ratio']} (goal {row['goal']}: {'met' if row['met'] else 'NOT met'})")
     console.print(f"start to the first turn: {values['first_turn_seconds']} s (goal at most 5)")
@@ -67,7 +71,7 @@ def main() -> None:
     if out := os.environ.get("BENCH_OUT"):
         result = {
             "machine": {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.platform()},
-            "rows": [row.as_json() for row in (*grpc_rows, *kafka_rows, *mine)],
+            "rows": [row.as_json() for row in (*grpc_rows, *hop_rows, *kafka_rows, *mine)],
             "ratios": ratios,
             "values": values,
         }

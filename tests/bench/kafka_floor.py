@@ -2,7 +2,8 @@
 
 A turn is what it is in Rostrum, a floor to an agent's topic and a turn back, on the same broker; each process commits
 once it has handled what a poll returned and its own records are acknowledged. Run as a module it is one agent:
-`python -m tests.bench.kafka_floor BOOTSTRAP_SERVERS READ_TOPIC WRITE_TOPIC`, until its standard input closes.
+`python -m tests.bench.kafka_floor READ_TOPIC WRITE_TOPIC BOOTSTRAP_SERVERS [TLS_FOLDER]`, until its standard input
+closes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer
 from mesh.local.broker import Topic, make_topics
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures, figures
@@ -30,9 +32,9 @@ TOPIC_SECONDS = 20.0
 """Longest wait for a topic that was just made."""
 
 
-def _consumer(bootstrap_servers: str, topic: str) -> Any:
+def _consumer(access: KafkaAccess, topic: str) -> Any:
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers.split(","),
+        **access.client_settings(),
         group_id=f"floor-{topic}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -47,8 +49,8 @@ def _consumer(bootstrap_servers: str, topic: str) -> Any:
     return consumer
 
 
-def _producer(bootstrap_servers: str) -> Any:
-    return KafkaProducer(bootstrap_servers=bootstrap_servers.split(","), acks="all", metrics_enabled=False)
+def _producer(access: KafkaAccess) -> Any:
+    return KafkaProducer(**access.client_settings(), acks="all", metrics_enabled=False)
 
 
 def _handle(consumer: Any, producer: Any, answer: Callable[[bytes], tuple[str, bytes] | None]) -> int:
@@ -70,8 +72,9 @@ def _until_assigned(consumer: Any) -> None:
         consumer.poll(timeout_ms=100)
 
 
-def _agent(bootstrap_servers: str, read: str, write: str) -> None:
-    consumer, producer = _consumer(bootstrap_servers, read), _producer(bootstrap_servers)
+def _agent(read: str, write: str, bootstrap_servers: str, *tls_folder: str) -> None:
+    access = KafkaAccess(bootstrap_servers, TlsFiles.in_folder(*tls_folder) if tls_folder else None)
+    consumer, producer = _consumer(access, read), _producer(access)
     ended = threading.Event()
 
     def wait_for_the_end() -> None:
@@ -92,10 +95,10 @@ def _agent(bootstrap_servers: str, read: str, write: str) -> None:
 class _Moderator:
     """Gives the floor to the agents by turns, in a number of debates at once."""
 
-    def __init__(self, bootstrap_servers: str, floors: Sequence[str], turns: str) -> None:
+    def __init__(self, access: KafkaAccess, floors: Sequence[str], turns: str) -> None:
         self._floors = floors
-        self._consumer = _consumer(bootstrap_servers, turns)
-        self._producer = _producer(bootstrap_servers)
+        self._consumer = _consumer(access, turns)
+        self._producer = _producer(access)
         _until_assigned(self._consumer)
 
     def hold(self, debates: int, turns: int) -> tuple[list[float], float]:
@@ -130,26 +133,27 @@ class _Moderator:
         self._producer.close()
 
 
-def _agents(bootstrap_servers: str, floors: Sequence[str], turns: str) -> Iterator[subprocess.Popen[str]]:
+def _agents(access: KafkaAccess, floors: Sequence[str], turns: str) -> Iterator[subprocess.Popen[str]]:
     for floor in floors:
-        command = [sys.executable, "-m", "tests.bench.kafka_floor", bootstrap_servers, floor, turns]
+        where = [access.bootstrap_servers, *([str(access.tls.root.parent)] if access.tls else [])]
+        command = [sys.executable, "-m", "tests.bench.kafka_floor", floor, turns, *where]
         yield subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def run(bootstrap_servers: str, *, broker_pid: int | None = None) -> list[Figures]:
+def run(access: KafkaAccess, *, broker_pid: int | None = None) -> list[Figures]:
     """Measures it once for each number of debates; with `broker_pid` the broker's CPU counts too."""
     suffix = uuid.uuid4().hex[:8]
     floors = [f"bench.floors-{agent}.{suffix}" for agent in "ab"]
     turns_topic = f"bench.turns.{suffix}"
-    make_topics(bootstrap_servers, [Topic(name, PARTITIONS, 1, {}) for name in (*floors, turns_topic)])
-    agents = list(_agents(bootstrap_servers, floors, turns_topic))
+    make_topics(access, [Topic(name, PARTITIONS, 1, {}) for name in (*floors, turns_topic)])
+    agents = list(_agents(access, floors, turns_topic))
     moderator = None
     results = []
     try:
         for agent in agents:
             assert agent.stdout is not None
             assert agent.stdout.readline() == "ready\n"
-        moderator = _Moderator(bootstrap_servers, floors, turns_topic)
+        moderator = _Moderator(access, floors, turns_topic)
         moderator.hold(20, TURNS)  # warms connections, caches and the broker's compiler
         pids = [psutil.Process().pid, *(agent.pid for agent in agents), *([broker_pid] if broker_pid else [])]
         for debates in DEBATES:

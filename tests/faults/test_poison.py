@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition  # type: ignore[import-untyped]
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
+from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, TopicPartition
 from mesh.bus.topics import TURNS_TOPIC, dead_letters_topic, floors_topic
+from tests.support.broker import home_access
 from tests.support.system import System, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mesh.bus.access import KafkaAccess
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -41,9 +44,9 @@ class Letter:
 class Topics:
     """Writes records as anybody with access to the broker could, and reads dead letters."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._servers = bootstrap_servers
-        self._producer = KafkaProducer(bootstrap_servers=bootstrap_servers, max_request_size=4 * TWO_MIB)
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
+        self._producer = KafkaProducer(**access.client_settings(), max_request_size=4 * TWO_MIB)
 
     def write(self, topic: str, name: str, payload: bytes, kind: str) -> None:
         """Writes a record with a debate's key and returns once the broker has it."""
@@ -54,7 +57,7 @@ class Topics:
     def dead_letters(self, topic: str) -> list[Letter]:
         """All dead letters of a topic so far."""
         letters = dead_letters_topic(topic)
-        consumer = KafkaConsumer(bootstrap_servers=self._servers, auto_offset_reset="earliest")
+        consumer = KafkaConsumer(**self._access.client_settings(), auto_offset_reset="earliest")
         try:
             partition = TopicPartition(letters, 0)
             consumer.assign([partition])
@@ -84,7 +87,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def topics(system: System) -> Iterator[Topics]:
-    topics = Topics(system.pod("kafka-0")["addresses"][0])
+    topics = Topics(home_access(system.home, system.pod("kafka-0")["addresses"][0]))
     yield topics
     topics.close()
 

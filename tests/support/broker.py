@@ -73,10 +73,17 @@ class TestBroker:
 
     def start(self) -> None:
         """Starts the node again and returns once it accepts connections."""
-        self.process = _launch(self.node)
+        self.process = launch(self.node)
 
 
-def _launch(node: BrokerNode) -> subprocess.Popen[bytes]:
+def home_access(home: Path, bootstrap_servers: str) -> KafkaAccess:
+    """The access of the runner of this home to its broker: to everything."""
+    folder = home / "identities" / KAFKA_RUNNER
+    return KafkaAccess(bootstrap_servers, TlsFiles.in_folder(folder) if folder.exists() else None)
+
+
+def launch(node: BrokerNode) -> subprocess.Popen[bytes]:
+    """Starts a prepared node and returns once it accepts connections."""
     with (node.folder / "broker.log").open("ab") as log:
         process = subprocess.Popen(
             node.command,
@@ -113,7 +120,7 @@ def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
         return node
 
     node = asyncio.run(prepared())
-    return TestBroker(node, _launch(node))
+    return TestBroker(node, launch(node))
 
 
 @pytest.fixture(scope="session")
