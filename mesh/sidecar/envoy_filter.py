@@ -157,7 +157,7 @@ def _read(typed_config: Mapping[str, Any]) -> message.Message:
     known = {model.DESCRIPTOR.full_name: model for model in _FAULTS}
     if name not in known:
         types = ", ".join(_PREFIX + each for each in sorted(known))
-        raise json_format.ParseError(f"@type {name or 'is missing'}: of EnvoyFilters only these are translated: {types}")
+        raise json_format.ParseError(f"@type {name or 'is missing'}: only these are translated: {types}")
     found: message.Message = known[name]()
     json_format.ParseDict({key: value for key, value in typed_config.items() if key != "@type"}, found)
     return found

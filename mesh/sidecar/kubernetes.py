@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from mesh.sidecar import names
 from mesh.sidecar.document import Resource, Spec
@@ -82,7 +82,7 @@ class ServiceSpec(Passing):
 
     selector: dict[str, str] = {}
     ports: tuple[ServicePortSpec, ...] = ()
-    cluster_ip: str = ""
+    cluster_ip: str = Field(default="", alias="clusterIP")
 
 
 class NamespaceSpec(Passing):

@@ -220,9 +220,7 @@ def add_mirror(action: Any, mirror: Mirror, reach: Reach) -> None:
     """Sends a copy there: of every request, or of a percentage; of none at 0."""
     if mirror.percentage is not None and mirror.percentage.value == 0:
         return
-    share = (
-        percent_pb2.FractionalPercent(numerator=100) if mirror.percentage is None else millionths(mirror.percentage)
-    )
+    share = percent_pb2.FractionalPercent(numerator=100) if mirror.percentage is None else millionths(mirror.percentage)
     action.request_mirror_policies.add(
         cluster=reach.cluster(mirror.destination),
         runtime_fraction=base_pb2.RuntimeFractionalPercent(default_value=share),

@@ -7,8 +7,8 @@ Source: istio/istio pilot/pkg/networking/core/httproute.go and route/route.go, B
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
@@ -34,7 +34,8 @@ def routes(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list
     found = []
     for port in sorted(proxy.outbound):
         hosts = [each for each in scope.hosts if _http_port(each, port) is not None]
-        virtual_hosts = list(_virtual_hosts(mesh, proxy, scope, addresses, port, hosts))
+        entries = _entries(mesh, proxy, scope, port, hosts)
+        virtual_hosts = list(_virtual_hosts(proxy, addresses, port, {each.name for each in hosts}, entries))
         if any(_is_unsniffed(each, port, addresses) for each in hosts):
             found.append(route_configuration(str(port), [*virtual_hosts, *_unknown_hosts(scope)]))
         for host in hosts:
@@ -91,14 +92,17 @@ def _virtual_host(name: str, domains: Sequence[str], of: Sequence[Any]) -> Any:
     return route_components_pb2.VirtualHost(name=name, domains=domains, routes=of, include_request_attempt_count=True)
 
 
+_Entry: TypeAlias = "tuple[str, Host | None, Sequence[Any]]"
+"""A virtual host before its domains: its name, the host of the mesh that it is, its routes."""
+
+
 def _virtual_hosts(
-    mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses, port: int, hosts: Sequence[Host]
+    proxy: Proxy, addresses: Addresses, port: int, own_names: Set[str], entries: Iterable[_Entry]
 ) -> Iterator[Any]:
-    """Hosts of VirtualServices, the oldest first, then the others. A name or domain that is taken stays taken."""
+    """A name or domain that is taken stays taken; a short form gives way to the host of that name."""
     seen: set[str] = set()
     domains_seen: set[str] = set()
-    own_names = {each.name for each in hosts}
-    for name, host, of in _entries(mesh, proxy, scope, port, hosts):
+    for name, host, of in entries:
         if name in seen:
             continue
         seen.add(name)
@@ -110,9 +114,8 @@ def _virtual_hosts(
             yield _virtual_host(f"{name}:{port}", free, of)
 
 
-def _entries(
-    mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[Host]
-) -> Iterator[tuple[str, Host | None, Sequence[Any]]]:
+def _entries(mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[Host]) -> Iterator[_Entry]:
+    """Hosts of VirtualServices, the oldest first, then the others."""
     by_name = {each.name: each for each in hosts}
     wildcards = _wildcards(scope, by_name)
     spoken_of: set[str] = set()
