@@ -46,7 +46,7 @@ class ServiceSettings:
     pod: str = setting("POD_NAME", "name of the pod, the same after a restart of the process")
     """Member of the consumer group, and owner of the moderator's own work."""
     listen_address: str = setting("LISTEN_ADDRESS", "where gRPC is served, as host:port")
-    """"host:port"."""
+    """"host:port"; "unix:PATH" on a laptop."""
     database_url: str = setting("DATABASE_URL", "sqlite:///FILE or postgresql+psycopg://...", secret=True)
     """SQLAlchemy's URL; a secret on a cluster."""
     kafka: str = setting("KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port")
@@ -68,8 +68,8 @@ class ServiceSettings:
     """None: none is sent."""
     embedded_url: str = setting("EMBEDDED_URL", "URL of the embedded model's API", default=DEFAULT_EMBEDDED_URL)
     """URL that ends in /v1."""
-    hosts_file: str = setting("ROSTRUM_HOSTS_FILE", "file that names services' addresses on a laptop", default="")
-    """Path; empty on a cluster."""
+    sidecar_folder: str = setting("SIDECAR_FOLDER", "folder of the sidecar's sockets on a laptop", default="")
+    """Path; empty on a cluster, where Istio captures what is dialled."""
     otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", "URL of an OTLP/gRPC collector", default="")
     """URL; empty: no span is exported."""
 
@@ -89,7 +89,7 @@ class Foundation:
         self.publisher = Publisher(self.kafka, source=self.settings.service)
         self.relay = Relay(self.database, self.publisher)
         self.database.on_commit = self.relay.on_commit
-        self.channels = Channels(self.settings.hosts_file)
+        self.channels = Channels(self.settings.sidecar_folder)
         self.server = Server(self.settings.listen_address)
         self.model: Model = TracedModel(model or self._open_model())
 
@@ -127,7 +127,8 @@ class Foundation:
             ollama_host=self.settings.ollama_host,
             openai_base_url=self.settings.openai_base_url,
             openai_api_key=self.settings.openai_api_key,
-            embedded_url=self.channels.url(self.settings.embedded_url),
+            embedded_url=self.settings.embedded_url,
+            embedded_socket=self.channels.http_socket(self.settings.embedded_url),
         )
         try:
             return open_model(self.settings.model, servers)

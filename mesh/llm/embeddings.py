@@ -27,11 +27,12 @@ TIMEOUT_SECONDS = 30.0
 class OpenAIEmbedder:
     """Implements mesh.llm.port.Embedder."""
 
-    def __init__(self, base_url: str, *, model: str = "multilingual-e5-small") -> None:
-        """`base_url` ends in /v1."""
+    def __init__(self, base_url: str, *, model: str = "multilingual-e5-small", socket: str | None = None) -> None:
+        """`base_url` ends in /v1; `socket` is the path of a Unix socket that is dialled in its host's place."""
         self._model = model
         self._base_url = base_url.rstrip("/")
-        self._client = httpx2.AsyncClient(timeout=None, trust_env=not is_local(base_url))
+        transport = httpx2.AsyncHTTPTransport(uds=socket) if socket else None
+        self._client = httpx2.AsyncClient(timeout=None, trust_env=not is_local(base_url), transport=transport)
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
+import httpx2
 import openai
 
 from mesh.errors import ModelUnavailableError
@@ -27,8 +28,19 @@ NO_KEY = "none"
 class OpenAIModel:
     """Implements mesh.llm.port.Model. An empty answer is returned as it is: its tokens were spent."""
 
-    def __init__(self, name: str, *, model: str, base_url: str | None = None, api_key: str | None = None) -> None:
-        """`name` is what the user selected, `model` what the server calls it; no `base_url` means OpenAI's own."""
+    def __init__(
+        self,
+        name: str,
+        *,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        socket: str | None = None,
+    ) -> None:
+        """`name` is what the user selected, `model` what the server calls it; no `base_url` means OpenAI's own.
+
+        `socket`: path of a Unix socket that is dialled in the place of the URL's host.
+        """
         self._name = name
         self._model = model
         self._client = openai.AsyncOpenAI(
@@ -36,7 +48,10 @@ class OpenAIModel:
             base_url=base_url,
             max_retries=0,
             timeout=None,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=not (base_url and is_local(base_url))),
+            http_client=openai.DefaultAsyncHttpxClient(
+                trust_env=not (base_url and is_local(base_url)),
+                transport=httpx2.AsyncHTTPTransport(uds=socket) if socket else None,
+            ),
         )
         self._limit_field = "max_tokens"
 

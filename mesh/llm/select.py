@@ -50,6 +50,8 @@ class ModelServers:
     """OPENAI_API_KEY; None if the server wants none."""
     embedded_url: str = DEFAULT_EMBEDDED_URL
     """EMBEDDED_URL, ending in /v1: the pod of the embedded model."""
+    embedded_socket: str | None = None
+    """Path of the Unix socket that leads there, if the pod has a sidecar that gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def open_model(text: str, servers: ModelServers) -> Model:
         return OpenAIModel(
             str(name), model=name.detail, base_url=servers.openai_base_url, api_key=servers.openai_api_key
         )
-    return OpenAIModel(str(name), model=str(name), base_url=servers.embedded_url)
+    return OpenAIModel(str(name), model=str(name), base_url=servers.embedded_url, socket=servers.embedded_socket)
 
 
 async def choose(text: str, servers: ModelServers) -> Choice:

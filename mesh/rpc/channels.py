@@ -1,14 +1,14 @@
 """The one channel factory. Services dial "moderator:50051" and know nothing else.
 
-On a cluster that name is resolved by DNS. On a laptop ROSTRUM_HOSTS_FILE names a file in the form of /etc/hosts that
-gives each service one or more loopback addresses; calls go round them.
+On a cluster that name is resolved by DNS and Istio's iptables lead the call to the sidecar. On a laptop SIDECAR_FOLDER
+names the folder of the pod's sockets: calls go to the sidecar's own, `out/50051.sock`, with the name as authority, and
+the sidecar does the rest. `through_ingress` is the way of who is no pod: by the door, with a token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -31,32 +31,63 @@ _OPTIONS = (
 class Channels:
     """Opens channels to services by name."""
 
-    def __init__(self, hosts_file: str = "") -> None:
-        """`hosts_file` empty: names are resolved by DNS."""
-        self._hosts_file = hosts_file
+    def __init__(self, sidecar_folder: str = "") -> None:
+        """`sidecar_folder` empty: names are resolved by DNS."""
+        self._folder = sidecar_folder
 
     def open(self, address: str) -> grpc.aio.Channel:
         """Returns a channel to "{service}:{port}". The caller closes it."""
-        interceptors = [*aio_client_interceptors(), _Cancelling()]  # type: ignore[no-untyped-call]
-        return grpc.aio.insecure_channel(self.target(address), options=_OPTIONS, interceptors=interceptors)
+        return _channel(self.target(address), address)
 
     def target(self, address: str) -> str:
         """Returns gRPC's target for "{service}:{port}"."""
-        if not self._hosts_file:
-            return f"dns:///{address}"
         service, _, port = address.rpartition(":")
-        ips = self._ips(service)
-        return "ipv4:" + ",".join(f"{ip}:{port}" for ip in ips) if ips else f"dns:///{address}"
+        return f"unix:{self._socket(port)}" if self._folder and _is_service(service) else f"dns:///{address}"
 
-    def url(self, url: str) -> str:
-        """Returns an HTTP URL with its host as it can be dialled from here: the service's first address."""
+    def http_socket(self, url: str) -> str | None:
+        """Returns the path of the socket at which an http URL is to be dialled; None: as the URL says."""
         parts = urlsplit(url)
-        ips = self._ips(parts.hostname or "") if self._hosts_file else []
-        return parts._replace(netloc=f"{ips[0]}:{parts.port or 80}").geturl() if ips else url
+        return self._socket(parts.port or 80) if self._folder and _is_service(parts.hostname or "") else None
 
-    def _ips(self, service: str) -> list[str]:
-        lines = (line.split("#")[0].split() for line in Path(self._hosts_file).read_text("utf-8").splitlines())
-        return [words[0] for words in lines if service in words[1:]]
+    def _socket(self, port: object) -> str:
+        return f"{self._folder}/out/{port}.sock"
+
+
+def through_ingress(ingress: str, service: str, token: Callable[[], str]) -> grpc.aio.Channel:
+    """Returns a channel to a service by the ingress at "{ip}:{port}"; each call carries what `token` returns then."""
+    return _channel(f"dns:///{ingress}", service, _AuthorizedUnary(token), _AuthorizedStream(token))
+
+
+def _channel(target: str, authority: str, *interceptors: grpc.aio.ClientInterceptor) -> grpc.aio.Channel:
+    options = [*_OPTIONS, ("grpc.default_authority", authority)]
+    traced = aio_client_interceptors()  # type: ignore[no-untyped-call]
+    return grpc.aio.insecure_channel(target, options=options, interceptors=[*traced, *interceptors, _Cancelling()])
+
+
+def _is_service(host: str) -> bool:
+    """Whether a host is a service's short name; an IP address or a name with dots is none of the mesh."""
+    return bool(host) and "." not in host and ":" not in host and host != "localhost"
+
+
+def _authorized(details: Any, token: str) -> Any:
+    metadata = grpc.aio.Metadata(*(details.metadata or ()), ("authorization", f"Bearer {token}"))
+    return details._replace(metadata=metadata)
+
+
+class _AuthorizedUnary(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(_authorized(client_call_details, self._token()), request)
+
+
+class _AuthorizedStream(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(_authorized(client_call_details, self._token()), request)
 
 
 class _Cancelling(grpc.aio.UnaryUnaryClientInterceptor):

