@@ -51,6 +51,8 @@ class ServiceSettings:
     """SQLAlchemy's URL; a secret on a cluster."""
     kafka: str = setting("KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port")
     """"host:port,host:port"."""
+    model: str = setting("MODEL", "the model: embedded[:SIZE], ollama:NAME or openai:NAME")
+    """As mesh.llm.select reads it."""
     kafka_tls: TlsFiles | None = setting(  # noqa: RUF009 - TlsFiles is frozen
         "KAFKA_TLS_FOLDER",
         "folder with root.pem, key.pem and chain.pem for Kafka",
@@ -58,8 +60,6 @@ class ServiceSettings:
         parse=TlsFiles.in_folder,
     )
     """On a cluster the mounted secret of the KafkaUser. None: a cluster of Kafka without TLS."""
-    model: str = setting("MODEL", "the model: embedded[:SIZE], ollama:NAME or openai:NAME")
-    """As mesh.llm.select reads it."""
     ollama_host: str = setting("OLLAMA_HOST", "Ollama's address", default=DEFAULT_OLLAMA_HOST)
     """"host:port" or a URL."""
     openai_base_url: str | None = setting("OPENAI_BASE_URL", "URL of an OpenAI-compatible API", default=None)

@@ -9,6 +9,7 @@ import pytest
 
 from mesh.local.errors import ManifestError
 from mesh.local.manifests import read
+from mesh.local.rights import Right
 
 BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
 
@@ -32,6 +33,62 @@ def test_unknown_is_refused(tmp_path: Path, old: str, new: str, field: str) -> N
     path.write_text(path.read_text("utf-8").replace(old, new, 1), "utf-8")
     with pytest.raises(ManifestError, match=field):
         read(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("authentication: {type: tls}", "authentication: {type: scram-sha-512}", r"authentication\.type: only tls"),
+        ("    type: simple", "    type: opa", r"authorization\.type: only simple"),
+        ("    type: simple", "    type: simple\n    superUsers: [me]", r"authorization\.superUsers"),
+        ("operations: [Read]", "operations: [Reed]", r"acls\[0\]\.operations: 'Reed' is none of All, Read"),
+        ("operations: [Read]", "operations: []", r"acls\[0\]\.operations: a list is expected"),
+        ("operations: [Read]", "operation: Read", r"acls\[0\]\.operations: is missing"),
+        ("operations: [Read]", "operations: [Read]\n        host: 10.0.0.1", r"acls\[0\]\.host: only '\*'"),
+        ("operations: [Read]", "operations: [Read]\n        type: deny", r"acls\[0\]\.type: only allow"),
+        ("{type: topic,", "{type: topics,", r"resource\.type: one of topic, group"),
+        ("turns.v1}", "turns.v1, patternType: glob}", r"resource\.patternType: literal or prefix"),
+        ("turns.v1}", "turn.v1}", "KafkaUser moderator: there is no KafkaTopic 'rostrum.debate.turn.v1'"),
+        ("  name: moderator\n", "  name: kafka\n", "kafka is the name of the broker"),
+        ("  name: moderator\n", "  name: rostrum-runner\n", "rostrum-runner is the name of the broker or the runner"),
+    ],
+)
+def test_rights_that_are_not_understood(tmp_path: Path, old: str, new: str, field: str) -> None:
+    """A KafkaUser is obeyed to the letter or refused: a right that is read otherwise than written is a hole."""
+    folder = tmp_path / "base"
+    shutil.copytree(BASE, folder)
+    path = folder / "kafka-users.yaml"
+    path.write_text(path.read_text("utf-8").replace(old, new, 1), "utf-8")
+    with pytest.raises(ManifestError, match=field):
+        read(folder)
+
+
+def test_rights_are_read_one_by_one(tmp_path: Path) -> None:
+    """Each operation of an entry is a right; a cluster has one name; a prefix stays one."""
+    (tmp_path / "user.yaml").write_text(
+        """
+apiVersion: kafka.strimzi.io/v1beta2
+kind: KafkaUser
+metadata: {name: someone}
+spec:
+  authentication: {type: tls}
+  authorization:
+    type: simple
+    acls:
+      - resource: {type: topic, name: x., patternType: prefix}
+        operations: [Read, Write]
+      - resource: {type: cluster}
+        operations: [IdempotentWrite]
+""",
+        "utf-8",
+    )
+    assert read(tmp_path).kafka_users == {
+        "someone": (
+            Right("someone", "topic", "x.", prefix=True, operation="Read"),
+            Right("someone", "topic", "x.", prefix=True, operation="Write"),
+            Right("someone", "cluster", "kafka-cluster", prefix=False, operation="IdempotentWrite"),
+        )
+    }
 
 
 def test_broken_yaml_names_file_and_line(tmp_path: Path) -> None:
