@@ -20,11 +20,12 @@ from google.protobuf import duration_pb2, wrappers_pb2
 from pydantic import Field
 
 from mesh.sidecar import connection_manager
+from mesh.sidecar.destination_rule import takes
 from mesh.sidecar.document import Resource, Spec
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.resources import packed
 from mesh.sidecar.route_match import is_catch_all
-from mesh.sidecar.routes import matches, route_configuration
+from mesh.sidecar.routes import route_configuration
 from mesh.sidecar.sources import config_source
 from mesh.sidecar.virtual_service import VirtualServiceSpec, gateways_of, hosts_of, routes_of
 
@@ -342,7 +343,7 @@ def _intersection(served: Sequence[str], wanted: Sequence[str]) -> list[str]:
     found: list[str] = []
     for ours in served:
         for theirs in wanted:
-            host = ours if matches(theirs, ours) else theirs if matches(ours, theirs) else None
+            host = ours if takes(theirs, ours) else theirs if takes(ours, theirs) else None
             if host is not None and host not in found:
                 found.append(host)
     return found

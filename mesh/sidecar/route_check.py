@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mesh.sidecar import names
-from mesh.sidecar.destination_rule import DestinationRuleSpec
+from mesh.sidecar.destination_rule import DestinationRuleSpec, host_of, takes
 from mesh.sidecar.document import Resource
 from mesh.sidecar.gateway import GatewaySpec
 from mesh.sidecar.route_action import (
@@ -27,7 +27,6 @@ from mesh.sidecar.route_action import (
 from mesh.sidecar.route_filters import check_cors, check_fault, check_percent
 from mesh.sidecar.route_match import check_match, check_regex, gateway_name
 from mesh.sidecar.route_retry import SHORTEST, check_retries
-from mesh.sidecar.routes import matches
 from mesh.sidecar.service_entry import ServiceEntrySpec
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class _Checked:
         if not host.startswith("*"):
             return self.ports(host) is not None
         entries = (each for entry in self.mesh.all(ServiceEntrySpec) for each in entry.spec.hosts)
-        return any(matches(host, each) for each in (*self.mesh.services, *entries))
+        return any(takes(host, each) for each in (*self.mesh.services, *entries))
 
     def gateways(self) -> Iterator[Resource[GatewaySpec]]:
         """The Gateways that it is bound to."""
@@ -124,7 +123,7 @@ def _check_host(checked: _Checked, path: str, said: str) -> None:
         return
     for gateway in checked.gateways():
         for served in (each.rpartition("/")[2] for server in gateway.spec.servers for each in server.hosts):
-            if matches(served, host) or matches(host, served):
+            if takes(served, host) or takes(host, served):
                 return
     what = "no Service or ServiceEntry has this host, nor has a server of its gateways"
     raise checked.resource.refuse(path, f"{host}: {what}: correct it or declare it")
@@ -200,7 +199,7 @@ def _subsets(mesh: Mesh, host: str) -> set[str]:
     return {
         subset.name
         for rule in mesh.all(DestinationRuleSpec)
-        if matches(names.resolved(rule.spec.host, rule.namespace), host)
+        if takes(host_of(rule), host)
         for subset in rule.spec.subsets
     }
 

@@ -14,6 +14,7 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
 from mesh.sidecar import names
+from mesh.sidecar.destination_rule import rule_for, takes
 from mesh.sidecar.kubernetes import Protocol
 from mesh.sidecar.route_action import default_route, hash_policy
 from mesh.sidecar.virtual_service import consistent_hash, hosts_of, routes_of
@@ -150,7 +151,7 @@ def _hosts_of(
         elif not name.startswith("*"):
             unknown.append(name)
         else:
-            matching = [each for each in by_name.values() if matches(name, each.name)]
+            matching = [each for each in by_name.values() if takes(name, each.name)]
             known += [each for each in matching if wildcards.get(each.name) == vs.where]
             unknown += [] if matching else [name]
     return known, unknown
@@ -164,17 +165,10 @@ def _wildcards(scope: Scope, by_name: Mapping[str, Host]) -> dict[str, str]:
     found: dict[str, str] = {}
     for host in by_name if patterns else ():
         if host not in exact:
-            where = next((where for pattern, where in patterns if matches(pattern, host)), None)
+            where = next((where for pattern, where in patterns if takes(pattern, host)), None)
             if where is not None:
                 found[host] = where
     return found
-
-
-def matches(pattern: str, host: str) -> bool:
-    """Whether "*", "*.x" or a name takes a host, which may be such a pattern, too."""
-    if pattern.startswith("*"):
-        return host.endswith(pattern[1:])
-    return pattern == host
 
 
 def _domains(host: Host, proxy: Proxy, addresses: Addresses) -> list[str]:
@@ -187,8 +181,6 @@ def _domains(host: Host, proxy: Proxy, addresses: Addresses) -> list[str]:
 
 
 def _default(scope: Scope, proxy: Proxy, host: Host, port: int) -> Any:
-    from mesh.sidecar.destination_rule import rule_for  # noqa: PLC0415 - its module needs those that need this one
-
     rule = rule_for(scope, host, proxy.namespace)
     found = None if rule is None else consistent_hash(rule.spec.traffic_policy, port)
     cluster = names.outbound_cluster(port, "", host.name)

@@ -14,6 +14,7 @@ from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from pydantic import Field
 
 from mesh.sidecar import names
+from mesh.sidecar.destination_rule import rule_for
 from mesh.sidecar.document import Duration, Resource, Spec
 from mesh.sidecar.route_action import (
     Destination,
@@ -193,8 +194,6 @@ def destination_hash(scope: Scope, host: str, client_namespace: str, destination
 
     A port counts only where the destination names it. Source: hashForHTTPDestination.
     """
-    from mesh.sidecar.destination_rule import rule_for  # noqa: PLC0415 - its module needs those that need this one
-
     known = scope.host(host)
     rule = None if known is None else rule_for(scope, known, client_namespace)
     if rule is None:
