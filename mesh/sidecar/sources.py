@@ -21,8 +21,11 @@ def path(kind: SourceKind, name: str = "") -> str:
 
 
 def config_source(kind: SourceKind, name: str = "") -> config_source_pb2.ConfigSource:
-    """A reference to that file. It is read again when another is renamed over it."""
+    """A reference to that file. It is read again when another is renamed over it.
+
+    With "./": Envoy watches no path without a slash ("invalid file path").
+    """
     return config_source_pb2.ConfigSource(
-        path_config_source=config_source_pb2.PathConfigSource(path=path(kind, name)),
+        path_config_source=config_source_pb2.PathConfigSource(path=f"./{path(kind, name)}"),
         resource_api_version=config_source_pb2.V3,
     )
