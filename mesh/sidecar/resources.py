@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,5 +38,12 @@ def as_dict(message: Any) -> Any:
 
 
 def file_text(messages: Iterable[Any]) -> str:
-    """The text of a file for path_config_source."""
-    return json.dumps({"resources": [as_dict(packed(each)) for each in messages]}, indent=1)
+    """The text of a file for path_config_source. Its version_info is a hash of the rest, which Envoy tells of again."""
+    resources = json.dumps([as_dict(packed(each)) for each in messages], indent=1)
+    version = hashlib.sha256(resources.encode()).hexdigest()[:16]
+    return f'{{"version_info": "{version}",\n"resources": {resources}}}\n'
+
+
+def version_of(text: str) -> str:
+    """The version_info of such a text."""
+    return str(json.loads(text.partition("\n")[0].removesuffix(",") + "}")["version_info"])
