@@ -66,6 +66,11 @@ def broker_identity(folder: Path, ip: str, renewed: Callable[[], Awaitable[None]
     return Wanted(folder, kafka_user=KAFKA_BROKER, dns=(KAFKA_BROKER,), ips=(ip,), renewed=renewed)
 
 
+def runner_folder(home: Path) -> Path:
+    """Where the runner of this home keeps its own certificate for Kafka."""
+    return home / "run" / KAFKA_RUNNER
+
+
 def runner_identity(folder: Path) -> Wanted:
     """Of whoever makes topics and rights."""
     return Wanted(folder, kafka_user=KAFKA_RUNNER)

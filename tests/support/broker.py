@@ -21,7 +21,7 @@ import pytest
 
 from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.local.broker import BrokerNode, Topic, accepts, make_topics, open_node
-from mesh.local.identities import KAFKA_RUNNER, Wanted, broker_identity, open_authority, write
+from mesh.local.identities import KAFKA_RUNNER, Wanted, broker_identity, open_authority, runner_folder, write
 from mesh.local.processes import die_with_parent
 
 
@@ -78,7 +78,7 @@ class TestBroker:
 
 def home_access(home: Path, bootstrap_servers: str) -> KafkaAccess:
     """The access of the runner of this home to its broker: to everything."""
-    folder = home / "identities" / KAFKA_RUNNER
+    folder = runner_folder(home)
     return KafkaAccess(bootstrap_servers, TlsFiles.in_folder(folder) if folder.exists() else None)
 
 
