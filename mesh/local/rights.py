@@ -56,6 +56,7 @@ class Right:
 def make_rights(access: KafkaAccess, rights: Iterable[Right]) -> tuple[int, int]:
     """Makes the broker's rights these and no others; returns how many were added and removed.
 
+    For a home's own broker only: on another cluster it would take away what others were given there.
     Blocks, so call it in a thread. Nothing changes if they are so already. Raises StartupError.
     """
     from kafka import admin as kafka  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that others need not pay
