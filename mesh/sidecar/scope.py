@@ -1,20 +1,27 @@
 """Which hosts a proxy sees: Kubernetes Services and ServiceEntries as one thing, narrowed by the kind Sidecar.
 
 Owns the pick of the one Sidecar resource for a pod, and the import of hosts, VirtualServices and DestinationRules.
-Source: istio/istio pilot/pkg/model/sidecar.go.
+Source: istio/istio pilot/pkg/model/sidecar.go, virtualservice.go.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mesh.sidecar import names
+from mesh.sidecar.destination_rule import DestinationRuleSpec, host_of, is_visible
+from mesh.sidecar.service_entry import ServiceEntrySpec
+from mesh.sidecar.sidecar import Import, imports_of, sidecar_for
+from mesh.sidecar.virtual_service import VirtualServiceSpec
+
 if TYPE_CHECKING:
-    from mesh.sidecar.destination_rule import DestinationRuleSpec
     from mesh.sidecar.document import Resource
     from mesh.sidecar.kubernetes import Service, ServicePort
-    from mesh.sidecar.service_entry import ServiceEntrySpec
-    from mesh.sidecar.virtual_service import VirtualServiceSpec
+    from mesh.sidecar.mesh import Mesh
+    from mesh.sidecar.proxy import Proxy
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,10 @@ class Host:
     service: Service | None = None
     entry: Resource[ServiceEntrySpec] | None = None
 
+    def port(self, number: int) -> ServicePort | None:
+        """The port of that number."""
+        return next((each for each in self.ports if each.number == number), None)
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -35,11 +46,139 @@ class Scope:
 
     hosts: tuple[Host, ...]
     virtual_services: tuple[Resource[VirtualServiceSpec], ...]
-    """Of the mesh gateway ("mesh" in `gateways`, or none named), the oldest first."""
+    """Of the mesh gateway ("mesh" in `gateways`, or none named): of the own namespace alone, then others; the oldest
+    first."""
     destination_rules: tuple[Resource[DestinationRuleSpec], ...]
     registry_only: bool
     """Unknown hosts get 502; otherwise they would be passed through."""
+    root_namespace: str = "istio-system"
 
     def host(self, name: str) -> Host | None:
         """The host of that name."""
-        return next((each for each in self.hosts if each.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Host]:
+        return {each.name: each for each in self.hosts}
+
+    def rules_by_host(self, namespace: str) -> dict[str, list[Resource[DestinationRuleSpec]]]:
+        """The DestinationRules of one namespace by their host, which may begin with "*"; the oldest first."""
+        return self._rules.get(namespace, {})
+
+    @cached_property
+    def _rules(self) -> Mapping[str, dict[str, list[Resource[DestinationRuleSpec]]]]:
+        found: dict[str, dict[str, list[Resource[DestinationRuleSpec]]]] = {}
+        for rule in self.destination_rules:
+            found.setdefault(rule.namespace, {}).setdefault(host_of(rule), []).append(rule)
+        return found
+
+
+@dataclass
+class _Found:
+    """Hosts while they are collected: of one name that of the client's namespace, else a Service, else the first."""
+
+    namespace: str
+    hosts: dict[str, Host] = field(default_factory=dict)
+
+    def add(self, host: Host) -> None:
+        known = self.hosts.get(host.name)
+        if known is None or self._rank(host) > self._rank(known):
+            self.hosts[host.name] = host
+
+    def _rank(self, host: Host) -> tuple[bool, bool]:
+        return host.namespace == self.namespace, host.service is not None
+
+
+def all_hosts(mesh: Mesh) -> Iterable[Host]:
+    """Every host of the mesh; of one name there may be several, in different namespaces."""
+    for name, service in sorted(mesh.services.items()):
+        yield Host(name, service.namespace, service.ports, service=service)
+    for entry in mesh.all(ServiceEntrySpec):
+        ports = tuple(each.as_service_port for each in entry.spec.ports)
+        for name in entry.spec.hosts:
+            yield Host(name, entry.namespace, ports, entry=entry)
+
+
+def scope_of(mesh: Mesh, proxy: Proxy) -> Scope:
+    """What this proxy sees. A gateway sees all that is exported to its namespace: no Sidecar is for it."""
+    sidecar = None if proxy.is_gateway else sidecar_for(mesh, proxy.workload)
+    imports = imports_of(sidecar, proxy.namespace)
+    policy = None if sidecar is None else sidecar.spec.outbound_traffic_policy
+    virtual_services = _virtual_services(mesh, imports, proxy.namespace)
+    found = _Found(proxy.namespace)
+    visible = [each for each in all_hosts(mesh) if _is_exported(each, proxy.namespace)]
+    for host in visible:
+        if _is_imported(imports, host.name, host.namespace):
+            found.add(host)
+    if sidecar is not None:
+        _add_destinations(found, visible, virtual_services)
+    return Scope(
+        tuple(found.hosts[name] for name in sorted(found.hosts)),
+        virtual_services,
+        tuple(mesh.all(DestinationRuleSpec)),
+        mesh.settings.registry_only if policy is None else policy.mode == "REGISTRY_ONLY",
+        mesh.settings.root_namespace,
+    )
+
+
+def _is_exported(host: Host, namespace: str) -> bool:
+    return host.entry is None or is_visible(host.entry, host.entry.spec.export_to, namespace)
+
+
+def _is_imported(imports: Sequence[Import], host: str, namespace: str) -> bool:
+    meant = [each for each in imports if each.takes_namespace(namespace) and each.takes(host)]
+    return bool(meant) and not any(each.is_excluded for each in meant)
+
+
+def _virtual_services(
+    mesh: Mesh, imports: Sequence[Import], namespace: str
+) -> tuple[Resource[VirtualServiceSpec], ...]:
+    """Those that are imported: the private ones first, then those exported to this namespace by name, then the rest."""
+
+    def group(each: Resource[VirtualServiceSpec]) -> int:
+        if "*" in each.spec.export_to:
+            return 2
+        return 0 if "." in each.spec.export_to else 1
+
+    found = [
+        each
+        for each in mesh.all(VirtualServiceSpec)
+        if "mesh" in each.spec.gateways and is_visible(each, each.spec.export_to, namespace)
+        if any(_is_named(imports, names.resolved(host, each.namespace), each.namespace) for host in each.spec.hosts)
+    ]
+    return tuple(sorted(found, key=group))
+
+
+def _is_named(imports: Sequence[Import], host: str, namespace: str) -> bool:
+    """Whether a VirtualService's host is imported: one with a wildcard also by any host that it stands for."""
+    meant = [each for each in imports if each.takes_namespace(namespace)]
+    if any(each.is_excluded and each.takes(host) for each in meant):
+        return False
+    return any(
+        each.takes(host) or (host.startswith("*") and each.host.removeprefix("*").endswith(host[1:]))
+        for each in meant
+        if not each.is_excluded
+    )
+
+
+def _add_destinations(
+    found: _Found, visible: Sequence[Host], virtual_services: Iterable[Resource[VirtualServiceSpec]]
+) -> None:
+    """Adds the hosts to which imported VirtualServices lead, with the ports that they name."""
+    wanted: dict[str, set[int]] = {}
+    for vs in virtual_services:
+        for rule in vs.spec.http:
+            sources = [each.source_namespace for each in rule.match]
+            if sources and not {"", found.namespace} & set(sources):
+                continue
+            for each in (*(each.destination for each in rule.route), *(each.destination for each in rule.all_mirrors)):
+                number = 0 if each.port is None else each.port.number
+                wanted.setdefault(names.resolved(each.host, vs.namespace), set()).add(number)
+    candidates = _Found(found.namespace)
+    for host in visible:
+        if host.name in wanted.keys() - found.hosts.keys():
+            candidates.add(host)
+    for name, host in candidates.hosts.items():
+        ports = host.ports if 0 in wanted[name] else tuple(each for each in host.ports if each.number in wanted[name])
+        if ports:
+            found.add(replace(host, ports=ports))

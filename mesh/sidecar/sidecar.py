@@ -1,0 +1,129 @@
+"""Sidecar: which of the mesh's hosts the proxies of some workloads see.
+
+Owns the model, the pick of the one that holds for a pod, and the matching of hosts; `mesh.sidecar.scope` narrows by it.
+Listeners of one's own (port, bind, ingress) are no fields here, so they are refused.
+Source: istio/istio pilot/pkg/model/sidecar.go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from mesh.sidecar.document import Resource, Spec
+
+if TYPE_CHECKING:
+    from mesh.sidecar.kubernetes import Workload
+    from mesh.sidecar.mesh import Mesh
+
+
+class WorkloadSelector(Spec):
+    """The pods it is for."""
+
+    labels: dict[str, str] = Field(min_length=1)
+
+
+class Egress(Spec):
+    """The hosts that are seen, as namespace/host."""
+
+    hosts: tuple[str, ...] = Field(min_length=1)
+
+
+class OutboundTrafficPolicy(Spec):
+    """What becomes of a call to a host that is not seen."""
+
+    mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"] = "REGISTRY_ONLY"
+
+
+class SidecarSpec(Spec):
+    """spec of a Sidecar."""
+
+    workload_selector: WorkloadSelector | None = None
+    egress: tuple[Egress, ...] = Field((), max_length=1)
+    outbound_traffic_policy: OutboundTrafficPolicy | None = None
+
+
+@dataclass(frozen=True)
+class Import:
+    """One line of egress.hosts, its namespace resolved: "*" is every one, "~" none."""
+
+    namespace: str
+    host: str
+    is_excluded: bool = False
+
+    def takes_namespace(self, namespace: str) -> bool:
+        """Whether hosts of that namespace are meant."""
+        return self.namespace in {"*", namespace}
+
+    def takes(self, host: str) -> bool:
+        """Whether that host, or all that a host with a wildcard stands for, is meant."""
+        return self.host == host or (self.host.startswith("*") and host.removeprefix("*").endswith(self.host[1:]))
+
+
+def imports_of(sidecar: Resource[SidecarSpec] | None, namespace: str) -> list[Import]:
+    """What a pod of that namespace sees: all if there is no Sidecar, or one that says nothing of it."""
+    if sidecar is None or not sidecar.spec.egress:
+        return [Import("*", "*")]
+    return [_import(each, namespace) for each in sidecar.spec.egress[0].hosts]
+
+
+def _import(line: str, namespace: str) -> Import:
+    of, _, host = line.partition("/")
+    is_excluded = of.startswith("~") and of != "~"
+    of = of.removeprefix("~") if is_excluded else of
+    return Import(namespace if of == "." else of, host, is_excluded)
+
+
+def sidecar_for(mesh: Mesh, workload: Workload) -> Resource[SidecarSpec] | None:
+    """The one that holds for a workload: by selector, else the namespace's, else the root namespace's."""
+    own = mesh.within(SidecarSpec, workload.namespace)
+    for each in own:
+        selector = each.spec.workload_selector
+        if selector is not None and selector.labels.items() <= workload.labels.items():
+            return each
+    root = mesh.within(SidecarSpec, mesh.settings.root_namespace)
+    return next((each for each in (*own, *root) if each.spec.workload_selector is None), None)
+
+
+def check(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
+    """Raises ManifestError for what istiod would refuse or pass over."""
+    _check_selector(mesh, resource)
+    for number, line in enumerate(resource.spec.egress[0].hosts if resource.spec.egress else ()):
+        _check_line(mesh, resource, f"egress[0].hosts[{number}]", line)
+
+
+def _check_selector(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
+    selector = resource.spec.workload_selector
+    if selector is None:
+        others = [each for each in mesh.within(SidecarSpec, resource.namespace) if each.spec.workload_selector is None]
+        if others[0] is not resource:
+            raise resource.refuse("", f"{others[0].where} is for the whole namespace already: join the two")
+        return
+    workloads = [each for each in mesh.workloads.values() if each.namespace == resource.namespace]
+    if not any(selector.labels.items() <= each.labels.items() for each in workloads):
+        raise resource.refuse(
+            "workloadSelector.labels", f"select no workload of {resource.namespace}: correct them, or add the workload"
+        )
+
+
+def _check_line(mesh: Mesh, resource: Resource[SidecarSpec], path: str, line: str) -> None:
+    from mesh.sidecar.scope import all_hosts  # noqa: PLC0415 - its module needs the models of here
+
+    namespace, slash, host = line.partition("/")
+    if not slash or not namespace or not host or "/" in host:
+        raise resource.refuse(path, f"{line!r} is no namespace/host: write ./host, namespace/host, */host or ~/*")
+    if namespace == "~":
+        if host != "*" or len(resource.spec.egress[0].hosts) > 1:
+            raise resource.refuse(path, f"{line!r}: ~ stands for nothing at all: write ~/* alone, or ~namespace/host")
+        return
+    wanted = _import(line, resource.namespace)
+    is_for_all = resource.namespace == mesh.settings.root_namespace and namespace.removeprefix("~") == "."
+    if wanted.namespace not in {"*", *mesh.namespaces}:
+        raise resource.refuse(path, f"there is no namespace {wanted.namespace}: correct it, or add it")
+    if not host.startswith("*") and not is_for_all:
+        known = [each.name for each in all_hosts(mesh) if wanted.takes_namespace(each.namespace)]
+        if host not in known:
+            hint = f": write {host}.{wanted.namespace}.svc.cluster.local" if "." not in host else ""
+            raise resource.refuse(path, f"{host} is no host of {wanted.namespace}{hint or ': correct it, or add it'}")
