@@ -1,7 +1,7 @@
 """YAML documents as typed resources: every kind's spec is a pydantic model that refuses what it does not know.
 
 Owns the reading of texts, metadata, durations, and the wording of refusals. What a field means is said in the module of
-its kind. Called by `mesh.sidecar.mesh.load` alone.
+its kind. Called by `mesh.sidecar.reading.load` alone.
 """
 
 from __future__ import annotations

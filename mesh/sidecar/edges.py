@@ -41,7 +41,7 @@ class Edge:
 
 
 def edges(texts: Mapping[str, str], settings: MeshSettings | None = None, namespace: str = "default") -> list[Edge]:
-    """Returns the edges that these files (name -> YAML text) allow, sorted. Arguments as those of `mesh.load`.
+    """Returns the edges that these files (name -> YAML text) allow, sorted. Arguments as those of `reading.load`.
 
     Raises ManifestError, also for a policy that can be enforced but not listed.
     """

@@ -1,7 +1,7 @@
 """Changes to the manifests of a running mesh: what was applied or deleted since it was started, as a pure value.
 
 Owns which document replaces which (by kind, namespace and name, as a cluster's API does) and what each change is
-called. Whether the result can be obeyed is for `mesh.load` and the proxies to say; `mesh.local` keeps it on disk.
+called. Whether the result can be obeyed is for `reading.load` and the proxies to say; `mesh.local` keeps it on disk.
 """
 
 from __future__ import annotations

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from mesh.sidecar.gateway import GatewaySpec
-from mesh.sidecar.service_entry import ServiceEntrySpec
 
+from mesh.sidecar.gateway import GatewaySpec
 from mesh.sidecar.kubernetes import Workload
-from mesh.sidecar.mesh import Mesh, MeshSettings, load, selects
+from mesh.sidecar.mesh import Mesh, MeshSettings, selects
 from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.reading import load
 from mesh.sidecar.resources import Resources, as_dict
+from mesh.sidecar.service_entry import ServiceEntrySpec
 from mesh.sidecar.translate import translate
 from tests.istiod.comparing import differences
 from tests.support.istiod import Istiod, Places
