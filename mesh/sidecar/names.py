@@ -30,7 +30,7 @@ def inbound_cluster(target_port: int) -> str:
 
 def sni(port: int, subset: str, host: str) -> str:
     """Server name that mutual TLS sends for that cluster."""
-    return f"outbound_.{port}_.{subset or '_'}_.{host}"
+    return f"outbound_.{port}_.{subset}_.{host}"
 
 
 def spiffe_id(namespace: str, service_account: str, trust_domain: str = "cluster.local") -> str:

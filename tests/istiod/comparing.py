@@ -39,8 +39,13 @@ def _differences(path: str, istiod: Any, ours: Any) -> Iterator[str]:
                 yield from _differences(below, istiod[key], ours[key])
     elif isinstance(istiod, list) and isinstance(ours, list):
         yield from _of_lists(path, istiod, ours)
-    elif type(istiod) is not type(ours) or istiod != ours:
+    elif _type(istiod) is not _type(ours) or istiod != ours:
         yield f"{path}: istiod {_shown(istiod)}, ours {_shown(ours)}"
+
+
+def _type(value: Any) -> type:
+    """1 is 1.0, as in JSON; True is not 1."""
+    return float if type(value) is int else type(value)
 
 
 def _of_lists(path: str, istiod: list[Any], ours: list[Any]) -> Iterator[str]:

@@ -281,7 +281,11 @@ def _app(found: Node) -> None:
 @by_design("Endpoints inside a STATIC cluster are what EDS would bring.", Side.OURS)
 def _static_endpoints(found: Node) -> None:
     for cluster in found["clusters"]:
-        if cluster.get("type", "STATIC") == "STATIC" and str(cluster.get("name", "")).startswith("outbound|"):
+        if (
+            "clusterType" not in cluster
+            and cluster.get("type", "STATIC") == "STATIC"
+            and str(cluster.get("name", "")).startswith("outbound|")
+        ):
             found["endpoints"].append(cluster.pop("loadAssignment", {"clusterName": cluster["name"]}))
             cluster.update(type="EDS", edsClusterConfig={"serviceName": cluster["name"]})
 
