@@ -220,7 +220,7 @@ def _check_name(resource: Resource[Any], path: str, name: str, wanted: StringMat
     if not name:
         raise resource.refuse(path, "a name is expected")
     claims = claim_path(name) if is_header else None
-    if claims is not None and not all(claims):
+    if claims is not None and not (claims and all(claims)):
         raise resource.refuse(path, f"names no claim: write {_CLAIMS}[name]")
     if claims is not None and wanted.is_presence:
         raise resource.refuse(path, "a claim is compared: write exact, prefix or regex")
