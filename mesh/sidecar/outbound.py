@@ -268,6 +268,9 @@ def _cluster_metadata(target: _Target) -> Any:
     fields |= {"service_host": target.host.name, "service_name": name, "service_namespace": target.host.namespace}
     if target.is_external and target.subset is None:
         fields["external"] = True
+    if target.host.service is not None and target.host.service.headless:
+        # On a cluster the proxy takes the pod that was dialled; nothing is captured here, so it chooses one.
+        fields["headless"] = True
     if target.rule is not None:
         where = f"{target.rule.namespace}/destination-rule/{target.rule.name}"
         fields["config"] = f"/apis/networking.istio.io/v1/namespaces/{where}"

@@ -119,6 +119,23 @@ def _peer_exchange(found: Node) -> None:
             node["alpnProtocols"] = [each for each in node["alpnProtocols"] if each != "istio-peer-exchange"]
 
 
+@by_design("Nothing is captured, so a headless Service has no original destination: its pods are balanced over.")
+def _headless(found: Node) -> None:
+    headless = [each for each in found["clusters"] if _is_headless(each)]
+    for cluster in headless:
+        _drop(cluster, "edsClusterConfig", "lbPolicy", "transportSocket", "transportSocketMatches")
+        cluster["type"] = "EDS"
+    names = {each["name"] for each in headless}
+    found["endpoints"] = [each for each in found["endpoints"] if each.get("clusterName") not in names]
+
+
+def _is_headless(cluster: Node) -> bool:
+    """istiod says so by its type, ours by a mark."""
+    said = cluster.get("metadata", {}).get("filterMetadata", {}).get("istio", {})
+    is_outbound = str(cluster.get("name", "")).startswith("outbound|")
+    return is_outbound and (cluster.get("type") == "ORIGINAL_DST" or "headless" in said)
+
+
 @by_design("Names of statistics and Istio's metadata label telemetry; they decide nothing.")
 def _telemetry(found: Node) -> None:
     for node in _nodes(found):
