@@ -1,4 +1,4 @@
-"""Fills the seam of `world` with this machine: the runner of a home folder, and its services' loopback addresses."""
+"""Fills the seam of `world` with this machine: the runner of a home folder, and its ingress as the way to services."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mesh.cli.world import World
 from mesh.local.client import LocalRunner
-from mesh.rpc.channels import Channels
+from mesh.rpc.channels import through_ingress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from mesh.cli.output import Output
 
-PORT = 50051
-"""gRPC port of every service; k8s/base has it in each Service."""
+NOWHERE = "127.0.0.1:1"
+"""Dialled where no ingress ever was: nothing listens there."""
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
@@ -30,6 +30,6 @@ def world(environ: Mapping[str, str], output: Output, program: str) -> World:
     runner = LocalRunner(home_of(environ), environ)
 
     def dial(service: str) -> grpc.aio.Channel:
-        return Channels(str(runner.hosts_file)).open(f"{service}:{PORT}")
+        return through_ingress(runner.ingress or NOWHERE, service, runner.token)
 
     return World(environ=environ, home=runner.home, program=program, output=output, runner=runner, dial=dial)

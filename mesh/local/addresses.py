@@ -1,19 +1,23 @@
-"""Loopback addresses: a /24 of 127.0.0.0/8 for each home, one address for each pod, and the hosts file that names them.
+"""Loopback addresses: a /24 of 127.0.0.0/8 for each home, one address for each pod, and the port of its ingress.
 
-The home's path decides the network, so two homes do not collide and a home keeps its addresses over restarts.
+The home's path decides the network, so two homes do not collide and a home keeps its addresses over restarts. The
+ingress alone is where people connect, so it is at 127.0.0.1, at a port that the home keeps.
 """
 
 from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mesh.local.errors import LocalError, PortInUseError, disk_errors
 
 REPLICAS = 16
 """Addresses kept for each Deployment: as many as RunnerService.Scale allows."""
+INGRESS_IP = "127.0.0.1"
+INGRESS_PORTS = range(8080, 8100)
+"""Tried in this order by a home that has none yet."""
 
 
 class Addresses:
@@ -52,10 +56,55 @@ def check_free(ip: str, ports: Sequence[int], pod: str) -> None:
                 ) from error
 
 
-def write_hosts(path: Path, names: Mapping[str, Sequence[str]]) -> None:
-    """Writes an /etc/hosts-style file, at once for its readers: a name has one line an address."""
-    lines = [f"{ip} {name}\n" for name, ips in names.items() for ip in ips]
-    new = path.with_suffix(".new")
-    with disk_errors(path.parent):
-        new.write_text("".join(lines), encoding="utf-8")
-        new.replace(path)
+class IngressPort:
+    """The port of 127.0.0.1 at which a home's ingress listens, held for as long as this object lives.
+
+    A home keeps its port: HOME/run/ingress has the address, also while nothing runs. Two homes that start at once do
+    not take the same one: whoever has bound the port's name in Linux's abstract namespace has it.
+    """
+
+    def __init__(self, home: Path, asked: str = "") -> None:
+        """`asked`: the one port to take, as ROSTRUM_PORT has it. Raises PortInUseError, LocalError."""
+        self._held = socket.socket(socket.AF_UNIX)
+        kept = ingress_of(home)
+        if asked and not (asked.isascii() and asked.isdecimal() and 0 < int(asked) < 65_536):
+            raise LocalError(f"ROSTRUM_PORT must be a port from 1 to 65535, not {asked!r}.")
+        wanted = [int(kept.rpartition(":")[2])] if kept else []
+        ports = [int(asked)] if asked else list(dict.fromkeys([*wanted, *INGRESS_PORTS]))
+        taken: PortInUseError | None = None
+        for port in ports:
+            try:
+                self._hold(port)
+            except PortInUseError as error:
+                taken = taken or error
+                continue
+            self.number = port
+            new = home / "run" / "ingress.new"
+            with disk_errors(new):
+                new.write_text(f"{INGRESS_IP}:{port}\n", encoding="utf-8")
+                new.replace(home / "run" / "ingress")
+            return
+        self._held.close()
+        raise taken or LocalError("There is no port for the ingress.")
+
+    def _hold(self, port: int) -> None:
+        check_free(INGRESS_IP, [port], "the ingress")
+        try:
+            self._held.bind(f"\0rostrum-ingress-{port}")
+        except OSError as error:
+            raise PortInUseError(
+                f"Another Rostrum starts at {INGRESS_IP}:{port}: end it (`rostrum down` there) or set ROSTRUM_PORT"
+            ) from error
+
+    def close(self) -> None:
+        """Lets others have it."""
+        self._held.close()
+
+
+def ingress_of(home: Path) -> str:
+    """ "{ip}:{port}" of the home's ingress; empty if it was never started."""
+    try:
+        address = (home / "run" / "ingress").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    return address if address.rpartition(":")[2].isdecimal() else ""

@@ -1,4 +1,7 @@
-"""What the `rostrum` command calls: starts the runner of a home and speaks RunnerService over its Unix socket."""
+"""What the `rostrum` command calls: starts the runner of a home and speaks RunnerService over its Unix socket.
+
+Also where the home's ingress is, and a token for it: the owner's own way to the services, as everybody's.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
+from mesh.local import tokens
+from mesh.local.addresses import ingress_of
 from mesh.local.errors import LocalError, NotRunningError, StartupError, by_exit_code, disk_errors
 
-BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
+ROOT = Path(__file__).resolve().parents[2]
 ANSWER_SECONDS = 5.0
 SCALE_SECONDS = 200.0
 STOP_SECONDS = 40.0
 
 
 class LocalRunner:
-    """The runner of one home. `environ` is the caller's environment; ROSTRUM_MANIFESTS names another folder of them."""
+    """The runner of one home. `environ` is the caller's environment.
+
+    ROSTRUM_MANIFESTS in it names another folder that holds k8s/base and istio/.
+    """
 
     def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
         self.home = home.absolute()
@@ -32,16 +39,13 @@ class LocalRunner:
         self._folder: int | None = None
 
     @property
-    def hosts_file(self) -> Path:
-        """The /etc/hosts-style file that names the services' addresses."""
-        return self.home / "run" / "hosts"
+    def ingress(self) -> str:
+        """ "{ip}:{port}" at which the ingress listens, or last did; empty if it was never started."""
+        return ingress_of(self.home)
 
-    def addresses_of(self, service: str) -> list[str]:
-        """The IP addresses of a service; empty if it is unknown or nothing was ever started here."""
-        with suppress(FileNotFoundError):
-            rows = [line.split() for line in self.hosts_file.read_text(encoding="utf-8").splitlines()]
-            return [row[0] for row in rows if service in row[1:]]
-        return []
+    def token(self) -> str:
+        """A short-lived token for calls of the owner's own. Raises LocalError."""
+        return tokens.issue(self.home, "operator", tokens.OWN_SECONDS)
 
     async def status(self) -> runner_pb2.Status | None:
         """Every pod and its state; None if nothing runs here, or nothing that is ready to be asked."""
@@ -63,14 +67,14 @@ class LocalRunner:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 # gRPC's fork handlers are for children that go on using gRPC; the runner's only exec, and now and then
                 # died of them.
-                env={**self._environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}, start_new_session=True, cwd=BASE.parents[1],
+                env={**self._environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}, start_new_session=True, cwd=ROOT,
             )  # fmt: skip
         assert child.stdin is not None  # noqa: S101 - both are pipes, as asked for above
         assert child.stdout is not None  # noqa: S101
         order = {
             "home": str(self.home),
             "model": model,
-            "manifests": os.path.abspath(self._environ.get("ROSTRUM_MANIFESTS") or BASE),  # noqa: PTH100, ASYNC240
+            "manifests": os.path.abspath(self._environ.get("ROSTRUM_MANIFESTS") or ROOT),  # noqa: PTH100, ASYNC240
             "environ": dict(self._environ),
         }
         ready = False

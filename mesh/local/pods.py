@@ -10,17 +10,14 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2
-
-from mesh.local.broker import accepts
+from mesh.local import probing
 from mesh.local.errors import LocalError, disk_errors
+from mesh.local.folders import PodFolder
 from mesh.local.manifests import Probe
 from mesh.local.processes import Mark, die_with_parent
 
@@ -34,7 +31,10 @@ STABLE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class PodSpec:
-    """What a pod is. Without a readiness probe it is ready once its first port accepts connections."""
+    """What a process is. It is ready once `ready_check` says so; without one, once its first port accepts connections.
+
+    `folder` set: a sidecar stands before it, so it listens at the folder's sockets in the place of its ports.
+    """
 
     deployment: str
     replica: int
@@ -48,6 +48,18 @@ class PodSpec:
     liveness: Probe | None = None
     startup: Probe | None = None
     grace_seconds: float = 10.0
+    folder: PodFolder | None = None
+    ready_check: Callable[[], Awaitable[bool]] | None = None
+    """Asked until it says yes once, in the place of a readiness probe."""
+
+    def place(self, port: int) -> str:
+        """Where the process listens in the place of this port, as mesh.local.probing takes it."""
+        return f"{self.ip}:{port}" if self.folder is None else f"unix:{self.folder.app_socket(port)}"
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """The file descriptors that the process gets."""
+        return () if self.folder is None else (self.folder.descriptor,)
 
     @property
     def name(self) -> str:
@@ -125,6 +137,7 @@ class Pod:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self.spec.inherited,
                 preexec_fn=die_with_parent(os.getpid()),  # a runner that is killed leaves nothing behind
             )
         self.mark = Mark.of(self._process.pid)
@@ -179,13 +192,15 @@ class Pod:
 
     async def _is_well(self, probe: Probe | None) -> bool:
         if probe is None:
-            return not self.spec.ports or await accepts(f"{self.spec.ip}:{self.spec.ports[0]}")
+            if self.spec.ready_check is not None:
+                return await self.spec.ready_check()
+            return not self.spec.ports or await probing.accepts(self.spec.place(self.spec.ports[0]))
         try:
             async with asyncio.timeout(probe.timeout_seconds):
                 if probe.grpc_port is not None:
-                    return await _grpc_serving(f"{self.spec.ip}:{probe.grpc_port}", probe.grpc_service)
+                    return await probing.grpc_serving(self.spec.place(probe.grpc_port), probe.grpc_service)
                 if probe.http_port is not None:
-                    return await _http_ok(self.spec.ip, probe.http_port, probe.http_path)
+                    return await probing.http_ok(self.spec.place(probe.http_port), probe.http_path)
                 return await self._command_ok(probe.command)
         except (OSError, TimeoutError):
             return False
@@ -197,38 +212,13 @@ class Pod:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            pass_fds=self.spec.inherited,
         )
         try:
             return await child.wait() == 0
         finally:
             if child.returncode is None:
                 child.kill()
-
-
-async def _grpc_serving(address: str, service: str) -> bool:
-    if not await accepts(address):
-        return False
-    async with grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
-        try:
-            check: Any = channel.unary_unary(
-                "/grpc.health.v1.Health/Check",
-                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-                response_deserializer=health_pb2.HealthCheckResponse.FromString,
-            )
-            answer = await check(health_pb2.HealthCheckRequest(service=service))
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-async def _http_ok(ip: str, port: int, path: str) -> bool:
-    reader, writer = await asyncio.open_connection(ip, port)
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {ip}:{port}\r\nConnection: close\r\n\r\n".encode())
-        words = (await reader.readline()).split()
-        return len(words) > 1 and words[1][:1] in {b"2", b"3"}
-    finally:
-        writer.close()
 
 
 def failed_start(pod: Pod) -> LocalError | None:

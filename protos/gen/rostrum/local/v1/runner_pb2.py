@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drostrum/local/v1/runner.proto\x12\x10rostrum.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"f\n\x06Status\x12#\n\x04pods\x18\x01 \x03(\x0b\x32\x15.rostrum.local.v1.Pod\x12\x0c\n\x04home\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05ready\x18\x05 \x01(\x08\"\xcc\x01\n\x03Pod\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\x05\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x11\n\taddresses\x18\x05 \x03(\t\x12\r\n\x05ready\x18\x06 \x01(\x08\x12\x10\n\x08restarts\x18\x07 \x01(\x05\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08log_file\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\"4\n\x0cScaleRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08replicas\x18\x02 \x01(\x05\"\r\n\x0bStopRequest\"\x0e\n\x0cStopResponse\"*\n\x0cManifestFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"h\n\x16\x43hangeResourcesRequest\x12-\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1e.rostrum.local.v1.ManifestFile\x12\x0e\n\x06\x64\x65lete\x18\x02 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"\xf1\x01\n\x0eResourceChange\x12,\n\x08resource\x18\x01 \x01(\x0b\x32\x1a.rostrum.local.v1.Resource\x12\x37\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\'.rostrum.local.v1.ResourceChange.Action\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"Y\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0e\n\nCONFIGURED\x10\x02\x12\r\n\tUNCHANGED\x10\x03\x12\x0b\n\x07\x44\x45LETED\x10\x04\"k\n\x17\x43hangeResourcesResponse\x12\x31\n\x07\x63hanges\x18\x01 \x03(\x0b\x32 .rostrum.local.v1.ResourceChange\x12\x1d\n\x15in_force_milliseconds\x18\x02 \x01(\x05\"$\n\x14ListResourcesRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"F\n\x15ListResourcesResponse\x12-\n\tresources\x18\x01 \x03(\x0b\x32\x1a.rostrum.local.v1.Resource\"W\n\x08Resource\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0c\n\x04yaml\x18\x05 \x01(\t2\xc7\x03\n\rRunnerService\x12N\n\tGetStatus\x12\".rostrum.local.v1.GetStatusRequest\x1a\x18.rostrum.local.v1.Status\"\x03\x90\x02\x01\x12\x46\n\x05Scale\x12\x1e.rostrum.local.v1.ScaleRequest\x1a\x18.rostrum.local.v1.Status\"\x03\x90\x02\x02\x12k\n\x0f\x43hangeResources\x12(.rostrum.local.v1.ChangeResourcesRequest\x1a).rostrum.local.v1.ChangeResourcesResponse\"\x03\x90\x02\x02\x12\x65\n\rListResources\x12&.rostrum.local.v1.ListResourcesRequest\x1a\'.rostrum.local.v1.ListResourcesResponse\"\x03\x90\x02\x01\x12J\n\x04Stop\x12\x1d.rostrum.local.v1.StopRequest\x1a\x1e.rostrum.local.v1.StopResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drostrum/local/v1/runner.proto\x12\x10rostrum.local.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"w\n\x06Status\x12#\n\x04pods\x18\x01 \x03(\x0b\x32\x15.rostrum.local.v1.Pod\x12\x0c\n\x04home\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05ready\x18\x05 \x01(\x08\x12\x0f\n\x07ingress\x18\x06 \x01(\t\"\xf8\x01\n\x03Pod\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ndeployment\x18\x02 \x01(\t\x12\x0f\n\x07replica\x18\x03 \x01(\x05\x12\x0b\n\x03pid\x18\x04 \x01(\x05\x12\x11\n\taddresses\x18\x05 \x03(\t\x12\r\n\x05ready\x18\x06 \x01(\x08\x12\x10\n\x08restarts\x18\x07 \x01(\x05\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08log_file\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12*\n\x07sidecar\x18\x0b \x01(\x0b\x32\x19.rostrum.local.v1.Sidecar\"Y\n\x07Sidecar\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12\r\n\x05ready\x18\x02 \x01(\x08\x12\x10\n\x08restarts\x18\x03 \x01(\x05\x12\x10\n\x08log_file\x18\x04 \x01(\t\x12\x0e\n\x06\x66older\x18\x05 \x01(\t\"4\n\x0cScaleRequest\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\x10\n\x08replicas\x18\x02 \x01(\x05\"\r\n\x0bStopRequest\"\x0e\n\x0cStopResponse\"*\n\x0cManifestFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"h\n\x16\x43hangeResourcesRequest\x12-\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1e.rostrum.local.v1.ManifestFile\x12\x0e\n\x06\x64\x65lete\x18\x02 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"\xf1\x01\n\x0eResourceChange\x12,\n\x08resource\x18\x01 \x01(\x0b\x32\x1a.rostrum.local.v1.Resource\x12\x37\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\'.rostrum.local.v1.ResourceChange.Action\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\"Y\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0e\n\nCONFIGURED\x10\x02\x12\r\n\tUNCHANGED\x10\x03\x12\x0b\n\x07\x44\x45LETED\x10\x04\"k\n\x17\x43hangeResourcesResponse\x12\x31\n\x07\x63hanges\x18\x01 \x03(\x0b\x32 .rostrum.local.v1.ResourceChange\x12\x1d\n\x15in_force_milliseconds\x18\x02 \x01(\x05\"$\n\x14ListResourcesRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\"F\n\x15ListResourcesResponse\x12-\n\tresources\x18\x01 \x03(\x0b\x32\x1a.rostrum.local.v1.Resource\"W\n\x08Resource\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x0c\n\x04yaml\x18\x05 \x01(\t2\xc7\x03\n\rRunnerService\x12N\n\tGetStatus\x12\".rostrum.local.v1.GetStatusRequest\x1a\x18.rostrum.local.v1.Status\"\x03\x90\x02\x01\x12\x46\n\x05Scale\x12\x1e.rostrum.local.v1.ScaleRequest\x1a\x18.rostrum.local.v1.Status\"\x03\x90\x02\x02\x12k\n\x0f\x43hangeResources\x12(.rostrum.local.v1.ChangeResourcesRequest\x1a).rostrum.local.v1.ChangeResourcesResponse\"\x03\x90\x02\x02\x12\x65\n\rListResources\x12&.rostrum.local.v1.ListResourcesRequest\x1a\'.rostrum.local.v1.ListResourcesResponse\"\x03\x90\x02\x01\x12J\n\x04Stop\x12\x1d.rostrum.local.v1.StopRequest\x1a\x1e.rostrum.local.v1.StopResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,31 +45,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=84
   _globals['_GETSTATUSREQUEST']._serialized_end=102
   _globals['_STATUS']._serialized_start=104
-  _globals['_STATUS']._serialized_end=206
-  _globals['_POD']._serialized_start=209
-  _globals['_POD']._serialized_end=413
-  _globals['_SCALEREQUEST']._serialized_start=415
-  _globals['_SCALEREQUEST']._serialized_end=467
-  _globals['_STOPREQUEST']._serialized_start=469
-  _globals['_STOPREQUEST']._serialized_end=482
-  _globals['_STOPRESPONSE']._serialized_start=484
-  _globals['_STOPRESPONSE']._serialized_end=498
-  _globals['_MANIFESTFILE']._serialized_start=500
-  _globals['_MANIFESTFILE']._serialized_end=542
-  _globals['_CHANGERESOURCESREQUEST']._serialized_start=544
-  _globals['_CHANGERESOURCESREQUEST']._serialized_end=648
-  _globals['_RESOURCECHANGE']._serialized_start=651
-  _globals['_RESOURCECHANGE']._serialized_end=892
-  _globals['_RESOURCECHANGE_ACTION']._serialized_start=803
-  _globals['_RESOURCECHANGE_ACTION']._serialized_end=892
-  _globals['_CHANGERESOURCESRESPONSE']._serialized_start=894
-  _globals['_CHANGERESOURCESRESPONSE']._serialized_end=1001
-  _globals['_LISTRESOURCESREQUEST']._serialized_start=1003
-  _globals['_LISTRESOURCESREQUEST']._serialized_end=1039
-  _globals['_LISTRESOURCESRESPONSE']._serialized_start=1041
-  _globals['_LISTRESOURCESRESPONSE']._serialized_end=1111
-  _globals['_RESOURCE']._serialized_start=1113
-  _globals['_RESOURCE']._serialized_end=1200
-  _globals['_RUNNERSERVICE']._serialized_start=1203
-  _globals['_RUNNERSERVICE']._serialized_end=1658
+  _globals['_STATUS']._serialized_end=223
+  _globals['_POD']._serialized_start=226
+  _globals['_POD']._serialized_end=474
+  _globals['_SIDECAR']._serialized_start=476
+  _globals['_SIDECAR']._serialized_end=565
+  _globals['_SCALEREQUEST']._serialized_start=567
+  _globals['_SCALEREQUEST']._serialized_end=619
+  _globals['_STOPREQUEST']._serialized_start=621
+  _globals['_STOPREQUEST']._serialized_end=634
+  _globals['_STOPRESPONSE']._serialized_start=636
+  _globals['_STOPRESPONSE']._serialized_end=650
+  _globals['_MANIFESTFILE']._serialized_start=652
+  _globals['_MANIFESTFILE']._serialized_end=694
+  _globals['_CHANGERESOURCESREQUEST']._serialized_start=696
+  _globals['_CHANGERESOURCESREQUEST']._serialized_end=800
+  _globals['_RESOURCECHANGE']._serialized_start=803
+  _globals['_RESOURCECHANGE']._serialized_end=1044
+  _globals['_RESOURCECHANGE_ACTION']._serialized_start=955
+  _globals['_RESOURCECHANGE_ACTION']._serialized_end=1044
+  _globals['_CHANGERESOURCESRESPONSE']._serialized_start=1046
+  _globals['_CHANGERESOURCESRESPONSE']._serialized_end=1153
+  _globals['_LISTRESOURCESREQUEST']._serialized_start=1155
+  _globals['_LISTRESOURCESREQUEST']._serialized_end=1191
+  _globals['_LISTRESOURCESRESPONSE']._serialized_start=1193
+  _globals['_LISTRESOURCESRESPONSE']._serialized_end=1263
+  _globals['_RESOURCE']._serialized_start=1265
+  _globals['_RESOURCE']._serialized_end=1352
+  _globals['_RUNNERSERVICE']._serialized_start=1355
+  _globals['_RUNNERSERVICE']._serialized_end=1810
 # @@protoc_insertion_point(module_scope)

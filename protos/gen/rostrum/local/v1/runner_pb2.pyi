@@ -51,6 +51,7 @@ class Status(_message.Message):
     PID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
+    INGRESS_FIELD_NUMBER: _builtins.int
     home: _builtins.str
     """The home folder."""
     pid: _builtins.int
@@ -59,6 +60,8 @@ class Status(_message.Message):
     """The model that agents speak with, such as "embedded:default"."""
     ready: _builtins.bool
     """Whether every pod is ready."""
+    ingress: _builtins.str
+    """Where the ingress listens, "{ip}:{port}"; empty if there is none."""
     @_builtins.property
     def pods(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pod]:
         """By deployment, then replica."""
@@ -71,10 +74,11 @@ class Status(_message.Message):
         pid: _builtins.int = ...,
         model: _builtins.str = ...,
         ready: _builtins.bool = ...,
+        ingress: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["home", b"home", "model", b"model", "pid", b"pid", "pods", b"pods", "ready", b"ready"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["home", b"home", "ingress", b"ingress", "model", b"model", "pid", b"pid", "pods", b"pods", "ready", b"ready"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -96,6 +100,7 @@ class Pod(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     LOG_FILE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    SIDECAR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, "{deployment}-{replica}", such as "team-a-0"."""
     deployment: _builtins.str
@@ -120,6 +125,12 @@ class Pod(_message.Message):
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When the running process was started; unset while it is not running."""
 
+    @_builtins.property
+    def sidecar(self) -> Global___Sidecar:
+        """The proxy before it; unset for the broker, which has none. The ingress is
+        its proxy: process id, restarts and log are the same as the pod's.
+        """
+
     def __init__(
         self,
         *,
@@ -133,14 +144,53 @@ class Pod(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         log_file: _builtins.str = ...,
         message: _builtins.str = ...,
+        sidecar: Global___Sidecar | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sidecar", b"sidecar", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "deployment", b"deployment", "log_file", b"log_file", "message", b"message", "name", b"name", "pid", b"pid", "ready", b"ready", "replica", b"replica", "restarts", b"restarts", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "deployment", b"deployment", "log_file", b"log_file", "message", b"message", "name", b"name", "pid", b"pid", "ready", b"ready", "replica", b"replica", "restarts", b"restarts", "sidecar", b"sidecar", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Pod: _TypeAlias = Pod  # noqa: Y015
+
+@_typing.final
+class Sidecar(_message.Message):
+    """The Envoy of a pod."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    READY_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    LOG_FILE_FIELD_NUMBER: _builtins.int
+    FOLDER_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    """Process id; 0 while it is not running."""
+    ready: _builtins.bool
+    """Whether it serves, with its whole configuration in force."""
+    restarts: _builtins.int
+    """Times it was started again after it ended."""
+    log_file: _builtins.str
+    """Its log file."""
+    folder: _builtins.str
+    """The pod's folder, which has its configuration."""
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        ready: _builtins.bool = ...,
+        restarts: _builtins.int = ...,
+        log_file: _builtins.str = ...,
+        folder: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "log_file", b"log_file", "pid", b"pid", "ready", b"ready", "restarts", b"restarts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sidecar: _TypeAlias = Sidecar  # noqa: Y015
 
 @_typing.final
 class ScaleRequest(_message.Message):

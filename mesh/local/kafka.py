@@ -1,0 +1,91 @@
+"""Kafka in a home: the broker's own pod and certificate, then topics and rights; or the cluster that the caller names.
+
+Owns the order of these. The node is mesh.local.broker's, rights are mesh.local.rights', certificates are
+mesh.local.identities'. Called by mesh.local.system.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mesh.bus.access import KafkaAccess, TlsFiles
+from mesh.local import broker
+from mesh.local.addresses import check_free
+from mesh.local.errors import LocalError
+from mesh.local.identities import Identities, Wanted, broker_identity, runner_folder, runner_identity
+from mesh.local.manifests import Manifests
+from mesh.local.pods import PodSpec
+from mesh.local.rights import make_rights
+
+POD = "kafka-0"
+
+
+class Kafka:
+    """`ip` is the broker's, `caller` the variables of who started the runner."""
+
+    def __init__(
+        self, home: Path, ip: str, manifests: Manifests, identities: Identities, caller: Mapping[str, str]
+    ) -> None:
+        self._home, self._ip, self._manifests, self._identities = home, ip, manifests, identities
+        self._servers = caller.get("KAFKA_BOOTSTRAP_SERVERS", "")
+        self._tls = caller.get("KAFKA_TLS_FOLDER", "")
+        self._node: broker.BrokerNode | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the runner runs the broker; otherwise topics are all that it makes there."""
+        return not self._servers
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What clients dial."""
+        return self._servers or f"{self._ip}:{broker.CLIENT_PORT}"
+
+    @property
+    def _access(self) -> KafkaAccess:
+        folder = runner_folder(self._home) if self.is_ours else self._tls
+        try:
+            return KafkaAccess(self.bootstrap_servers, TlsFiles.in_folder(folder) if folder else None)
+        except ValueError as error:
+            raise LocalError(f"KAFKA_TLS_FOLDER is wrong: {error}.") from error
+
+    async def open(self, cache: Path, report: Callable[[str], None]) -> None:
+        """Brings what the node needs, and its certificate. Raises LocalError."""
+        check_free(self._ip, (broker.CLIENT_PORT, broker.CONTROLLER_PORT), "the broker")
+        report("Kafka's jars")
+        certificates = self._home / "run" / "kafka-certificates"
+        self._node = await broker.open_node(self._home / "kafka", self._ip, cache, tls=certificates)
+        if not self._node.has_archive:
+            report("preparing Kafka's classes, once")
+            await self._node.make_archive()
+        self._identities.add(broker_identity(certificates, self._ip, self._renewed))
+        self._identities.add(runner_identity(runner_folder(self._home)))
+
+    async def _renewed(self) -> None:
+        await asyncio.to_thread(broker.take_certificate, self._access)
+
+    async def pod(self, environment: Mapping[str, str], log: Path) -> PodSpec:
+        """The broker's pod, once its folder is prepared. Raises StartupError, DiskFullError."""
+        node = self._node
+        assert node is not None  # noqa: S101 - open comes first
+        await node.prepare()
+        return PodSpec("kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log)
+
+    def certificates_of(self, account: str, folder: Path) -> Path | None:
+        """The folder of a pod's certificate for Kafka, made below its own; None if there is no such KafkaUser."""
+        if not self.is_ours:
+            return Path(self._tls) if self._tls else None
+        if account not in self._manifests.kafka_users:
+            return None
+        self._identities.add(Wanted(folder / "kafka", kafka_user=account))
+        return folder / "kafka"
+
+    async def declare(self, report: Callable[[str], None]) -> None:
+        """Makes the topics and, at our own broker, the rights of the manifests. Raises StartupError."""
+        report("making topics and rights")
+        await asyncio.to_thread(broker.make_topics, self._access, self._manifests.topics)
+        if self.is_ours:
+            rights = [right for user in self._manifests.kafka_users.values() for right in user]
+            await asyncio.to_thread(make_rights, self._access, rights)

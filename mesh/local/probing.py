@@ -1,0 +1,60 @@
+"""The questions of kubelet's probes, put to an app straight at the place where it listens: they pass no sidecar.
+
+A place is "{ip}:{port}" or "unix:{path}". Every question is answered by yes or no; no answer is a no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+CONNECT_SECONDS = 1.0
+
+
+async def accepts(place: str) -> bool:
+    """Whether something accepts a connection there now."""
+    try:
+        _, writer = await asyncio.wait_for(_open(place), CONNECT_SECONDS)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
+async def grpc_serving(place: str, service: str) -> bool:
+    """Whether gRPC's health check says SERVING."""
+    if not await accepts(place):
+        return False
+    # The pool of its own keeps a failed connection of an earlier channel from answering for this one.
+    async with grpc.aio.insecure_channel(place, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        try:
+            check: Any = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
+            answer = await check(health_pb2.HealthCheckRequest(service=service))
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def http_ok(place: str, path: str) -> bool:
+    """Whether a GET is answered by a status of 200 to 399. Raises OSError if nothing listens."""
+    reader, writer = await _open(place)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n".encode())
+        words = (await reader.readline()).split()
+        return len(words) > 1 and words[1][:1] in {b"2", b"3"}
+    finally:
+        writer.close()
+
+
+async def _open(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if place.startswith("unix:"):
+        return await asyncio.open_unix_connection(place.removeprefix("unix:"))
+    host, _, port = place.rpartition(":")
+    return await asyncio.open_connection(host, int(port))

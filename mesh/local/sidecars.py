@@ -1,0 +1,168 @@
+"""All sidecars of a home: the manifests of istio/ and k8s/base, translated for each pod, and written to its folder.
+
+Owns which file says what, and which addresses the translation is told: pods' loopback IPs, and sockets between an app
+and its sidecar. What the files mean is mesh.sidecar's, their taking effect mesh.local.envoy's. A broken manifest is
+refused before anything is started. Called by the runner, again each time when pods come, go, or are ready or not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from envoy.config.core.v3 import base_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
+
+from mesh.local.envoy import BOOTSTRAP, Envoy
+from mesh.local.errors import ManifestError
+from mesh.local.folders import ADMIN, app_socket, outbound_socket
+from mesh.local.pods import PodSpec
+from mesh.sidecar import names, sources
+from mesh.sidecar.bootstrap import bootstrap
+from mesh.sidecar.errors import ManifestError as MeshManifestError
+from mesh.sidecar.gateway import GatewaySpec
+from mesh.sidecar.kubernetes import Workload
+from mesh.sidecar.mesh import Mesh, MeshSettings, selects
+from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.reading import load
+from mesh.sidecar.resources import as_dict, file_text
+from mesh.sidecar.service_entry import ServiceEntrySpec
+from mesh.sidecar.translate import translate
+
+NAMESPACE = "rostrum"
+"""As the kustomizations of istio/ and k8s/ set it."""
+CERTIFICATES = "certificates"
+
+
+def texts(root: Path) -> dict[str, str]:
+    """The mesh's manifests below the root folder of k8s/base and istio/, by path. Raises ManifestError."""
+    found: dict[str, str] = {}
+    for folder in (root / "k8s" / "base", root / "istio" / "base", root / "istio" / "services"):
+        files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
+        if not files:
+            raise ManifestError(f"There are no manifests in {folder}: give the folder that holds k8s/ and istio/.")
+        for file in files:
+            try:
+                found[str(file)] = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ManifestError(f"{file}: cannot be read: {error}") from error
+    return found
+
+
+def read(files: Mapping[str, str], jwks: Mapping[str, str]) -> Mesh:
+    """The mesh of these files; `jwks` are key sets by their jwksUri. Raises ManifestError."""
+    try:
+        return load(files, MeshSettings(jwks=jwks), NAMESPACE)
+    except MeshManifestError as error:
+        raise ManifestError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A pod as others see it. `ready`: calls may go there."""
+
+    spec: PodSpec
+    ready: bool
+
+
+class Sidecars:
+    """Writes for the sidecars that it is given. `mesh` may be replaced by another one between two writes."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+
+    def workload(self, deployment: str) -> Workload:
+        """The workload that this Deployment is."""
+        return self.mesh.workloads[NAMESPACE, deployment]
+
+    def spiffe_id(self, deployment: str) -> str:
+        """Who its pods are."""
+        account = self.workload(deployment).service_account
+        return names.spiffe_id(NAMESPACE, account, self.mesh.settings.trust_domain)
+
+    def write(self, envoys: Iterable[Envoy], addresses: Addresses) -> list[Envoy]:
+        """Writes what has changed for each of them, and returns those that were given something new.
+
+        Raises ManifestError for what only shows in the light of one pod, before it writes anything.
+        """
+        files = [(envoy, self.files(envoy.process.spec, addresses)) for envoy in envoys]
+        return [envoy for envoy, found in files if envoy.write(found)]
+
+    def addresses(self, pods: Iterable[Standing]) -> Addresses:
+        """Where each workload's pods are: those that are ready, or all if none is, so that one can say what is wrong.
+
+        That is Envoy's own panic routing, and what keeps files from changing while a single replica comes up.
+        """
+        found: dict[tuple[str, str], list[Standing]] = {key: [] for key in self.mesh.workloads}
+        for pod in pods:
+            found.setdefault((NAMESPACE, pod.spec.deployment), []).append(pod)
+        ips = {}
+        for key, standing in found.items():
+            ready = [each for each in standing if each.ready] or standing
+            ips[key] = tuple(each.spec.ip for each in ready)
+        return Addresses(ips)
+
+    def files(self, spec: PodSpec, addresses: Addresses) -> dict[str, str]:
+        """All files of one Envoy by path, what others refer to first. Raises ManifestError."""
+        proxy = self.proxy(spec)
+        try:
+            resources = translate(self.mesh, proxy, addresses)
+        except MeshManifestError as error:
+            raise ManifestError(str(error)) from error
+        found = {BOOTSTRAP: self._bootstrap(spec, proxy)}
+        found.update(_secrets())
+        found.update({sources.path("endpoints", each.cluster_name): file_text([each]) for each in resources.endpoints})
+        found[sources.path("clusters")] = file_text(resources.clusters)
+        found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})
+        found[sources.path("listeners")] = file_text(resources.listeners)
+        return found
+
+    def proxy(self, spec: PodSpec) -> Proxy:
+        """The proxy of a pod: its own addresses, and the sockets by which app and sidecar find each other."""
+        workload = self.workload(spec.deployment)
+        ports = {port.number for service in self.mesh.services.values() for port in service.ports}
+        ports |= {port.number for entry in self.mesh.all(ServiceEntrySpec) for port in entry.spec.ports}
+        return Proxy(
+            workload,
+            spec.ip,
+            app={port: Place(path=app_socket(port)) for port in workload.ports.values()},
+            outbound={port: Place(path=outbound_socket(port)) for port in sorted(ports)},
+            secrets=CERTIFICATES,
+            is_gateway=self.is_gateway(spec.deployment),
+        )
+
+    def is_gateway(self, deployment: str) -> bool:
+        """Whether a Gateway takes these pods."""
+        labels = self.workload(deployment).labels
+        return any(each.spec.selector and selects(each.spec.selector, labels) for each in self.mesh.all(GatewaySpec))
+
+    def _bootstrap(self, spec: PodSpec, proxy: Proxy) -> str:
+        message = bootstrap(spec.name, proxy.workload.name, Place(path=ADMIN))
+        return json.dumps(as_dict(message), indent=1)
+
+
+def _secrets() -> dict[str, str]:
+    """The files by which Envoy finds its certificate and whom it trusts, and looks again when they are renewed.
+
+    Source: envoy.extensions.transport_sockets.tls.v3.Secret.
+    """
+    watched = base_pb2.WatchedDirectory(path=CERTIFICATES)
+    own = secret_pb2.Secret(
+        name="default",
+        tls_certificate=common_pb2.TlsCertificate(
+            certificate_chain=_file("chain.pem"), private_key=_file("key.pem"), watched_directory=watched
+        ),
+    )
+    trusted = secret_pb2.Secret(
+        name="ROOTCA",
+        validation_context=common_pb2.CertificateValidationContext(
+            trusted_ca=_file("root.pem"), watched_directory=watched
+        ),
+    )
+    return {sources.path("secrets", each.name): file_text([each]) for each in (own, trusted)}
+
+
+def _file(name: str) -> base_pb2.DataSource:
+    return base_pb2.DataSource(filename=f"{CERTIFICATES}/{name}")
