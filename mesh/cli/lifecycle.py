@@ -132,13 +132,23 @@ def _show_status(world: World, status: runner_pb2.Status, *, as_json: bool) -> N
             str(pod.pid or "-"),
             ", ".join(pod.addresses) or "-",
             str(pod.restarts),
+            _sidecar(pod),
             _age(pod),
             pod.message,
         )
         for pod in status.pods
     ]
-    world.output.table(("POD", "STATE", "PID", "ADDRESSES", "RESTARTS", "AGE", "NOTE"), rows)
+    world.output.table(("POD", "STATE", "PID", "ADDRESSES", "RESTARTS", "SIDECAR", "AGE", "NOTE"), rows)
     world.output.note(f"Model: {status.model}. Home: {status.home}")
+    if status.ingress:
+        world.output.note(f"Ingress: http://{status.ingress} (`{world.program} token` issues what it asks for)")
+
+
+def _sidecar(pod: runner_pb2.Pod) -> str:
+    if not pod.HasField("sidecar"):
+        return "-"
+    restarts = f", {pod.sidecar.restarts} restarts" if pod.sidecar.restarts else ""
+    return f"{'ready' if pod.sidecar.ready else 'not ready'} ({pod.sidecar.pid or '-'}{restarts})"
 
 
 def _age(pod: runner_pb2.Pod) -> str:
