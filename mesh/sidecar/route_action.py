@@ -137,10 +137,14 @@ def default_route(cluster: str, operation: str, hash_policy: Any | None) -> Any:
 
 
 def set_timeout(action: Any, timeout: timedelta | None) -> None:
-    """Without a time-out only a gRPC caller's own counts; with one, it caps the caller's."""
+    """Without a time-out only a gRPC caller's own counts; with one, it caps the caller's.
+
+    As istiod by max_grpc_timeout, which Envoy deprecates: its successor max_stream_duration would switch `timeout` off,
+    even with its own fields unset (envoyproxy/envoy#15530, still so in 1.40).
+    """
     limit = duration(timeout or timedelta(0))
     action.timeout.CopyFrom(limit)
-    action.max_stream_duration.grpc_timeout_header_max.CopyFrom(limit)
+    action.max_grpc_timeout.CopyFrom(limit)
 
 
 def set_destinations(route: Any, destinations: tuple[RouteDestination, ...], reach: Reach) -> bool:

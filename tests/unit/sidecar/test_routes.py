@@ -64,7 +64,7 @@ def test_a_host_without_a_virtual_service_has_the_default_route() -> None:
     assert (route["name"], route["match"]) == ("default", {"prefix": "/"})
     assert route["decorator"] == {"operation": f"{BACKEND}:50051/*"}
     assert route["route"]["retryPolicy"]["numRetries"] == 2
-    assert route["route"]["maxStreamDuration"] == {"grpcTimeoutHeaderMax": "0s"}
+    assert route["route"]["maxGrpcTimeout"] == "0s"
 
 
 @pytest.mark.parametrize(("registry_only", "is_refused"), [(True, True), (False, False)])

@@ -32,7 +32,7 @@ def test_a_rule_without_more_has_istiods_defaults() -> None:
     assert route["decorator"] == {"operation": f"{BACKEND}:50051/*"}
     assert route["route"]["cluster"] == CLUSTER
     assert route["route"]["timeout"] == "0s"
-    assert route["route"]["maxStreamDuration"] == {"grpcTimeoutHeaderMax": "0s"}
+    assert route["route"]["maxGrpcTimeout"] == "0s"
     policy = route["route"]["retryPolicy"]
     assert (policy["retryOn"], policy["numRetries"], policy["hostSelectionRetryMaxAttempts"]) == (
         DEFAULT_RETRY_ON,
@@ -43,9 +43,10 @@ def test_a_rule_without_more_has_istiods_defaults() -> None:
 
 
 def test_a_timeout_caps_the_callers() -> None:
-    """timeout is the route's, and the most that a gRPC caller may ask for."""
+    """timeout is the route's, and the most that a gRPC caller may ask for; max_stream_duration would switch it off."""
     action = route_of({"timeout": "1.5s"})["route"]
-    assert (action["timeout"], action["maxStreamDuration"]) == ("1.500s", {"grpcTimeoutHeaderMax": "1.500s"})
+    assert (action["timeout"], action["maxGrpcTimeout"]) == ("1.500s", "1.500s")
+    assert "maxStreamDuration" not in action
 
 
 RETRIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
