@@ -1,6 +1,6 @@
 """What a DestinationRule may not say: what istiod or Envoy would refuse, or pass over without a word.
 
-Called by `mesh.sidecar.destination_rule.check` alone. What is a matter of one field's type or range is in the models.
+Called by `mesh.sidecar.reading`. What is a matter of one field's type or range is in the models.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.sidecar.destination_rule import DestinationRuleSpec, Subset, host_of, takes
+from mesh.sidecar.hosts import all_hosts
 from mesh.sidecar.mesh import selects
 
 if TYPE_CHECKING:
     from mesh.sidecar.document import Resource
+    from mesh.sidecar.hosts import Host
     from mesh.sidecar.mesh import Mesh
-    from mesh.sidecar.scope import Host
     from mesh.sidecar.traffic_policy import (
         ClientTls,
         ConnectionPool,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _SHORTEST = timedelta(milliseconds=1)
 
 
-def check_destination_rule(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
+def check(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
     """Raises ManifestError."""
     hosts = _hosts(mesh, rule)
     _check_export(mesh, rule)
@@ -46,8 +47,6 @@ def check_destination_rule(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> N
 
 
 def _hosts(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> Sequence[Host]:
-    from mesh.sidecar.scope import all_hosts  # noqa: PLC0415 - its module needs the one that needs this one
-
     wanted = host_of(rule)
     known = list(all_hosts(mesh))
     found = [each for each in known if takes(wanted, each.name)]

@@ -20,8 +20,8 @@ from mesh.sidecar.traffic_policy import ClientTls, PortPolicy, TrafficPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from mesh.sidecar.mesh import Mesh
-    from mesh.sidecar.scope import Host, Scope
+    from mesh.sidecar.hosts import Host
+    from mesh.sidecar.scope import Scope
 
 
 class Subset(Spec):
@@ -39,13 +39,6 @@ class DestinationRuleSpec(Spec):
     traffic_policy: TrafficPolicy | None = None
     subsets: tuple[Subset, ...] = ()
     export_to: tuple[str, ...] = ("*",)
-
-
-def check(mesh: Mesh, resource: Resource[DestinationRuleSpec]) -> None:
-    """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
-    from mesh.sidecar.destination_check import check_destination_rule  # noqa: PLC0415 - it needs the models of here
-
-    check_destination_rule(mesh, resource)
 
 
 def host_of(rule: Resource[DestinationRuleSpec]) -> str:

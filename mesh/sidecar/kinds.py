@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mesh.sidecar import (
     authorization_policy,
+    destination_check,
     destination_rule,
     envoy_filter,
     gateway,
@@ -41,7 +42,7 @@ CHECKS: Mapping[type[Spec], Check] = {
     peer_authentication.PeerAuthenticationSpec: peer_authentication.check,
     request_authentication.RequestAuthenticationSpec: request_authentication.check,
     authorization_policy.AuthorizationPolicySpec: authorization_policy.check,
-    destination_rule.DestinationRuleSpec: destination_rule.check,
+    destination_rule.DestinationRuleSpec: destination_check.check,
     virtual_service.VirtualServiceSpec: virtual_service.check,
     gateway.GatewaySpec: gateway.check,
     service_entry.ServiceEntrySpec: service_entry.check,

@@ -35,10 +35,11 @@ from mesh.sidecar.upstream_tls import by_endpoint, mutual, originated, set_autom
 if TYPE_CHECKING:
     from mesh.sidecar.destination_rule import DestinationRuleSpec
     from mesh.sidecar.document import Resource
+    from mesh.sidecar.hosts import Host
     from mesh.sidecar.kubernetes import Service, ServicePort
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Addresses, Proxy
-    from mesh.sidecar.scope import Host, Scope
+    from mesh.sidecar.scope import Scope
     from mesh.sidecar.service_entry import Endpoint, ServiceEntrySpec
 
 __all__ = ["clusters", "endpoints", "listeners"]

@@ -27,9 +27,10 @@ from mesh.sidecar.resources import packed
 from mesh.sidecar.traffic_policy import TrafficPolicy, duration
 
 if TYPE_CHECKING:
+    from mesh.sidecar.hosts import Host
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Addresses, Place, Proxy
-    from mesh.sidecar.scope import Host, Scope
+    from mesh.sidecar.scope import Scope
 
 _ANY = "0.0.0.0"  # noqa: S104 - how istiod names a listener of all hosts; nothing is bound there
 _TLS = frozenset({Protocol.TLS, Protocol.HTTPS})

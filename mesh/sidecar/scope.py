@@ -1,4 +1,4 @@
-"""Which hosts a proxy sees: Kubernetes Services and ServiceEntries as one thing, narrowed by the kind Sidecar.
+"""Which hosts a proxy sees, and what is said of them: all that is exported to it, narrowed by the kind Sidecar.
 
 Owns the pick of the one Sidecar resource for a pod, and the import of hosts, VirtualServices and DestinationRules.
 Source: istio/istio pilot/pkg/model/sidecar.go, virtualservice.go.
@@ -13,31 +13,16 @@ from typing import TYPE_CHECKING
 
 from mesh.sidecar import names
 from mesh.sidecar.destination_rule import DestinationRuleSpec, host_of, is_visible
-from mesh.sidecar.service_entry import ServiceEntrySpec
+from mesh.sidecar.hosts import Host, all_hosts
 from mesh.sidecar.sidecar import Import, imports_of, sidecar_for
 from mesh.sidecar.virtual_service import VirtualServiceSpec
 
 if TYPE_CHECKING:
     from mesh.sidecar.document import Resource
-    from mesh.sidecar.kubernetes import Service, ServicePort
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
 
-
-@dataclass(frozen=True)
-class Host:
-    """A host that can be called: `service` or `entry` is set, and says the rest."""
-
-    name: str
-    """Fully qualified, such as team-a.rostrum.svc.cluster.local."""
-    namespace: str
-    ports: tuple[ServicePort, ...]
-    service: Service | None = None
-    entry: Resource[ServiceEntrySpec] | None = None
-
-    def port(self, number: int) -> ServicePort | None:
-        """The port of that number."""
-        return next((each for each in self.ports if each.number == number), None)
+__all__ = ["Host", "Scope", "scope_of"]
 
 
 @dataclass(frozen=True)
@@ -87,16 +72,6 @@ class _Found:
 
     def _rank(self, host: Host) -> tuple[bool, bool]:
         return host.namespace == self.namespace, host.service is not None
-
-
-def all_hosts(mesh: Mesh) -> Iterable[Host]:
-    """Every host of the mesh; of one name there may be several, in different namespaces."""
-    for name, service in sorted(mesh.services.items()):
-        yield Host(name, service.namespace, service.ports, service=service)
-    for entry in mesh.all(ServiceEntrySpec):
-        ports = tuple(each.as_service_port for each in entry.spec.ports)
-        for name in entry.spec.hosts:
-            yield Host(name, entry.namespace, ports, entry=entry)
 
 
 def scope_of(mesh: Mesh, proxy: Proxy) -> Scope:

@@ -31,7 +31,7 @@ class EntryPort(Spec):
     number: int = Field(ge=1, le=65535)
     name: str = Field(min_length=1)
     protocol: Literal["HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "TCP", "TLS", "MONGO", "REDIS", "MYSQL"]
-    target_port: int = Field(0, ge=0, le=65535)
+    target_port: int = Field(default=0, ge=0, le=65535)
 
     @property
     def as_service_port(self) -> ServicePort:
@@ -46,7 +46,7 @@ class Endpoint(Spec):
     address: str = Field(min_length=1)
     ports: dict[str, int] = {}
     labels: dict[str, str] = {}
-    weight: int = Field(0, ge=0)
+    weight: int = Field(default=0, ge=0)
     service_account: str = ""
 
     @property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from mesh.sidecar.document import Resource, Spec
+from mesh.sidecar.hosts import all_hosts
 
 if TYPE_CHECKING:
     from mesh.sidecar.kubernetes import Workload
@@ -41,7 +42,7 @@ class SidecarSpec(Spec):
     """spec of a Sidecar."""
 
     workload_selector: WorkloadSelector | None = None
-    egress: tuple[Egress, ...] = Field((), max_length=1)
+    egress: tuple[Egress, ...] = Field(default=(), max_length=1)
     outbound_traffic_policy: OutboundTrafficPolicy | None = None
 
 
@@ -109,8 +110,6 @@ def _check_selector(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
 
 
 def _check_line(mesh: Mesh, resource: Resource[SidecarSpec], path: str, line: str) -> None:
-    from mesh.sidecar.scope import all_hosts  # noqa: PLC0415 - its module needs the models of here
-
     namespace, slash, host = line.partition("/")
     if not slash or not namespace or not host or "/" in host:
         raise resource.refuse(path, f"{line!r} is no namespace/host: write ./host, namespace/host, */host or ~/*")

@@ -32,7 +32,7 @@ _PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 class TcpKeepalive(Spec):
     """Probes of an idle connection. Unset: the system's."""
 
-    probes: int = Field(0, ge=0)
+    probes: int = Field(default=0, ge=0)
     time: Duration | None = None
     interval: Duration | None = None
 
@@ -40,7 +40,7 @@ class TcpKeepalive(Spec):
 class TcpPool(Spec):
     """Limits of connections. Zero is no limit."""
 
-    max_connections: int = Field(0, ge=0)
+    max_connections: int = Field(default=0, ge=0)
     connect_timeout: Duration | None = None
     tcp_keepalive: TcpKeepalive | None = None
     max_connection_duration: Duration | None = None
@@ -57,14 +57,14 @@ class KeepAlive(Spec):
 class HttpPool(Spec):
     """Limits of requests. Zero is no limit."""
 
-    http1_max_pending_requests: int = Field(0, ge=0)
-    http2_max_requests: int = Field(0, ge=0)
-    max_requests_per_connection: int = Field(0, ge=0)
-    max_retries: int = Field(0, ge=0)
+    http1_max_pending_requests: int = Field(default=0, ge=0)
+    http2_max_requests: int = Field(default=0, ge=0)
+    max_requests_per_connection: int = Field(default=0, ge=0)
+    max_retries: int = Field(default=0, ge=0)
     idle_timeout: Duration | None = None
     h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] = "DEFAULT"
     use_client_protocol: bool = False
-    max_concurrent_streams: int = Field(0, ge=0)
+    max_concurrent_streams: int = Field(default=0, ge=0)
     http2_keep_alive: KeepAlive | None = None
 
 
@@ -78,22 +78,22 @@ class ConnectionPool(Spec):
 class OutlierDetection(Spec):
     """When an endpoint is left alone for a while. What is unset is Envoy's default."""
 
-    consecutive5xx_errors: int | None = Field(None, ge=0, alias="consecutive5xxErrors")
-    consecutive_gateway_errors: int | None = Field(None, ge=0)
+    consecutive5xx_errors: int | None = Field(default=None, ge=0, alias="consecutive5xxErrors")
+    consecutive_gateway_errors: int | None = Field(default=None, ge=0)
     split_external_local_origin_errors: bool = False
-    consecutive_local_origin_failures: int | None = Field(None, ge=0)
+    consecutive_local_origin_failures: int | None = Field(default=None, ge=0)
     interval: Duration | None = None
     base_ejection_time: Duration | None = None
-    max_ejection_percent: int = Field(0, ge=0, le=100)
-    min_health_percent: int = Field(0, ge=0, le=100)
+    max_ejection_percent: int = Field(default=0, ge=0, le=100)
+    min_health_percent: int = Field(default=0, ge=0, le=100)
 
 
 class Warmup(Spec):
     """How a new endpoint gets its share little by little."""
 
     duration: Duration
-    minimum_percent: float = Field(10, ge=0, le=100)
-    aggression: float = Field(1, ge=1)
+    minimum_percent: float = Field(default=10, ge=0, le=100)
+    aggression: float = Field(default=1, ge=1)
 
 
 class HttpCookie(Spec):
@@ -107,13 +107,13 @@ class HttpCookie(Spec):
 class RingHash(Spec):
     """Hashing on a ring."""
 
-    minimum_ring_size: int = Field(0, ge=0)
+    minimum_ring_size: int = Field(default=0, ge=0)
 
 
 class Maglev(Spec):
     """Hashing by a table, whose size is a prime."""
 
-    table_size: int = Field(0, ge=0, le=5_000_011)
+    table_size: int = Field(default=0, ge=0, le=5_000_011)
 
 
 class ConsistentHash(Spec):
@@ -125,7 +125,7 @@ class ConsistentHash(Spec):
     http_query_parameter_name: str = ""
     ring_hash: RingHash | None = None
     maglev: Maglev | None = None
-    minimum_ring_size: int = Field(0, ge=0)
+    minimum_ring_size: int = Field(default=0, ge=0)
 
 
 class LoadBalancer(Spec):

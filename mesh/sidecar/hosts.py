@@ -1,0 +1,44 @@
+"""Hosts that can be called: Kubernetes Services and ServiceEntries as one thing.
+
+Which of them a proxy sees is said in `mesh.sidecar.scope`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.sidecar.service_entry import ServiceEntrySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mesh.sidecar.document import Resource
+    from mesh.sidecar.kubernetes import Service, ServicePort
+    from mesh.sidecar.mesh import Mesh
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host that can be called: `service` or `entry` is set, and says the rest."""
+
+    name: str
+    """Fully qualified, such as team-a.rostrum.svc.cluster.local."""
+    namespace: str
+    ports: tuple[ServicePort, ...]
+    service: Service | None = None
+    entry: Resource[ServiceEntrySpec] | None = None
+
+    def port(self, number: int) -> ServicePort | None:
+        """The port of that number."""
+        return next((each for each in self.ports if each.number == number), None)
+
+
+def all_hosts(mesh: Mesh) -> Iterator[Host]:
+    """Every host of the mesh; of one name there may be several, in different namespaces."""
+    for name, service in sorted(mesh.services.items()):
+        yield Host(name, service.namespace, service.ports, service=service)
+    for entry in mesh.all(ServiceEntrySpec):
+        ports = tuple(each.as_service_port for each in entry.spec.ports)
+        for name in entry.spec.hosts:
+            yield Host(name, entry.namespace, ports, entry=entry)
