@@ -16,7 +16,7 @@ import grpc
 import typer
 from typer.exceptions import TyperException
 
-from mesh.cli import agents, configuration, debates, laptop, lifecycle, tokens
+from mesh.cli import agents, configuration, debates, laptop, lifecycle, resources, tokens
 from mesh.cli.exits import BY_CODE, CommandError, Exit, line_of
 from mesh.cli.output import Output
 from mesh.errors import Code, RostrumError
@@ -39,6 +39,10 @@ app.command()(lifecycle.down)
 app.command()(lifecycle.status)
 app.command()(lifecycle.logs)
 app.command()(lifecycle.scale)
+app.command()(resources.apply)
+app.command()(resources.delete)
+app.command()(resources.diff)
+app.command()(resources.get)
 app.command()(tokens.token)
 app.command()(configuration.config)
 app.command()(debates.debate)

@@ -51,6 +51,14 @@ class Runner(Protocol):
         """Sets the replicas of a Deployment and returns once they are ready or gone."""
         ...
 
+    async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
+        """Brings Istio resources into force, or takes them out, everywhere or nowhere."""
+        ...
+
+    async def resources(self, kind: str) -> runner_pb2.ListResourcesResponse:
+        """Returns Istio's resources in force; of all kinds if `kind` is empty."""
+        ...
+
     async def stop(self) -> bool:
         """Stops all and returns once it is gone: True, or False if nothing ran."""
         ...
@@ -98,7 +106,7 @@ class World:
 
 def agents_of(status: runner_pb2.Status) -> list[str]:
     """Returns the Deployments that are agents: all but the platform's and the moderator."""
-    others = {MODERATOR, "broker", "kafka", "model", "embeddings"}
+    others = {MODERATOR, "broker", "kafka", "model", "embeddings", "ingress"}
     return sorted({pod.deployment for pod in status.pods} - others)
 
 

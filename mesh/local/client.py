@@ -11,8 +11,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
@@ -21,9 +22,12 @@ from mesh.local import tokens
 from mesh.local.addresses import ingress_of
 from mesh.local.errors import LocalError, NotRunningError, StartupError, by_exit_code, disk_errors
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER_SECONDS = 5.0
 SCALE_SECONDS = 200.0
+CHANGE_SECONDS = 30.0
+"""Longest wait until every sidecar has taken a change, or the one before it again."""
 STOP_SECONDS = 40.0
 
 
@@ -103,11 +107,23 @@ class LocalRunner:
 
     async def scale(self, deployment: str, replicas: int) -> runner_pb2.Status:
         """Sets the replicas of a Deployment and returns once they are ready or gone. Raises LocalError."""
+        request = runner_pb2.ScaleRequest(deployment=deployment, replicas=replicas)
+        return await self._asked(lambda stub: stub.Scale(request, timeout=SCALE_SECONDS))
+
+    async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
+        """Brings Istio resources into force, or takes them out; returns once they are. Raises LocalError."""
+        return await self._asked(lambda stub: stub.ChangeResources(request, timeout=CHANGE_SECONDS))
+
+    async def resources(self, kind: str) -> runner_pb2.ListResourcesResponse:
+        """Istio's resources in force; of all kinds if it is empty. Raises LocalError."""
+        request = runner_pb2.ListResourcesRequest(kind=kind)
+        return await self._asked(lambda stub: stub.ListResources(request, timeout=ANSWER_SECONDS))
+
+    async def _asked(self, ask: Callable[[runner_pb2_grpc.RunnerServiceAsyncStub], Awaitable[T]]) -> T:
         async with self._channel() as channel:
             stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
             try:
-                request = runner_pb2.ScaleRequest(deployment=deployment, replicas=replicas)
-                return await stub.Scale(request, timeout=SCALE_SECONDS)
+                return await ask(stub)
             except grpc.aio.AioRpcError as error:
                 raise LocalError(error.details() or "The runner did not answer.") from error
 

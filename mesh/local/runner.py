@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
 from mesh.local.addresses import REPLICAS
-from mesh.local.errors import AlreadyRunningError, LocalError, disk_errors
+from mesh.local.applied import messages
+from mesh.local.errors import AlreadyRunningError, LocalError, ManifestError, disk_errors
 from mesh.local.system import System
 
 
@@ -57,6 +59,24 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
         except LocalError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         return self._status()
+
+    async def ChangeResources(  # noqa: N802, D102
+        self, request: runner_pb2.ChangeResourcesRequest, context: Any
+    ) -> runner_pb2.ChangeResourcesResponse:
+        began = time.monotonic()
+        try:
+            changes = await self._system.change(request)
+        except ManifestError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except LocalError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{error} Nothing was changed.")
+        milliseconds = round((time.monotonic() - began) * 1000)
+        return runner_pb2.ChangeResourcesResponse(changes=messages(changes), in_force_milliseconds=milliseconds)
+
+    async def ListResources(  # noqa: N802, D102
+        self, request: runner_pb2.ListResourcesRequest, context: Any
+    ) -> runner_pb2.ListResourcesResponse:
+        return runner_pb2.ListResourcesResponse(resources=self._system.applied.resources(request.kind))
 
 
 def report(step: str, **more: object) -> None:

@@ -87,8 +87,11 @@ class Sidecars:
 
         Raises ManifestError for what only shows in the light of one pod, before it writes anything.
         """
-        files = [(envoy, self.files(envoy.process.spec, addresses)) for envoy in envoys]
-        return [envoy for envoy, found in files if envoy.write(found)]
+        return [envoy for envoy, found in self.check(envoys, addresses) if envoy.write(found)]
+
+    def check(self, envoys: Iterable[Envoy], addresses: Addresses) -> list[tuple[Envoy, dict[str, str]]]:
+        """Returns each with the files that it would be given. Raises ManifestError as `write` does."""
+        return [(envoy, self.files(envoy.process.spec, addresses)) for envoy in envoys]
 
     def addresses(self, pods: Iterable[Standing]) -> Addresses:
         """Where each workload's pods are: those that are ready, or all if none is, so that one can say what is wrong.

@@ -18,6 +18,7 @@ from rostrum.local.v1 import runner_pb2
 
 from mesh.local import broker, manifests, replica, sidecars, tokens
 from mesh.local.addresses import REPLICAS, Addresses, IngressPort, check_free, ingress_of
+from mesh.local.applied import Applied
 from mesh.local.environment import Environment
 from mesh.local.envoy import Envoy
 from mesh.local.errors import DiskFullError, LocalError, StartupError
@@ -30,6 +31,7 @@ from mesh.local.pods import Pod, PodSpec
 from mesh.local.replica import Replica
 from mesh.local.sidecars import Sidecars, Standing
 from mesh.sidecar import proxy as mesh_proxy
+from mesh.sidecar.overlay import Change
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,9 @@ class System:
         """Reads everything, and starts nothing. Raises LocalError."""
         self.home, self.model, self._caller, self._report = home, model, caller, report
         self.manifests = manifests.read(root / "k8s" / "base")
-        mesh = sidecars.read(sidecars.texts(root), {tokens.JWKS_URI: tokens.key_set(home)})
-        self.sidecars = Sidecars(mesh)
+        self._jwks = {tokens.JWKS_URI: tokens.key_set(home)}
+        self.applied = Applied(home, sidecars.texts(root))
+        self.sidecars = Sidecars(sidecars.read(self.applied.texts(), self._jwks))
         self.addresses = Addresses(home)
         for name in self.manifests.deployments:
             self.addresses.pod(name, 0)
@@ -135,6 +138,31 @@ class System:
                     await self.identities.remove(each.sidecar.folder.certificates)
                     await self.identities.remove(each.sidecar.folder.path / "kafka")
             await self._until_ready(new, START_SECONDS)
+
+    async def change(self, request: runner_pb2.ChangeResourcesRequest) -> list[Change]:
+        """Brings Istio resources into force or takes them out, in every sidecar or in none. Raises LocalError."""
+        async with self._scaling:
+            overlay, changes = self.applied.asked(request)
+            mesh = sidecars.read(self.applied.texts(overlay), self._jwks)
+            before = self.sidecars.mesh
+            try:
+                self.sidecars.mesh = mesh
+                if request.dry_run:
+                    self.sidecars.check(self._envoys(), self._places())
+                    self.sidecars.mesh = before
+                    return changes
+                await self._tell_and_settle()
+                self.applied.keep(overlay)
+            except LocalError:
+                self.sidecars.mesh = before
+                await self._tell_and_settle()
+                raise
+            return changes
+
+    async def _tell_and_settle(self) -> None:
+        told = self._tell(self._envoys())
+        # One that is not ready, such as one that starts anew, reads what is there then.
+        await asyncio.gather(*(each.settle() for each in told if each.process.ready))
 
     def deployment(self, name: str) -> Deployment | None:
         """The Deployment of that name, if it runs here."""

@@ -1,0 +1,109 @@
+"""`rostrum apply`, `delete`, `diff` and `get`: Istio's resources in the running mesh, as kubectl would have it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rostrum.local.v1 import runner_pb2
+
+from mesh.cli.debates import Json
+from mesh.cli.exits import CommandError, Exit
+from mesh.cli.world import run, world_of
+
+if TYPE_CHECKING:
+    from mesh.cli.world import World
+
+Files = Annotated[
+    list[str],
+    typer.Option("-f", "--filename", metavar="FILE|DIR", help="A YAML file, or a folder of them. Repeatable."),
+]
+_WORDS = {
+    runner_pb2.ResourceChange.CREATED: "created",
+    runner_pb2.ResourceChange.CONFIGURED: "configured",
+    runner_pb2.ResourceChange.UNCHANGED: "unchanged",
+    runner_pb2.ResourceChange.DELETED: "deleted",
+}
+
+
+def apply(context: typer.Context, filename: Files) -> None:
+    """Bring Istio resources into force in every sidecar: all of them or none, without a restart."""
+    _change(world_of(context), filename, delete=False)
+
+
+def delete(context: typer.Context, filename: Files) -> None:
+    """Take the Istio resources that these files name out of force."""
+    _change(world_of(context), filename, delete=True)
+
+
+def diff(context: typer.Context, filename: Files) -> None:
+    """Show what `apply` would change. Nothing is changed."""
+    world = world_of(context)
+    request = runner_pb2.ChangeResourcesRequest(files=_read(filename), dry_run=True)
+    for change in run(_asked(world, request)).changes:
+        name = _name(change.resource)
+        for line in difflib.unified_diff(
+            change.before.splitlines(), change.after.splitlines(), f"in force {name}", f"asked for {name}", lineterm=""
+        ):
+            world.output.raw(line)
+
+
+def get(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(metavar="[KIND]", help="Such as VirtualService; all if left out.")] = "",
+    json: Json = False,
+) -> None:
+    """List the Istio resources in force, and where each comes from. --json has them whole."""
+    world = world_of(context)
+    found = run(_resources(world, kind))
+    if json:
+        world.output.json(found)
+        return
+    if not found.resources:
+        world.output.note(f"no {kind or 'resources'} in force")
+        return
+    rows = [(each.kind, each.namespace, each.name, each.source) for each in found.resources]
+    world.output.table(("KIND", "NAMESPACE", "NAME", "FROM"), rows)
+
+
+async def _asked(world: World, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
+    await world.running()
+    return await world.runner.change_resources(request)
+
+
+async def _resources(world: World, kind: str) -> runner_pb2.ListResourcesResponse:
+    await world.running()
+    return await world.runner.resources(kind)
+
+
+def _change(world: World, filename: list[str], *, delete: bool) -> None:
+    request = runner_pb2.ChangeResourcesRequest(files=_read(filename), delete=delete)
+    with world.output.waiting() as waiting:
+        waiting("asking every sidecar")
+        done = run(_asked(world, request))
+    for change in done.changes:
+        world.output.say(f"{_name(change.resource)} {_WORDS[change.action]}")
+    world.output.note(f"in force in every sidecar after {done.in_force_milliseconds} ms")
+
+
+def _name(resource: runner_pb2.Resource) -> str:
+    return f"{resource.kind.lower()}/{resource.name}"
+
+
+def _read(filename: list[str]) -> list[runner_pb2.ManifestFile]:
+    found = []
+    for each in filename:
+        path = Path(each)
+        files = sorted([*path.rglob("*.yaml"), *path.rglob("*.yml")]) if path.is_dir() else [path]
+        if not files:
+            raise CommandError(f"there is no .yaml file in {each}: name a file, or a folder that has some", Exit.USAGE)
+        for file in files:
+            try:
+                found.append(runner_pb2.ManifestFile(name=str(file), text=file.read_text("utf-8")))
+            except OSError as error:
+                raise CommandError(f"{file} cannot be read: {error.strerror}: name a YAML file", Exit.USAGE) from error
+            except UnicodeDecodeError as error:
+                raise CommandError(f"{file} is no text in UTF-8: name a YAML file", Exit.USAGE) from error
+    return found

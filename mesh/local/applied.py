@@ -1,0 +1,97 @@
+"""What was applied to the mesh of a home and deleted from it, kept in HOME/applied.json over restarts, as clusters do.
+
+Owns that file and the texts in force: the manifests' files with the overlay on them. What a change means is
+mesh.sidecar.overlay's, whether it can be obeyed is found out by `system`, which keeps it here once it is in force.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rostrum.local.v1 import runner_pb2
+
+from mesh.local.errors import ManifestError, disk_errors
+from mesh.local.sidecars import NAMESPACE
+from mesh.sidecar.errors import ManifestError as MeshManifestError
+from mesh.sidecar.overlay import Change, InForce, Key, Overlay
+
+FILE = "applied.json"
+
+
+class Applied:
+    """The overlay of one home on its manifests' `files`."""
+
+    def __init__(self, home: Path, files: Mapping[str, str]) -> None:
+        """Raises ManifestError if the file is not what was written there."""
+        self._file, self._files = home / FILE, files
+        self.overlay = Overlay()
+        if self._file.exists():
+            try:
+                self.overlay = Overlay.from_dict(json.loads(self._file.read_text("utf-8")))
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                raise ManifestError(
+                    f"{self._file} cannot be read: remove it; what was applied is then gone."
+                ) from error
+
+    def texts(self, overlay: Overlay | None = None) -> dict[str, str]:
+        """The texts in force, by file; with another overlay, what would be. Raises ManifestError."""
+        with _as_ours():
+            return (overlay or self.overlay).texts(self._files, NAMESPACE)
+
+    def asked(self, request: runner_pb2.ChangeResourcesRequest) -> tuple[Overlay, list[Change]]:
+        """The overlay that a request asks for, and what it changes. Raises ManifestError."""
+        files = {each.name: each.text for each in request.files}
+        change = self.overlay.with_deleted if request.delete else self.overlay.with_applied
+        with _as_ours():
+            return change(self._files, files, NAMESPACE)
+
+    def keep(self, overlay: Overlay) -> None:
+        """Keeps an overlay that is in force. Raises LocalError if it cannot be written."""
+        new = self._file.with_suffix(".new")
+        with disk_errors(self._file.parent):
+            new.write_text(json.dumps(overlay.as_dict(), indent=1), encoding="utf-8")
+            new.replace(self._file)
+        self.overlay = overlay
+
+    def resources(self, kind: str) -> list[runner_pb2.Resource]:
+        """Istio's resources in force, by kind, namespace and name; of one kind, in any case, one or many."""
+        wanted = kind.lower()
+        return [
+            _resource(each.key, each.source, each.text)
+            for each in self.overlay.in_force(self._files, NAMESPACE)
+            if wanted in {"", *_spellings(each)}
+        ]
+
+
+def messages(changes: Sequence[Change]) -> list[runner_pb2.ResourceChange]:
+    """Changes as RunnerService tells them."""
+    return [
+        runner_pb2.ResourceChange(
+            resource=_resource(each.key, "", each.after or each.before),
+            action=runner_pb2.ResourceChange.Action.Value(each.action.name),
+            before=each.before,
+            after=each.after,
+        )
+        for each in changes
+    ]
+
+
+def _spellings(resource: InForce) -> set[str]:
+    one = resource.key.kind.lower()
+    return {one, f"{one}s", f"{one[:-1]}ies"} if one.endswith("y") else {one, f"{one}s"}
+
+
+def _resource(key: Key, source: str, text: str) -> runner_pb2.Resource:
+    return runner_pb2.Resource(kind=key.kind, namespace=key.namespace, name=key.name, source=source, yaml=text)
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Raises the translator's refusals as this package's."""
+    try:
+        yield
+    except MeshManifestError as error:
+        raise ManifestError(str(error)) from error
