@@ -37,11 +37,10 @@ def routes(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list
         hosts = [each for each in scope.hosts if _http_port(each, port) is not None]
         entries = _entries(mesh, proxy, scope, port, hosts)
         virtual_hosts = list(_virtual_hosts(proxy, addresses, port, {each.name for each in hosts}, entries))
-        if any(_is_unsniffed(each, port, addresses) for each in hosts):
+        sniffed = [each for each in hosts if _is_sniffed(each, port)]
+        if len(sniffed) < len(hosts):
             found.append(route_configuration(str(port), [*virtual_hosts, *_unknown_hosts(scope)]))
-        for host in hosts:
-            if not _is_unsniffed(host, port, addresses):
-                found.append(_sniffed(host.name, port, virtual_hosts))
+        found += [_sniffed(host.name, port, virtual_hosts) for host in sniffed]
     return found
 
 
@@ -64,10 +63,10 @@ def _http_port(host: Host, number: int) -> ServicePort | None:
     return None
 
 
-def _is_unsniffed(host: Host, number: int, addresses: Addresses) -> bool:
-    """Whether the host's port is served by the listener of all hosts of that port: only a sniffed VIP has its own."""
+def _is_sniffed(host: Host, number: int) -> bool:
+    """Whether the port's protocol is not declared: then the host has a listener of its own."""
     port = _http_port(host, number)
-    return port is not None and (port.protocol is not Protocol.AUTO or host.name not in addresses.vips)
+    return port is not None and port.protocol is Protocol.AUTO
 
 
 def _unknown_hosts(scope: Scope) -> list[Any]:

@@ -6,7 +6,6 @@ pod gate, whose Service has port 80 on target port 8080.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -20,7 +19,6 @@ from mesh.sidecar.scope import scope_of
 
 BACKEND = "backend.shop.svc.cluster.local"
 CLUSTER = f"outbound|50051||{BACKEND}"
-VIPS = {BACKEND: "127.10.0.1"}
 PORTS = (80, 8080, 9080, 50051)
 
 
@@ -109,11 +107,11 @@ def proxy(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> Proxy:
     return Proxy(workload, "127.1.0.1", {}, {port: Place("127.1.0.1", port) for port in PORTS}, is_gateway=is_gateway)
 
 
-def configurations(mesh: Mesh, pod: str = "client", vips: Mapping[str, str] = VIPS) -> dict[str, Any]:
+def configurations(mesh: Mesh, pod: str = "client") -> dict[str, Any]:
     """A pod's route configurations by name."""
     own = proxy(mesh, pod)
     scope = scope_of(mesh, own)
-    outbound = [] if own.is_gateway else routes.routes(mesh, own, scope, Addresses({}, vips))
+    outbound = [] if own.is_gateway else routes.routes(mesh, own, scope, Addresses({}, {BACKEND: "127.10.0.1"}))
     inward = gateway.routes(mesh, own, scope) if own.is_gateway else []
     return {each["name"]: each for each in map(as_dict, [*outbound, *inward])}
 
