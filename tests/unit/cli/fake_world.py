@@ -213,6 +213,22 @@ class FakeRunner:
         self.replicas[deployment] = replicas
         return self._status()
 
+    async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
+        self.told.append(f"change {[each.name for each in request.files]} {request.delete} {request.dry_run}")
+        if self.fault is not None:
+            raise self.fault
+        action = runner_pb2.ResourceChange.DELETED if request.delete else runner_pb2.ResourceChange.CONFIGURED
+        resource = runner_pb2.Resource(kind="VirtualService", namespace="rostrum", name="team-a")
+        change = runner_pb2.ResourceChange(resource=resource, action=action, before="a\nb\n", after="a\nc\n")
+        return runner_pb2.ChangeResourcesResponse(changes=[change], in_force_milliseconds=40)
+
+    async def resources(self, kind: str) -> runner_pb2.ListResourcesResponse:
+        self.told.append(f"resources {kind}")
+        found = runner_pb2.Resource(
+            kind="VirtualService", namespace="rostrum", name="team-a", source="applied", yaml="a\n"
+        )
+        return runner_pb2.ListResourcesResponse(resources=[] if kind == "Gateway" else [found])
+
     async def stop(self) -> bool:
         self.told.append("stop")
         ran, self.running = self.running, False
