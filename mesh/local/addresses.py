@@ -65,13 +65,13 @@ class IngressPort:
 
     def __init__(self, home: Path, asked: str = "") -> None:
         """`asked`: the one port to take, as ROSTRUM_PORT has it. Raises PortInUseError, LocalError."""
-        self._held = socket.socket(socket.AF_UNIX)
         kept = ingress_of(home)
         if asked and not (asked.isascii() and asked.isdecimal() and 0 < int(asked) < 65_536):
             raise LocalError(f"ROSTRUM_PORT must be a port from 1 to 65535, not {asked!r}.")
         wanted = [int(kept.rpartition(":")[2])] if kept else []
         ports = [int(asked)] if asked else list(dict.fromkeys([*wanted, *INGRESS_PORTS]))
         taken: PortInUseError | None = None
+        self._held = socket.socket(socket.AF_UNIX)
         for port in ports:
             try:
                 self._hold(port)
@@ -85,7 +85,8 @@ class IngressPort:
                 new.replace(home / "run" / "ingress")
             return
         self._held.close()
-        raise taken or LocalError("There is no port for the ingress.")
+        assert taken is not None  # noqa: S101 - one port at least was tried
+        raise taken
 
     def _hold(self, port: int) -> None:
         check_free(INGRESS_IP, [port], "the ingress")

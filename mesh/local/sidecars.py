@@ -127,13 +127,17 @@ class Sidecars:
         workload = self.workload(spec.deployment)
         ports = {port.number for service in self.mesh.services.values() for port in service.ports}
         ports |= {port.number for entry in self.mesh.all(ServiceEntrySpec) for port in entry.spec.ports}
+        is_gateway = self.is_gateway(spec.deployment)
+        app = {port: Place(path=app_socket(port)) for port in workload.ports.values()}
+        if is_gateway:  # it has no app: what a cluster's load balancer would lead to its ports comes to our own
+            app = {port: Place(spec.ip, own) for port, own in zip(workload.ports.values(), spec.ports, strict=True)}
         return Proxy(
             workload,
             spec.ip,
-            app={port: Place(path=app_socket(port)) for port in workload.ports.values()},
+            app=app,
             outbound={port: Place(path=outbound_socket(port)) for port in sorted(ports)},
             secrets=CERTIFICATES,
-            is_gateway=self.is_gateway(spec.deployment),
+            is_gateway=is_gateway,
         )
 
     def is_gateway(self, deployment: str) -> bool:

@@ -1,4 +1,4 @@
-"""Rostrum itself under load: real Kafka, real stores, real processes, and a model that answers 400 bytes at once.
+"""Rostrum itself under load: real Kafka, real stores, real Envoys, and a model that answers 400 bytes at once.
 
 A turn's latency is `Turn.elapsed`: from the floor's grant to the record, so two Kafka hops and two commits. Turns per
 second count everything, the moderator's work between rounds included.
@@ -16,12 +16,15 @@ import grpc.aio
 import psutil
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
+from mesh.rpc.channels import through_ingress
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures, figures
 from tests.bench.grpc_floor import cpu_seconds
 from tests.support.system import SCRIPTED, System
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Dial = Callable[[], grpc.aio.Channel]
 
 RUNS = {1: 12, 10: 4, 100: 1}
 """Times a number of debates is held one after another, so that each row rests on some hundred turns."""
@@ -42,9 +45,9 @@ async def _hold(stub: debate_service_pb2_grpc.DebateServiceAsyncStub, name: str)
     return [turn.elapsed.ToTimedelta().total_seconds() for turn in turns]
 
 
-async def _load(address: str, pids: list[int]) -> list[Figures]:
+async def _load(channel_to: Dial, pids: list[int]) -> list[Figures]:
     results = []
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with channel_to() as channel:
         stub: debate_service_pb2_grpc.DebateServiceAsyncStub = debate_service_pb2_grpc.DebateServiceStub(channel)
         await asyncio.gather(*(_hold(stub, f"Warm-up {index}") for index in range(10)))
         for debates in DEBATES:
@@ -58,8 +61,8 @@ async def _load(address: str, pids: list[int]) -> list[Figures]:
     return results
 
 
-async def _first_turn(address: str) -> None:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def _first_turn(channel_to: Dial) -> None:
+    async with channel_to() as channel:
         stub: debate_service_pb2_grpc.DebateServiceAsyncStub = debate_service_pb2_grpc.DebateServiceStub(channel)
         debate = await stub.CreateDebate(
             debate_service_pb2.CreateDebateRequest(debate=debate_pb2.Debate(topic="The first turn", max_rounds=1))
@@ -80,12 +83,15 @@ def run(while_up: Callable[[System], list[Figures]]) -> tuple[list[Figures], dic
             Path(folder), scripted={"SCRIPTED_TEXT_BYTES": str(TURN_BYTES), "SCRIPTED_EMBEDDER": "instant"}
         )
         try:
-            address = system.pod("moderator-0")["addresses"][0]
-            asyncio.run(_first_turn(address))
+
+            def dial() -> grpc.aio.Channel:
+                return through_ingress(system.runner.ingress, "moderator", system.runner.token)
+
+            asyncio.run(_first_turn(dial))
             values = {"first_turn_seconds": round(time.perf_counter() - start, 2)}
             pods = {pod["name"]: int(pod["pid"]) for pod in system.json("status")["pods"] if pod["pid"]}
             floor = while_up(system)
-            mine = asyncio.run(_load(address, list(pods.values())))
+            mine = asyncio.run(_load(dial, list(pods.values())))
             for name, pid in pods.items():
                 values[f"{name}_rss_mib"] = round(psutil.Process(pid).memory_info().rss / 2**20, 1)
         finally:

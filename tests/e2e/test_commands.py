@@ -48,13 +48,14 @@ def test_status(system: System) -> None:
     assert status["home"] == str(system.home)
     assert status["model"] == "openai:scripted"
     pods: dict[str, dict[str, Any]] = {pod["name"]: pod for pod in status["pods"]}
-    assert {"kafka-0", "moderator-0", "team-a-0", "team-b-0", "embeddings-0"} <= set(pods)
+    assert {"kafka-0", "moderator-0", "team-a-0", "team-b-0", "embeddings-0", "ingress-0"} <= set(pods)
     assert "model-0" not in pods
     for name, pod in pods.items():
         assert name == f"{pod['deployment']}-{pod['replica']}"
         assert pod["ready"] is True
         assert pod["restarts"] == 0
         assert pod["pid"] > 0
+        assert (pod.get("sidecar") or {}).get("ready", False) is (name != "kafka-0")
         assert all(address.startswith("127.") for address in pod["addresses"])
     table = system.rostrum("status")
     assert table.returncode == OK
@@ -180,8 +181,7 @@ def test_two_homes_do_not_collide(system: System, tmp_path: Path) -> None:
     before = {pod["name"]: pod["pid"] for pod in system.json("status")["pods"]}
     with System.running(tmp_path) as other:
         addresses = [
-            {address.partition(":")[0] for pod in each.json("status")["pods"] for address in pod["addresses"]}
-            for each in (system, other)
+            {address for pod in each.json("status")["pods"] for address in pod["addresses"]} for each in (system, other)
         ]
         assert not addresses[0] & addresses[1]
         name = other.create("In the other home", rounds=1)

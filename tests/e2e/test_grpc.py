@@ -1,4 +1,4 @@
-"""Every RPC of the running system over the wire: bad input, reflection, and health on every service's address."""
+"""Every RPC of the running system by the ingress: bad input, reflection, and health of every service."""
 
 from __future__ import annotations
 
@@ -26,25 +26,18 @@ SECONDS = 20
 UNKNOWN = "debates/0000000000000000"
 DEBATES = debate_service_pb2.DESCRIPTOR.services_by_name["DebateService"].full_name
 AGENTS = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
-SERVICES = {"moderator-0": DEBATES, "team-a-0": AGENTS, "team-b-0": AGENTS}
+SERVICES = {"moderator": DEBATES, "team-a": AGENTS, "team-b": AGENTS}
 
 
 @pytest.fixture(scope="module")
-def addresses(system: System) -> dict[str, str]:
-    """Address by pod of every service that speaks gRPC."""
-    pods = {pod["name"]: pod["addresses"][0] for pod in system.json("status")["pods"]}
-    return {name: pods[name] for name in SERVICES}
-
-
-@pytest.fixture(scope="module")
-def moderator(addresses: dict[str, str]) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(addresses["moderator-0"]) as channel:
+def moderator(system: System) -> Iterator[grpc.Channel]:
+    with system.channel("moderator") as channel:
         yield channel
 
 
 @pytest.fixture(scope="module")
-def team_a(addresses: dict[str, str]) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(addresses["team-a-0"]) as channel:
+def team_a(system: System) -> Iterator[grpc.Channel]:
+    with system.channel("team-a") as channel:
         yield channel
 
 
@@ -265,30 +258,30 @@ def test_an_unknown_method(moderator: grpc.Channel) -> None:
     assert code.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-@pytest.mark.parametrize("pod", sorted(SERVICES))
-def test_reflection(addresses: dict[str, str], pod: str) -> None:
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_reflection(system: System, service: str) -> None:
     """Every server lists its service, health and reflection, and describes its service's file."""
-    with grpc.insecure_channel(addresses[pod]) as channel:
+    with system.channel(service) as channel:
         stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         requests = (
             reflection_pb2.ServerReflectionRequest(list_services=""),
-            reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICES[pod]),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICES[service]),
         )
         listed, described = stub.ServerReflectionInfo(iter(requests), timeout=SECONDS)
     names = {service.name for service in listed.list_services_response.service}
-    assert names == {SERVICES[pod], "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert names == {SERVICES[service], "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
     assert described.file_descriptor_response.file_descriptor_proto
 
 
-@pytest.mark.parametrize("pod", sorted(SERVICES))
-def test_health(addresses: dict[str, str], pod: str) -> None:
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_health(system: System, service: str) -> None:
     """Overall and for its service each server is SERVING, to Check and to Watch; of a service that is not there Check
     is NOT_FOUND and Watch says SERVICE_UNKNOWN."""
     serving, unknown = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-    with grpc.insecure_channel(addresses[pod]) as channel:
+    with system.channel(service) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        for service, expected in (("", serving), (SERVICES[pod], serving), ("nonsense", unknown)):
-            request = health_pb2.HealthCheckRequest(service=service)
+        for asked, expected in (("", serving), (SERVICES[service], serving), ("nonsense", unknown)):
+            request = health_pb2.HealthCheckRequest(service=asked)
             watch = stub.Watch(request, timeout=SECONDS)
             assert next(watch).status == expected
             watch.cancel()

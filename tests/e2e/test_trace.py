@@ -45,7 +45,7 @@ def test_a_debate_is_one_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     system = System.start(tmp_path, scripted={})
     try:
-        with grpc.insecure_channel(system.pod("moderator-0")["addresses"][0]) as channel:
+        with system.channel("moderator") as channel:
             stub = debate_service_pb2_grpc.DebateServiceStub(channel)
             request = debate_service_pb2.CreateDebateRequest(debate=debate_pb2.Debate(topic="Traces", max_rounds=2))
             name = stub.CreateDebate(request, timeout=10).name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,20 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from mesh.local.client import BASE, LocalRunner
+from mesh.local.client import ROOT, LocalRunner
 from mesh.local.errors import AlreadyRunningError, StartupError
 from mesh.local.processes import Mark
 
+PODS = {"kafka-0", "moderator-0", "team-a-0", "team-b-0", "embeddings-0", "ingress-0"}
 SERVED = '["python", "-m", "tests.support.health_only"]'
 
 
 def _manifests(target: Path, command: str = SERVED) -> Path:
-    target.mkdir()
-    for name in ("config", "topics", "moderator", "team-a", "team-b"):
-        text = (BASE / f"{name}.yaml").read_text("utf-8")
-        for service in ("moderator", "debater"):
-            text = text.replace(f'["python", "-m", "services.{service}"]', command)
-        (target / f"{name}.yaml").write_text(text, "utf-8")
+    shutil.copytree(ROOT / "istio", target / "istio")
+    shutil.copytree(ROOT / "k8s" / "base", target / "k8s" / "base")
+    for path in (target / "k8s" / "base").iterdir():
+        text = path.read_text("utf-8")
+        for service in ("services.moderator", "services.debater", "mesh.llm.embedded.embedding_server"):
+            text = text.replace(f'["python", "-m", "{service}"]', command)
+        path.write_text(text.replace("httpGet: {path: /health, port: http}", "grpc: {port: 8081}"), "utf-8")
     return target
 
 
@@ -45,11 +48,11 @@ def test_up_scale_restart_down(runner: LocalRunner) -> None:
     async def story() -> list[int]:
         status = await runner.start("openai:none", _quiet)
         assert status.ready
-        assert {pod.name for pod in status.pods} == {"kafka-0", "moderator-0", "team-a-0", "team-b-0"}
+        assert {pod.name for pod in status.pods} == PODS
         with pytest.raises(AlreadyRunningError):
             await runner.start("openai:none", _quiet)
         status = await runner.scale("team-a", 2)
-        assert len(runner.addresses_of("team-a")) == 2
+        assert [pod.ready for pod in status.pods if pod.deployment == "team-a"] == [True, True]
         before = next(pod.pid for pod in status.pods if pod.name == "team-b-0")
         os.kill(before, signal.SIGKILL)
         while True:
@@ -62,9 +65,9 @@ def test_up_scale_restart_down(runner: LocalRunner) -> None:
         assert pod.restarts == 1
         assert await runner.stop()
         assert await runner.status() is None
-        return [each.pid for each in now.pods]
+        return [pid for each in now.pods for pid in (each.pid, each.sidecar.pid)]
 
-    assert [pid for pid in asyncio.run(story()) if Mark.of(pid)] == []
+    assert [pid for pid in asyncio.run(story()) if pid and Mark.of(pid)] == []
 
 
 def test_killed_runner_leaves_nothing_and_up_works_again(runner: LocalRunner) -> None:
@@ -72,7 +75,7 @@ def test_killed_runner_leaves_nothing_and_up_works_again(runner: LocalRunner) ->
 
     async def story() -> None:
         status = await runner.start("openai:none", _quiet)
-        marks = [Mark.of(pod.pid) for pod in status.pods]
+        marks = [Mark.of(pid) for pod in status.pods for pid in (pod.pid, pod.sidecar.pid) if pid]
         os.kill(status.pid, signal.SIGKILL)
         while any(mark is not None and mark.is_alive for mark in marks):  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -1,8 +1,9 @@
 """A whole Rostrum for tests: `rostrum up --detach` in a home of its own, with real Kafka and the scripted model.
 
-The manifests are k8s/base with one thing changed: the services' command is `tests.support.scripted_service`, so what
-runs is what runs on a laptop but for the model. Tests talk to it as users do: the `rostrum` command and gRPC; what is
-polled goes by gRPC, because a command costs half a second of a core.
+The manifests are k8s/base and istio/ with one thing changed: the services' command is
+`tests.support.scripted_service`, so what runs is what runs on a laptop but for the model. Tests talk to it as users do:
+the `rostrum` command, and gRPC by the ingress; what is polled goes by gRPC, because a command costs half a second of a
+core.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 import yaml
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
+from mesh.local import tokens
 from mesh.local.client import LocalRunner
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTED = ("moderator", "team-a", "team-b")
 NEVER_REDUNDANT = 50
 """redundant_rounds of debates whose scripted texts are not to be judged."""
+Answer = TypeVar("Answer")
+
 CALL_SECONDS = 20.0
 """Time for a call, a restart of the service included."""
 _CHANNEL_OPTIONS = (
@@ -51,17 +56,18 @@ _CHANNEL_OPTIONS = (
 def scripted_manifests(
     target: Path, env: Mapping[str, str], agents: Mapping[str, Mapping[str, str]] | None = None
 ) -> Path:
-    """Copies k8s/base to `target` with the services' commands replaced; `env` is added to their containers.
+    """Copies k8s/base and istio/ to `target` with the services' commands replaced; `env` is added to their containers.
 
     `agents` are variables of one agent each, by its id; one that k8s/base does not have is team-b under another name.
     """
-    shutil.copytree(ROOT / "k8s" / "base", target)
+    base = target / "k8s" / "base"
+    shutil.copytree(ROOT / "k8s" / "base", base)
+    shutil.copytree(ROOT / "istio", target / "istio")
     agents = agents or {}
-    team_b = (target / "team-b.yaml").read_text("utf-8")
     for agent in agents:
-        if not (target / f"{agent}.yaml").exists():
-            (target / f"{agent}.yaml").write_text(team_b.replace("team-b", agent), "utf-8")
-    for path in sorted(target.rglob("*.yaml")):
+        if not (base / f"{agent}.yaml").exists():
+            _add_agent(target, agent)
+    for path in sorted(base.rglob("*.yaml")):
         documents = [document for document in yaml.safe_load_all(path.read_text("utf-8")) if document]
         for document in documents:
             name = document["metadata"]["name"] if document.get("kind") == "Deployment" else ""
@@ -75,6 +81,24 @@ def scripted_manifests(
     return target
 
 
+def _add_agent(target: Path, agent: str) -> None:
+    """Adds all that an agent has: pods, topics, rights, and its folder of istio/services, each as team-b's."""
+    base, services = target / "k8s" / "base", target / "istio" / "services"
+    (base / f"{agent}.yaml").write_text((base / "team-b.yaml").read_text("utf-8").replace("team-b", agent), "utf-8")
+    shutil.copytree(services / "team-b", services / agent)
+    for path in (services / agent).iterdir():
+        path.write_text(path.read_text("utf-8").replace("team-b", agent), "utf-8")
+    rights = base / "kafka-users.yaml"
+    users = [document for document in yaml.safe_load_all(rights.read_text("utf-8")) if document]
+    as_text = yaml.safe_dump(next(user for user in users if user["metadata"]["name"] == "team-b"))
+    users.append(yaml.safe_load(as_text.replace("team-b", agent)))
+    moderator = next(user for user in users if user["metadata"]["name"] == "moderator")
+    moderator["spec"]["authorization"]["acls"].append(
+        {"resource": {"type": "topic", "name": f"rostrum.agent.{agent}.floors.v1"}, "operations": ["Write"]}
+    )
+    rights.write_text(yaml.safe_dump_all(users, sort_keys=False), "utf-8")
+
+
 def wait_until(what: str, check: Callable[[], bool], *, seconds: float) -> None:
     """Returns when `check` is true; fails the test with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -82,6 +106,19 @@ def wait_until(what: str, check: Callable[[], bool], *, seconds: float) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.02)
+
+
+def _patiently(call: Callable[..., Answer], request: object) -> Answer:
+    """Makes a call that is safe to repeat until a service that restarts is back, CALL_SECONDS at most."""
+    deadline = time.monotonic() + CALL_SECONDS
+    while True:
+        try:
+            return call(request, timeout=CALL_SECONDS, wait_for_ready=True)
+        except grpc.RpcError as error:
+            failed: Any = error
+            if failed.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -93,6 +130,29 @@ def paused(pid: int, *, once: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+class _Token(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Adds a token to each call."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    def _with_token(self, details: Any) -> Any:
+        return details._replace(metadata=[*(details.metadata or ()), ("authorization", f"Bearer {self._token()}")])
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return continuation(self._with_token(client_call_details), request)
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return continuation(self._with_token(client_call_details), request)
+
+    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return continuation(self._with_token(client_call_details), request_iterator)
 
 
 @dataclass
@@ -179,7 +239,8 @@ class System:
 
     def stop(self) -> None:
         """Ends all of it; fails the test if something is left running."""
-        pids = [int(pod["pid"]) for pod in self.json("status")["pods"] if pod["pid"]]
+        pods = self.json("status")["pods"]
+        pids = [int(each["pid"]) for pod in pods for each in (pod, pod.get("sidecar") or pod) if each["pid"]]
         down = self.rostrum("down")
         assert down.returncode == 0, down.stderr
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
@@ -197,15 +258,16 @@ class System:
         assert status is not None
         return {pod.name: pod for pod in status.pods}
 
-    @cached_property
-    def moderator_address(self) -> str:
-        """Where the first moderator listens; the same after a restart."""
-        return str(self.pod("moderator-0")["addresses"][0])
+    def channel(self, service: str, role: tokens.Role = "operator") -> grpc.Channel:
+        """A channel to a service by the ingress, with a token for each call; the caller closes it."""
+        options = [*_CHANNEL_OPTIONS, ("grpc.default_authority", service)]
+        channel = grpc.insecure_channel(self.runner.ingress, options)
+        return grpc.intercept_channel(channel, _Token(lambda: tokens.issue(self.home, role, tokens.OWN_SECONDS)))
 
     @contextmanager
     def debates(self) -> Iterator[debate_service_pb2_grpc.DebateServiceStub]:
         """Yields a stub of the moderator."""
-        with grpc.insecure_channel(self.moderator_address, _CHANNEL_OPTIONS) as channel:
+        with self.channel("moderator") as channel:
             yield debate_service_pb2_grpc.DebateServiceStub(channel)
 
     def create(
@@ -227,34 +289,33 @@ class System:
             ],
         )
         with self.debates() as stub:
-            request = debate_service_pb2.CreateDebateRequest(debate=wanted)
-            return stub.CreateDebate(request, timeout=CALL_SECONDS, wait_for_ready=True).name
+            request = debate_service_pb2.CreateDebateRequest(debate=wanted, request_id=uuid.uuid4().hex)
+            return _patiently(stub.CreateDebate, request).name
 
     def debate(self, name: str) -> debate_pb2.Debate:
         """The debate as it is now."""
         with self.debates() as stub:
             request = debate_service_pb2.GetDebateRequest(name=name)
-            return stub.GetDebate(request, timeout=CALL_SECONDS, wait_for_ready=True)
+            return _patiently(stub.GetDebate, request)
 
     def turns(self, name: str) -> list[debate_pb2.Turn]:
         """The debate's turns."""
         with self.debates() as stub:
             request = debate_service_pb2.ListTurnsRequest(parent=name, page_size=1000)
-            return list(stub.ListTurns(request, timeout=CALL_SECONDS, wait_for_ready=True).turns)
+            return list(_patiently(stub.ListTurns, request).turns)
 
     def events(self, name: str) -> list[debate_pb2.DebateEvent]:
         """The debate's events so far."""
         with self.debates() as stub:
             request = debate_service_pb2.ListEventsRequest(parent=name, page_size=1000)
-            return list(stub.ListEvents(request, timeout=CALL_SECONDS, wait_for_ready=True).events)
+            return list(_patiently(stub.ListEvents, request).events)
 
     def said(self, agent: str, debate: str) -> list[agent_service_pb2.Utterance]:
         """What the agent has in its own store of this debate, newest first."""
-        address = self.pods()[f"{agent}-0"].addresses[0]
-        with grpc.insecure_channel(address, _CHANNEL_OPTIONS) as channel:
+        with self.channel(agent) as channel:
             request = agent_service_pb2.ListUtterancesRequest(parent=f"agents/{agent}", debate=debate)
             stub = agent_service_pb2_grpc.AgentServiceStub(channel)
-            return list(stub.ListUtterances(request, timeout=CALL_SECONDS, wait_for_ready=True).utterances)
+            return list(_patiently(stub.ListUtterances, request).utterances)
 
     def wait_for_turn(self, name: str, number: int, *, seconds: float = 60) -> None:
         """Returns once the record has the turn of this number."""
