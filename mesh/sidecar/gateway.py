@@ -19,7 +19,7 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tl
 from google.protobuf import duration_pb2, wrappers_pb2
 from pydantic import Field
 
-from mesh.sidecar import connection_manager
+from mesh.sidecar import connection_manager, telemetry
 from mesh.sidecar.destination_rule import takes
 from mesh.sidecar.document import Resource, Spec
 from mesh.sidecar.mesh import selects
@@ -190,7 +190,12 @@ def listeners(mesh: Mesh, proxy: Proxy) -> list[Any]:
 
 def _listener(mesh: Mesh, proxy: Proxy, target: int, servers: Sequence[_Bound]) -> Any:
     name = f"0.0.0.0_{target}"
-    found = listener_pb2.Listener(name=name, traffic_direction=base_pb2.OUTBOUND, address=_address(proxy, target))
+    found = listener_pb2.Listener(
+        name=name,
+        traffic_direction=base_pb2.OUTBOUND,
+        address=_address(proxy, target),
+        access_log=telemetry.listener_access_log(mesh, proxy.workload, "gateway"),
+    )
     stat_prefix = f"outbound_{name};"
     if not servers[0].server.is_tls:
         protocol = servers[0].server.port.protocol
