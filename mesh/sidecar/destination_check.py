@@ -34,8 +34,6 @@ def check(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
     """Raises ManifestError."""
     hosts = _hosts(mesh, rule)
     _check_export(mesh, rule)
-    if rule.spec.traffic_policy is None and not rule.spec.subsets:
-        raise rule.refuse("", "says nothing of the host: add trafficPolicy or subsets, or remove the rule")
     if rule.spec.traffic_policy is not None:
         _check_policy(rule, "trafficPolicy", rule.spec.traffic_policy, hosts)
     seen: set[str] = set()

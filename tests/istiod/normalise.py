@@ -161,6 +161,14 @@ def _slow_start_key(found: Node) -> None:
             _drop(node.get("aggression", {}), "runtimeKey")
 
 
+@by_design("Where nobody is known to be behind a host, ours accepts nobody, istiod's anybody of the mesh.", Side.OURS)
+def _nobody(found: Node) -> None:
+    for node in _nodes(found):
+        match node.get("matchTypedSubjectAltNames"):
+            case [{"matcher": {"exact": str(name)}}] if name.startswith("spiffe://") and name.endswith("/nobody"):
+                del node["matchTypedSubjectAltNames"]
+
+
 # --- iptables, and where things come from -----------------------------------------------------------------------------
 
 
