@@ -114,9 +114,9 @@ class AuthorizationPolicySpec(Spec):
 _SOURCE_KEYS = {
     "principals": "source.principal",
     "request_principals": "request.auth.principal",
-    "namespaces": "source.namespace",
     "service_accounts": "source.serviceAccount",
     "trust_domains": "source.trustDomain",
+    "namespaces": "source.namespace",
     "remote_ip_blocks": "remote.ip",
     "ip_blocks": "source.ip",
 }

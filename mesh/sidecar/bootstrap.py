@@ -33,7 +33,7 @@ _STAT_TAGS = {
     "response_code_class": r"_rq(_(\dxx))$",
     "authz_enforce_result": r"rbac(\.(allowed|denied))",
 }
-"""Label of Prometheus' text, and the regular expression whose first group leaves the name, whose second is the value."""
+"""Labels by the expression whose first group is taken out of the name, and whose second is the value."""
 
 
 def bootstrap(proxy_id: str, cluster: str, admin: Place) -> Any:

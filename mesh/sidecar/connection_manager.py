@@ -25,6 +25,7 @@ from mesh.sidecar.resources import packed
 from mesh.sidecar.sources import config_source
 
 if TYPE_CHECKING:
+    from mesh.sidecar.kubernetes import Service
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
     from mesh.sidecar.telemetry import Direction
@@ -34,10 +35,13 @@ _SERVER_NAME = "istio-envoy"
 
 
 def inbound(
-    mesh: Mesh, proxy: Proxy, target_port: int, protocol: Protocol, *, mutual_tls: bool, route_config: Any
-) -> Any:
-    """What serves a port of the pod. `mutual_tls`: whether its callers are known by certificate."""
-    config = _manager(mesh, proxy, "inbound", f"inbound_0.0.0.0_{target_port};", protocol, mutual_tls=mutual_tls)
+    mesh: Mesh, proxy: Proxy, route_config: Any, stat_prefix: str, service: Service, protocol: Protocol, *,
+    mutual_tls: bool,
+) -> Any:  # fmt: skip
+    """What serves a port of the pod behind a Service. `mutual_tls`: whether its callers are known by certificate."""
+    config = _manager(mesh, proxy, "inbound", stat_prefix, protocol)
+    logs = metrics.http_logs(mesh, proxy.workload, "inbound", service=service, mutual_tls=mutual_tls)
+    config.access_log.extend(logs)
     config.route_config.CopyFrom(route_config)
     config.server_name = _SERVER_NAME
     config.forward_client_cert_details = _MANAGER.APPEND_FORWARD
@@ -47,9 +51,12 @@ def inbound(
     return _filter(config)
 
 
-def outbound(mesh: Mesh, proxy: Proxy, route_config_name: str, stat_prefix: str) -> Any:
-    """What takes the app's own calls to a port of every host."""
-    config = _manager(mesh, proxy, "outbound", stat_prefix, Protocol.HTTP, mutual_tls=False)
+def outbound(
+    mesh: Mesh, proxy: Proxy, route_config_name: str, stat_prefix: str, protocol: Protocol = Protocol.HTTP
+) -> Any:
+    """What takes the app's own calls to a port of every host; `protocol` is that of the first one."""
+    config = _manager(mesh, proxy, "outbound", stat_prefix, protocol)
+    config.access_log.extend(metrics.http_logs(mesh, proxy.workload, "outbound"))
     _set_routes(config, route_config_name)
     return _filter(config)
 
@@ -63,7 +70,8 @@ def gateway(
 ) -> Any:
     """What takes calls from outside at a Gateway's server of that protocol."""
     web = Protocol.GRPC_WEB if str(getattr(protocol, "value", protocol)).upper() == "GRPC-WEB" else Protocol.HTTP
-    config = _manager(mesh, proxy, "gateway", stat_prefix, web, mutual_tls=False)
+    config = _manager(mesh, proxy, "gateway", stat_prefix, web)
+    config.access_log.extend(metrics.http_logs(mesh, proxy.workload, "gateway"))
     filters = envoy_filter.applied(mesh, proxy, config.http_filters)
     del config.http_filters[:]
     config.http_filters.extend(filters)
@@ -77,9 +85,7 @@ def gateway(
     return _filter(config)
 
 
-def _manager(
-    mesh: Mesh, proxy: Proxy, direction: Direction, stat_prefix: str, protocol: Protocol, *, mutual_tls: bool
-) -> Any:
+def _manager(mesh: Mesh, proxy: Proxy, direction: Direction, stat_prefix: str, protocol: Protocol) -> Any:
     """What all roles have in common."""
     config = _MANAGER(
         stat_prefix=stat_prefix,
@@ -89,10 +95,7 @@ def _manager(
         path_with_escaped_slashes_action=_MANAGER.KEEP_UNCHANGED,
         upgrade_configs=[_MANAGER.UpgradeConfig(upgrade_type="websocket")],
         proxy_100_continue=True,
-        access_log=[
-            *telemetry.access_log(mesh, proxy.workload, direction),
-            *metrics.http_logs(mesh, proxy.workload, direction, mutual_tls=mutual_tls),
-        ],
+        access_log=telemetry.access_log(mesh, proxy.workload, direction),
         tracing=telemetry.tracing(mesh, proxy.workload, direction),
     )
     config.stream_idle_timeout.SetInParent()  # zero: no limit

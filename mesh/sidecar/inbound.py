@@ -153,8 +153,9 @@ def _filter_chain(mesh: Mesh, proxy: Proxy, port: _Port, chain: _Chain) -> Any:
         )
     )
     if chain.http:
+        prefix = f"inbound_0.0.0.0_{port.target};"
         manager = connection_manager.inbound(
-            mesh, proxy, port.target, port.protocol, mutual_tls=chain.mutual_tls, route_config=_route_config(port)
+            mesh, proxy, _route_config(port), prefix, port.service, port.protocol, mutual_tls=chain.mutual_tls
         )
         found.filters.append(manager)
     else:
@@ -170,9 +171,6 @@ def _tcp_filters(mesh: Mesh, proxy: Proxy, port: _Port) -> Iterator[Any]:
         yield _network_filter("mongo_proxy", mongo_proxy_pb2.MongoProxy(stat_prefix=port.cluster))
     log = telemetry.access_log(mesh, proxy.workload, "inbound")
     config = tcp_proxy_pb2.TcpProxy(stat_prefix=port.cluster, cluster=port.cluster, access_log=log)
-    pool = _connection_pool(mesh, proxy, port)
-    if pool is not None and pool.tcp.idle_timeout is not None:
-        config.idle_timeout.FromTimedelta(pool.tcp.idle_timeout)
     yield _network_filter("tcp_proxy", config)
 
 
@@ -228,7 +226,7 @@ def _cluster(mesh: Mesh, proxy: Proxy, port: _Port) -> Any:
         ),
     )
     pool = _connection_pool(mesh, proxy, port)
-    options = protocol_options(port.protocol, pool, sniffs=False)
+    options = protocol_options(port.protocol, None, sniffs=True)  # an upgrade to HTTP/2 is between sidecars
     set_connection_pool(found, options, pool)
     set_protocol_options(found, options)
     return found
@@ -239,7 +237,7 @@ def _connection_pool(mesh: Mesh, proxy: Proxy, port: _Port) -> Any:
     scope = Scope((), (), tuple(mesh.all(DestinationRuleSpec)), registry_only=True,
                   root_namespace=mesh.settings.root_namespace)  # fmt: skip
     host = Host(port.service.host, port.service.namespace, port.service.ports, service=port.service)
-    return policy_for(mesh, scope, host, proxy.namespace, port.port.number, "").connection_pool
+    return policy_for(scope, host, proxy.namespace, port.port.number).connection_pool
 
 
 def _address(place: Place) -> Any:

@@ -1,21 +1,124 @@
 """Istio's standard metrics, counted by upstream Envoy's access logger for statistics.
 
 Owns the names and labels of istio_requests_total and istio_request_duration_milliseconds. Labels of the other side come
-from the endpoint's and cluster's metadata (namespace "rostrum") and from certificates; a value that is not known is
-"unknown". Called by `mesh.sidecar.connection_manager`. Source: Istio's page of standard metrics.
+from the endpoint's and cluster's metadata, which `mesh.sidecar.outbound` sets, and from certificates; the server's side
+knows its caller by certificate alone. Called by `mesh.sidecar.connection_manager`.
+Source: Istio's page of standard metrics; Envoy's envoy.extensions.access_loggers.stats.v3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.route.v3 import route_components_pb2
+from envoy.extensions.access_loggers.stats.v3 import stats_pb2
+from envoy.type.matcher.v3 import string_pb2
+
+from mesh.sidecar import names
+from mesh.sidecar.resources import packed
+from mesh.sidecar.workload_names import canonical
+
 if TYPE_CHECKING:
-    from mesh.sidecar.kubernetes import Workload
+    from mesh.sidecar.kubernetes import Service, Workload
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.telemetry import Direction
 
+_CLUSTER_ID = "Kubernetes"
+"""The only cluster's id, istiod's default."""
 
-def http_logs(mesh: Mesh, workload: Workload, direction: Direction, *, mutual_tls: bool) -> list[Any]:
-    """The access logs that count calls, gRPC and other HTTP apart."""
-    del mesh, workload, direction, mutual_tls, accesslog_pb2
-    return []
+
+def http_logs(
+    mesh: Mesh, workload: Workload, direction: Direction, *, service: Service | None = None, mutual_tls: bool = False
+) -> list[Any]:
+    """The access logs that count calls: one for gRPC, one for all other HTTP. `service`: whose port is inbound."""
+    if direction == "inbound":
+        labels = _inbound(mesh, workload, service, mutual_tls=mutual_tls)
+    else:
+        labels = _outbound(mesh, workload)
+    return [_log(labels, is_grpc=True), _log(labels, is_grpc=False)]
+
+
+def _own(mesh: Mesh, workload: Workload, side: str) -> Mapping[str, str]:
+    service, revision = canonical(workload)
+    return {
+        f"{side}_workload": workload.name,
+        f"{side}_workload_namespace": workload.namespace,
+        f"{side}_principal": names.spiffe_id(workload.namespace, workload.service_account, mesh.settings.trust_domain),
+        f"{side}_app": service,
+        f"{side}_version": revision,
+        f"{side}_canonical_service": service,
+        f"{side}_canonical_revision": revision,
+        f"{side}_cluster": _CLUSTER_ID,
+    }
+
+
+def _inbound(mesh: Mesh, workload: Workload, service: Service | None, *, mutual_tls: bool) -> Mapping[str, str]:
+    unknown = dict.fromkeys(_own(mesh, workload, "source"), "unknown")
+    own = dict(_own(mesh, workload, "destination"))
+    if mutual_tls:
+        unknown["source_principal"] = "%DOWNSTREAM_PEER_URI_SAN%"
+    else:
+        own["destination_principal"] = "unknown"
+    host, name = ("unknown", "unknown") if service is None else (service.host, service.name)
+    return {
+        "reporter": "destination",
+        **unknown,
+        **own,
+        "destination_service": host,
+        "destination_service_name": name,
+        "destination_service_namespace": workload.namespace,
+        "connection_security_policy": "mutual_tls" if mutual_tls else "none",
+    }
+
+
+def _outbound(mesh: Mesh, workload: Workload) -> Mapping[str, str]:
+    return {
+        "reporter": "source",
+        **_own(mesh, workload, "source"),
+        "destination_workload": "%UPSTREAM_METADATA(istio:workload_name)%",
+        "destination_workload_namespace": "%UPSTREAM_METADATA(istio:namespace)%",
+        "destination_principal": "%UPSTREAM_PEER_URI_SAN%",
+        "destination_app": "%UPSTREAM_METADATA(istio:canonical_name)%",
+        "destination_version": "%UPSTREAM_METADATA(istio:canonical_revision)%",
+        "destination_canonical_service": "%UPSTREAM_METADATA(istio:canonical_name)%",
+        "destination_canonical_revision": "%UPSTREAM_METADATA(istio:canonical_revision)%",
+        "destination_cluster": _CLUSTER_ID,
+        "destination_service": "%CLUSTER_METADATA(istio:service_host)%",
+        "destination_service_name": "%CLUSTER_METADATA(istio:service_name)%",
+        "destination_service_namespace": "%CLUSTER_METADATA(istio:service_namespace)%",
+        "connection_security_policy": "unknown",
+    }
+
+
+def _log(labels: Mapping[str, str], *, is_grpc: bool) -> Any:
+    tags = [
+        stats_pb2.Config.Tag(name=name, value_format=value)
+        for name, value in {
+            **labels,
+            "request_protocol": "grpc" if is_grpc else "http",
+            "response_code": "%RESPONSE_CODE%",
+            "grpc_response_status": "%GRPC_STATUS_NUMBER%" if is_grpc else "",
+            "response_flags": "%RESPONSE_FLAGS%",
+        }.items()
+    ]
+    total = stats_pb2.Config.Stat(name="istio_requests_total", tags=tags)
+    duration = stats_pb2.Config.Stat(name="istio_request_duration_milliseconds", tags=tags)
+    config = stats_pb2.Config(stat_prefix="istio")
+    config.counters.add(stat=total).value_fixed.value = 1
+    config.histograms.add(stat=duration, unit=stats_pb2.Config.Histogram.Milliseconds, value_format="%DURATION%")
+    return accesslog_pb2.AccessLog(
+        name="envoy.access_loggers.stats", filter=_of_grpc(is_grpc=is_grpc), typed_config=packed(config)
+    )
+
+
+def _of_grpc(*, is_grpc: bool) -> Any:
+    """By content type, as gRPC itself tells."""
+    header = route_components_pb2.HeaderMatcher(
+        name="content-type",
+        string_match=string_pb2.StringMatcher(prefix="application/grpc"),
+        invert_match=not is_grpc,
+        treat_missing_header_as_empty=not is_grpc,
+    )
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=header))

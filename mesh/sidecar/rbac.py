@@ -8,6 +8,7 @@ Source: istio/istio pilot/pkg/security/authz/model (model.go, generator.go) and 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -89,24 +90,15 @@ class Reader:
         return rbac_pb2.Principal(or_ids=rbac_pb2.Principal.Set(ids=found))
 
     def _principal(self, key: str, value: str) -> Any:
-        match key:
-            case "source.ip":
-                return rbac_pb2.Principal(direct_remote_ip=_addresses(value))
-            case "remote.ip":
-                return rbac_pb2.Principal(remote_ip=_addresses(value))
-            case "source.principal":
-                return _authenticated(_text(self._migrated(value), _SPIFFE))
-            case "source.namespace":
-                return _authenticated(_regex(f".*/ns/{value.replace('*', '.*')}/.*"))
-            case "source.serviceAccount":
-                namespace, _, account = value.rpartition("/")
-                return _authenticated(_regex(f"{_SPIFFE}.+/ns/{namespace or self.namespace}/(.+/|)sa/{account}(/.+)?"))
-            case "source.trustDomain":
-                return _authenticated(_trust_domain(value))
-            case "request.auth.principal":
-                return _request_principal(value)
-            case _:
-                return rbac_pb2.Principal(header=_header(header_name(key), value))
+        if key == "source.principal":
+            return _authenticated(_text(self._migrated(value), _SPIFFE))
+        if key == "source.serviceAccount":
+            namespace, _, account = value.rpartition("/")
+            pattern = f"{_SPIFFE}.+/ns/{namespace or self.namespace}/(.+/|)sa/{account}(/.+)?"
+            return _authenticated(_regex(pattern))
+        if key in _PRINCIPALS:
+            return _PRINCIPALS[key](value)
+        return rbac_pb2.Principal(header=_header(header_name(key), value))
 
     def _migrated(self, principal: str) -> str:
         """A principal of the default trust domain is one of the mesh's, whatever that is called."""
@@ -159,20 +151,27 @@ def _regex(pattern: str) -> Any:
     return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=pattern))
 
 
+def _quoted(text: str) -> str:
+    """A text as an RE2 expression for itself."""
+    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
+
+
 def _text(value: str, prefix: str = "") -> Any:
     """A value that may have one wildcard, at its beginning or end; what is matched begins with `prefix` before it."""
     if value == "*":
         return _regex(".+")
     if value.startswith("*"):
-        return _regex(f"{prefix}.*{value[1:]}") if prefix else string_pb2.StringMatcher(suffix=value[1:])
+        return _regex(f"{prefix}.*{_quoted(value[1:])}") if prefix else string_pb2.StringMatcher(suffix=value[1:])
     if value.endswith("*"):
         return string_pb2.StringMatcher(prefix=prefix + value[:-1])
     return string_pb2.StringMatcher(exact=prefix + value)
 
 
 def _trust_domain(value: str) -> Any:
+    if value == "*":
+        return string_pb2.StringMatcher(prefix=_SPIFFE)
     if "*" in value:
-        return _regex(f"{_SPIFFE}{value.replace('*', '.*')}/.*")
+        return _regex(f"{_SPIFFE}{'[^/]*'.join(_quoted(each) for each in value.split('*'))}/.*")
     return string_pb2.StringMatcher(prefix=f"{_SPIFFE}{value}/")
 
 
@@ -237,4 +236,11 @@ _PERMISSIONS = {
     "destination.port": lambda value: rbac_pb2.Permission(destination_port=int(value)),
     "destination.ip": lambda value: rbac_pb2.Permission(destination_ip=_addresses(value)),
     "connection.sni": lambda value: rbac_pb2.Permission(requested_server_name=_text(value)),
+}
+_PRINCIPALS = {
+    "source.ip": lambda value: rbac_pb2.Principal(direct_remote_ip=_addresses(value)),
+    "remote.ip": lambda value: rbac_pb2.Principal(remote_ip=_addresses(value)),
+    "source.namespace": lambda value: _authenticated(_regex(f".*/ns/{value.replace('*', '.*')}/.*")),
+    "source.trustDomain": lambda value: _authenticated(_trust_domain(value)),
+    "request.auth.principal": _request_principal,
 }

@@ -7,8 +7,6 @@ Source: istio/istio pilot/pkg/security/authn/policy_applier.go.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -69,12 +67,21 @@ class RequestAuthenticationSpec(Spec):
     jwt_rules: tuple[JwtRule, ...] = Field(min_length=1)
 
 
-def _nobody() -> str:
-    """A key set whose private key nobody has: its modulus is made of hashes, so no one knows its factors."""
-    blocks = b"".join(hashlib.sha256(f"rostrum: nobody signs for this {i}".encode()).digest() for i in range(8))
-    modulus = bytes([blocks[0] | 0x80]) + blocks[1:-1] + bytes([blocks[-1] | 1])
-    encoded = base64.urlsafe_b64encode(modulus).rstrip(b"=").decode()
-    return json.dumps({"keys": [{"kty": "RSA", "e": "AQAB", "n": encoded}]})
+NOBODY = json.dumps(
+    {
+        "keys": [
+            {
+                "kty": "EC",
+                "crv": "P-256",
+                "alg": "ES256",
+                "x": "22Xs52vTGBvUDddhYnD1cLVvixy_JkOmchfMjNRHFH4",
+                "y": "rWe38wLD-PkTD76fRYqpoRWyjpChpY7Yo31O6TIM3FE",
+            }
+        ]
+    }
+)
+"""A key set that nobody can sign for: x is the SHA-256 of "rostrum: nobody signs for this 0", so the point's logarithm,
+which is the private key, was never known to anyone."""
 
 
 def check(mesh: Mesh, resource: Resource[RequestAuthenticationSpec]) -> None:
@@ -130,7 +137,7 @@ def filters(mesh: Mesh, workload: Workload, *, is_gateway: bool) -> list[Any]:
 
 
 def _provider(mesh: Mesh, rule: JwtRule) -> Any:
-    keys = rule.jwks or mesh.settings.jwks.get(rule.jwks_uri) or _nobody()
+    keys = rule.jwks or mesh.settings.jwks.get(rule.jwks_uri) or NOBODY
     found = config_pb2.JwtProvider(
         issuer=rule.issuer,
         audiences=rule.audiences,

@@ -2,8 +2,8 @@
 
 Owns the models, the order of the scopes (root namespace, namespace, workload; the later overrides), the tracer and the
 access log. The standard metrics are always on, so a Telemetry may only name them. Called by
-`mesh.sidecar.connection_manager` and `.inbound`. Source: istio/istio pilot/pkg/model/telemetry.go, telemetry_logging.go,
-pilot/pkg/networking/core/tracing.go.
+`mesh.sidecar.connection_manager` and `.inbound`. Source: istio/istio pilot/pkg/model/telemetry.go and
+telemetry_logging.go, pilot/pkg/networking/core/tracing.go.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from mesh.sidecar.document import Spec
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.peer_authentication import WorkloadSelector
 from mesh.sidecar.resources import packed
+from mesh.sidecar.workload_names import canonical, node_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -254,31 +255,6 @@ def _dry_run_tags() -> Iterator[Any]:
             found.metadata.metadata_key.key = "envoy.filters.http.rbac"
             found.metadata.metadata_key.path.add(key=f"istio_dry_run_{action}_shadow_{key}")
             yield found
-
-
-def canonical(workload: Workload) -> tuple[str, str]:
-    """Canonical service and revision, as Istio reads them from labels."""
-    labels = workload.labels
-    service = (
-        labels.get("service.istio.io/canonical-name")
-        or labels.get("app.kubernetes.io/name")
-        or labels.get("app")
-        or workload.name
-    )
-    revision = (
-        labels.get("service.istio.io/canonical-revision")
-        or labels.get("app.kubernetes.io/version")
-        or labels.get("version")
-        or "latest"
-    )
-    return service, revision
-
-
-def node_cluster(workload: Workload) -> str:
-    """What the proxy calls itself (node.cluster), and the service name of its spans."""
-    labels = workload.labels
-    name = labels.get("app") or labels.get("app.kubernetes.io/name") or canonical(workload)[0]
-    return f"{name}.{workload.namespace}"
 
 
 _LOG_FORMAT = {
