@@ -39,6 +39,8 @@ DRAIN_SECONDS = 1.0
 SETTLE_SECONDS = 10.0
 """Longest wait until a change is in force: some 10 ms is usual."""
 LOOK_SECONDS = 0.01
+REASON = 400
+"""Characters shown of why."""
 ANSWER_SECONDS = 5.0
 STOP_SECONDS = 3.0
 
@@ -143,7 +145,9 @@ class Envoy:
         with self._log.open("rb") as log:
             log.seek(self._log_end)
             found = _REJECTED.findall(log.read().decode(errors="replace"))
-        return " ".join(found[-1].split())[-600:] if found else f"refused: see {self._log}"
+        text = " ".join(found[-1].split()) if found else ""
+        # It quotes what it refuses first, and says at the end why.
+        return f"refuses its configuration: {text if len(text) <= REASON else f'...{text[-REASON:]}'} (see {self._log})"
 
     @property
     def _log(self) -> Path:
@@ -155,12 +159,15 @@ class Envoy:
     async def is_ready(self) -> bool:
         """Whether it serves, with all that was written in force; `refusal` says why it never will."""
         try:
-            return await probing.http_ok(f"unix:{self.folder.admin_socket}", "/ready") and await self.in_force()
+            serves = await probing.http_ok(f"unix:{self.folder.admin_socket}", "/ready") and await self.in_force()
         except OSError:
             return False
         except RefusedError as error:
             self.refusal = str(error)
             return False
+        if serves:
+            self.refusal = ""
+        return serves
 
     async def drain(self) -> None:
         """Tells callers that it goes, and takes no new connections from them; calls under way go on."""

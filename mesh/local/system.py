@@ -251,7 +251,7 @@ class System:
         try:
             async with asyncio.timeout(seconds), self._changes:
                 while waiting := [each for each in waited if not each.ready]:
-                    for each in waiting:
+                    for each in self.replicas.values():
                         if (error := each.failed_start()) is not None:
                             raise StartupError(str(error))
                     self._report("waiting for " + ", ".join(each.name for each in waiting))
