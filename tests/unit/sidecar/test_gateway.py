@@ -127,6 +127,12 @@ def test_https_redirect() -> None:
     assert "routes" not in found["b.example:80"]
 
 
+def test_https_redirect_holds_for_a_narrower_host() -> None:
+    """The server has a wildcard, the VirtualService one of its names."""
+    mesh = shop(gateway_of(_plain("*.example", tls={"httpsRedirect": True})), _named("a", "a.example"))
+    assert {each.get("requireTls") for each in _gate(mesh).values()} == {"ALL"}
+
+
 def test_hosts_with_the_same_routes_are_one() -> None:
     """Named by the longest; wildcards last; those that redirect stay apart."""
     redirecting = _plain("redirecting.example", name="redirecting", tls={"httpsRedirect": True})
