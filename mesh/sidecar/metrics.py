@@ -99,9 +99,10 @@ def _log(labels: Mapping[str, str], *, is_grpc: bool) -> Any:
             **labels,
             "request_protocol": "grpc" if is_grpc else "http",
             "response_code": "%RESPONSE_CODE%",
-            "grpc_response_status": "%GRPC_STATUS_NUMBER%" if is_grpc else "",
+            "grpc_response_status": "%GRPC_STATUS_NUMBER%",
             "response_flags": "%RESPONSE_FLAGS%",
         }.items()
+        if value  # Envoy refuses an empty one; Prometheus knows no difference between empty and none
     ]
     total = stats_pb2.Config.Stat(name="istio_requests_total", tags=tags)
     duration = stats_pb2.Config.Stat(name="istio_request_duration_milliseconds", tags=tags)
