@@ -1,6 +1,6 @@
 """What a VirtualService may not say: references to what does not exist, values out of range, fields that fight.
 
-Called by `mesh.sidecar.virtual_service.check`. Source: istio/istio pkg/config/validation/validation.go, and what Envoy
+Called by `mesh.sidecar.reading`. Source: istio/istio pkg/config/validation/validation.go, and what Envoy
 refuses or istiod passes over in silence.
 """
 
@@ -88,8 +88,8 @@ class _Checked:
                             yield server.port.number, False
 
 
-def check_virtual_service(mesh: Mesh, resource: Resource[VirtualServiceSpec]) -> None:
-    """Raises ManifestError."""
+def check(mesh: Mesh, resource: Resource[VirtualServiceSpec]) -> None:
+    """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
     checked = _Checked(mesh, resource)
     _check_gateways(checked)
     for number, host in enumerate(resource.spec.hosts):

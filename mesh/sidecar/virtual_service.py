@@ -78,13 +78,6 @@ class VirtualServiceSpec(Spec):
     export_to: tuple[str, ...] = ("*",)
 
 
-def check(mesh: Mesh, resource: Resource[VirtualServiceSpec]) -> None:
-    """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
-    from mesh.sidecar.route_check import check_virtual_service  # noqa: PLC0415 - it needs the models of this module
-
-    check_virtual_service(mesh, resource)
-
-
 def hosts_of(vs: Resource[VirtualServiceSpec]) -> list[str]:
     """The hosts it speaks of, fully qualified."""
     return [names.resolved(each, vs.namespace) for each in vs.spec.hosts]
