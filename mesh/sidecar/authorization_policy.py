@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from envoy.config.listener.v3 import listener_components_pb2
@@ -21,7 +22,7 @@ from pydantic import BeforeValidator, Field
 from mesh.sidecar.document import Spec
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.peer_authentication import WorkloadSelector
-from mesh.sidecar.rbac import Action, Condition, Reader, is_template, never
+from mesh.sidecar.rbac import Action, Condition, Reader, never
 from mesh.sidecar.resources import packed
 
 if TYPE_CHECKING:
@@ -150,14 +151,15 @@ def check(mesh: Mesh, resource: Resource[AuthorizationPolicySpec]) -> None:
             for fault in _faults(condition):
                 raise resource.refuse(f"rules[{number}].{path}", fault)
         for i, each in enumerate(rule.from_):
-            if (each.source.service_accounts or each.source.not_service_accounts) and (
-                each.source.principals
-                or each.source.not_principals
-                or each.source.namespaces
-                or each.source.not_namespaces
-            ):
+            if _mixes_identities(each.source):
                 where = f"rules[{number}].from[{i}].source.serviceAccounts"
                 raise resource.refuse(where, "does not go with principals or namespaces: write another source")
+
+
+def _mixes_identities(source: Source) -> bool:
+    """istiod refuses accounts beside what they would be compared with."""
+    others = (source.principals, source.not_principals, source.namespaces, source.not_namespaces)
+    return bool(source.service_accounts or source.not_service_accounts) and any(others)
 
 
 def _described(rule: Rule) -> Iterator[tuple[str, Condition]]:
@@ -189,22 +191,14 @@ def _faults(condition: Condition) -> Iterator[str]:
 def _fault_of(key: str, value: str) -> str:
     if not value:
         return "is empty: write a value"
-    if key in {"source.ip", "remote.ip", "destination.ip"}:
-        return "" if _is_network(value) else "is neither an IP address nor a CIDR block: correct it"
-    if key == "destination.port":
-        return "" if value.isascii() and value.isdecimal() and 0 < int(value) <= 65535 else "is no port: correct it"
-    if key == "source.serviceAccount":
-        well_formed = re.fullmatch(r"([^/*]+/)?[^/*]+", value)
-        return (
-            "" if well_formed else "is not <account> or <namespace>/<account>: correct it, wildcards are not known here"
-        )
-    if key == "source.namespace":
-        return "" if re.fullmatch(r"[-a-z0-9*]+", value) else "is no name of a namespace: correct it"
-    if key == "paths" and (is_template(value) or "{" in value or "}" in value):
+    if key in _FORMS:
+        is_good, fault = _FORMS[key]
+        return "" if is_good(value) else fault
+    if key == "paths" and ("{" in value or "}" in value):
         return _fault_of_template(value)
     if "*" in value[1:-1] or value == "**":
         return "a * is only known at the beginning or the end: write one there"
-    if len(value) > 1 and value.startswith("*") and value.endswith("*") and key != "request.auth.principal":
+    if len(value) > 1 and value.startswith("*") and value.endswith("*"):
         return "a * at both ends is not known: write one"
     if key == "source.principal" and "*" not in value and not re.fullmatch(r"[^/]+/ns/[^/]+/sa/[^/]+", value):
         return "is no <trust domain>/ns/<namespace>/sa/<account>: correct it, without spiffe://"
@@ -226,6 +220,25 @@ def _is_network(value: str) -> bool:
     except ValueError:
         return False
     return "/" not in value or value.rpartition("/")[2].isdecimal()
+
+
+def _is_port(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and 0 < int(value) <= 65535
+
+
+_NO_ADDRESS = "is neither an IP address nor a CIDR block: correct it"
+_FORMS: dict[str, tuple[Callable[[str], object], str]] = {
+    "source.ip": (_is_network, _NO_ADDRESS),
+    "remote.ip": (_is_network, _NO_ADDRESS),
+    "destination.ip": (_is_network, _NO_ADDRESS),
+    "destination.port": (_is_port, "is no port: correct it"),
+    "source.namespace": (re.compile(r"[-a-z0-9*]+").fullmatch, "is no name of a namespace: correct it"),
+    "source.serviceAccount": (
+        re.compile(r"([^/*]+/)?[^/*]+").fullmatch,
+        "is no <account> or <namespace>/<account>, in which no * is known: correct it",
+    ),
+}
+"""What values of these keys look like, and what is said of one that does not."""
 
 
 def _conditions(model: Source | Operation, keys: dict[str, str]) -> Iterator[Condition]:

@@ -35,9 +35,15 @@ _SERVER_NAME = "istio-envoy"
 
 
 def inbound(
-    mesh: Mesh, proxy: Proxy, route_config: Any, stat_prefix: str, service: Service, protocol: Protocol, *,
+    mesh: Mesh,
+    proxy: Proxy,
+    route_config: Any,
+    stat_prefix: str,
+    *,
+    service: Service,
+    protocol: Protocol,
     mutual_tls: bool,
-) -> Any:  # fmt: skip
+) -> Any:
     """What serves a port of the pod behind a Service. `mutual_tls`: whether its callers are known by certificate."""
     config = _manager(mesh, proxy, "inbound", stat_prefix, protocol)
     logs = metrics.http_logs(mesh, proxy.workload, "inbound", service=service, mutual_tls=mutual_tls)

@@ -155,7 +155,13 @@ def _filter_chain(mesh: Mesh, proxy: Proxy, port: _Port, chain: _Chain) -> Any:
     if chain.http:
         prefix = f"inbound_0.0.0.0_{port.target};"
         manager = connection_manager.inbound(
-            mesh, proxy, _route_config(port), prefix, port.service, port.protocol, mutual_tls=chain.mutual_tls
+            mesh,
+            proxy,
+            _route_config(port),
+            prefix,
+            service=port.service,
+            protocol=port.protocol,
+            mutual_tls=chain.mutual_tls,
         )
         found.filters.append(manager)
     else:

@@ -15,6 +15,8 @@ from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.access_loggers.stats.v3 import stats_pb2
 from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import json_format
+from xds.type.v3 import typed_struct_pb2
 
 from mesh.sidecar import names
 from mesh.sidecar.resources import packed
@@ -104,14 +106,21 @@ def _log(labels: Mapping[str, str], *, is_grpc: bool) -> Any:
         }.items()
         if value  # Envoy refuses an empty one; Prometheus knows no difference between empty and none
     ]
-    total = stats_pb2.Config.Stat(name="istio_requests_total", tags=tags)
-    duration = stats_pb2.Config.Stat(name="istio_request_duration_milliseconds", tags=tags)
-    config = stats_pb2.Config(stat_prefix="istio")
+    total = stats_pb2.Config.Stat(name="requests_total", tags=tags)
+    duration = stats_pb2.Config.Stat(name="request_duration_milliseconds", tags=tags)
+    config = stats_pb2.Config()
     config.counters.add(stat=total).value_fixed.value = 1
     config.histograms.add(stat=duration, unit=stats_pb2.Config.Histogram.Milliseconds, value_format="%DURATION%")
     return accesslog_pb2.AccessLog(
-        name="envoy.access_loggers.stats", filter=_of_grpc(is_grpc=is_grpc), typed_config=packed(config)
+        name="envoy.access_loggers.stats", filter=_of_grpc(is_grpc=is_grpc), typed_config=packed(_scoped(config))
     )
+
+
+def _scoped(config: Any) -> Any:
+    """The logger's configuration with its prefix, in a field that Envoy 1.40 has and the messages of Python have not."""
+    found = typed_struct_pb2.TypedStruct(type_url=f"type.googleapis.com/{config.DESCRIPTOR.full_name}")
+    found.value.update({**json_format.MessageToDict(config), "statsScope": {"prefix": "istio"}})
+    return found
 
 
 def _of_grpc(*, is_grpc: bool) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -229,7 +229,7 @@ def _path(value: str) -> Any:
     )
 
 
-_PERMISSIONS = {
+_PERMISSIONS: Mapping[str, Callable[[str], Any]] = {
     "hosts": lambda value: rbac_pb2.Permission(header=_header(":authority", value, ignore_case=True)),
     "methods": lambda value: rbac_pb2.Permission(header=_header(":method", value)),
     "paths": _path,
@@ -237,7 +237,7 @@ _PERMISSIONS = {
     "destination.ip": lambda value: rbac_pb2.Permission(destination_ip=_addresses(value)),
     "connection.sni": lambda value: rbac_pb2.Permission(requested_server_name=_text(value)),
 }
-_PRINCIPALS = {
+_PRINCIPALS: Mapping[str, Callable[[str], Any]] = {
     "source.ip": lambda value: rbac_pb2.Principal(direct_remote_ip=_addresses(value)),
     "remote.ip": lambda value: rbac_pb2.Principal(remote_ip=_addresses(value)),
     "source.namespace": lambda value: _authenticated(_regex(f".*/ns/{value.replace('*', '.*')}/.*")),
