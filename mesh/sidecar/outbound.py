@@ -31,6 +31,7 @@ from mesh.sidecar.traffic_policy import (
     set_protocol_options,
 )
 from mesh.sidecar.upstream_tls import by_endpoint, mutual, originated, set_automatic_names
+from mesh.sidecar.workload_names import canonical
 
 if TYPE_CHECKING:
     from mesh.sidecar.destination_rule import DestinationRuleSpec
@@ -230,19 +231,7 @@ def _filter_metadata(values: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def _workload_metadata(workload: Workload) -> Mapping[str, str]:
-    labels = workload.labels
-    service = (
-        labels.get("service.istio.io/canonical-name")
-        or labels.get("app.kubernetes.io/name")
-        or labels.get("app")
-        or workload.name
-    )
-    revision = (
-        labels.get("service.istio.io/canonical-revision")
-        or labels.get("app.kubernetes.io/version")
-        or labels.get("version")
-        or "latest"
-    )
+    service, revision = canonical(workload)
     return _labelled(workload.name, workload.namespace, service, revision)
 
 

@@ -15,6 +15,7 @@ from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.listener.http_inspector.v3 import http_inspector_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.extensions.filters.network.mongo_proxy.v3 import mongo_proxy_pb2
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.type.v3 import hash_policy_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
@@ -61,7 +62,7 @@ class _Listeners:
     def of_port(self, number: int, place: Place) -> Any:
         hosts = self.hosts(number)
         if all(protocol.is_http for _, protocol in hosts):
-            return self._http(number, place)
+            return self._http(hosts[0][1], number, place)
         if all(protocol in _TLS and host.name not in self.addresses.vips for host, protocol in hosts):
             return self._by_server_name(number, place, [host for host, _ in hosts])
         if len(hosts) > 1:
@@ -72,11 +73,11 @@ class _Listeners:
             )
         return self._of_one_host(*hosts[0], number, place)
 
-    def _http(self, number: int, place: Place) -> Any:
-        """By the names that requests say, however many hosts there are."""
+    def _http(self, protocol: Protocol, number: int, place: Place) -> Any:
+        """By the names that requests say, however many hosts there are; `protocol` is the first one's."""
         listener = _named(f"{_ANY}_{number}", place)
         stat_prefix = f"outbound_{listener.name};"
-        manager = connection_manager.outbound(self.mesh, self.proxy, str(number), stat_prefix)
+        manager = connection_manager.outbound(self.mesh, self.proxy, str(number), stat_prefix, protocol)
         listener.filter_chains.add().filters.append(manager)
         return listener
 
@@ -85,8 +86,12 @@ class _Listeners:
         if protocol is Protocol.AUTO:
             self._sniff(listener, f"{host.name}:{number}")
             listener.default_filter_chain.filters.append(self._tcp_proxy(host, number))
-        else:
-            listener.filter_chains.add().filters.append(self._tcp_proxy(host, number))
+            return listener
+        chain = listener.filter_chains.add()
+        if protocol is Protocol.MONGO:
+            config = mongo_proxy_pb2.MongoProxy(stat_prefix=names.outbound_cluster(number, "", host.name))
+            chain.filters.append(_filter("mongo_proxy", config))
+        chain.filters.append(self._tcp_proxy(host, number))
         return listener
 
     def _by_server_name(self, number: int, place: Place, hosts: Sequence[Host]) -> Any:
@@ -123,7 +128,11 @@ class _Listeners:
         balancer = policy.load_balancer
         if balancer is not None and balancer.consistent_hash is not None and balancer.consistent_hash.use_source_ip:
             config.hash_policy.append(hash_policy_pb2.HashPolicy(source_ip=hash_policy_pb2.HashPolicy.SourceIp()))
-        return listener_components_pb2.Filter(name="envoy.filters.network.tcp_proxy", typed_config=packed(config))
+        return _filter("tcp_proxy", config)
+
+
+def _filter(name: str, config: Any) -> Any:
+    return listener_components_pb2.Filter(name=f"envoy.filters.network.{name}", typed_config=packed(config))
 
 
 def _named(name: str, place: Place) -> Any:

@@ -259,6 +259,22 @@ def test_a_tcp_port_leads_to_its_one_host() -> None:
     }
 
 
+def test_a_mongo_port_is_counted() -> None:
+    """By Envoy's filter before the bytes are passed on."""
+    mesh = shop(service("store", [{"name": "mongo", "port": 7000}]))
+    (found,) = listeners(mesh, {7000: HERE}).values()
+    (chain,) = found["filterChains"]
+    assert [each["name"].rpartition(".")[2] for each in chain["filters"]] == ["mongo_proxy", "tcp_proxy"]
+
+
+def test_a_grpc_web_port_is_translated() -> None:
+    """The first host's protocol says whether gRPC-Web is taken."""
+    mesh = shop(service("store", [{"name": "grpc-web", "port": 7000}]))
+    (found,) = listeners(mesh, {7000: HERE}).values()
+    manager = found["filterChains"][0]["filters"][0]["typedConfig"]
+    assert "envoy.filters.http.grpc_web" in [each["name"] for each in manager["httpFilters"]]
+
+
 def test_a_port_of_unknown_protocol_is_sniffed() -> None:
     """HTTP gets routes of its own, all else the host."""
     mesh = shop(service("more", [{"name": "what", "port": 1000}]))
