@@ -46,7 +46,7 @@ class Environment:
             "POD_IP": ip,
             "SIDECAR_FOLDER": folder.short,
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-            "DATABASE_URL": f"sqlite:///{self.home / 'stores' / deployment.name}.db",
+            "DATABASE_URL": f"sqlite:///{self.home / 'stores' / _service(deployment)}.db",
             "MODEL": self.model,
         }
         if kafka_tls is not None:
@@ -75,3 +75,8 @@ class Environment:
                 return None
             raise ManifestError(f"{deployment.name} needs the secret {each.name}: set it in the environment.")
         return self.caller.get(each.name, "")
+
+
+def _service(deployment: Deployment) -> str:
+    """Whose store it is: another version of a service shares the service's."""
+    return next((each.value for each in deployment.env if each.name == "SERVICE_NAME" and each.value), deployment.name)

@@ -8,8 +8,8 @@ something to a cluster alone (resources, security contexts, strategy) are read a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,26 @@ def read(folder: Path) -> Manifests:
     return found.checked(folder)
 
 
+def with_deployments(manifests: Manifests, more: Mapping[str, Mapping[str, Any]], where: str) -> Manifests:
+    """Returns the same with further Deployments, by name. Raises ManifestError."""
+    deployments = dict(manifests.deployments)
+    for name, fields in more.items():
+        place = f"{where} (Deployment {name})"
+        if name in deployments:
+            raise ManifestError(f"{place}: runs here already: give it another name, or change its file and start anew")
+        deployments[name] = _deployment(name, _Fields({"spec": fields.get("spec")}, place).inner("spec"))
+        _check_references(deployments[name], place, manifests.service_accounts, manifests.config_maps.keys())
+    return replace(manifests, deployments=deployments)
+
+
+def _check_references(deployment: Deployment, where: str, accounts: Set[str], config_maps: Set[str]) -> None:
+    if deployment.service_account not in accounts:
+        raise ManifestError(f"{where}: there is no ServiceAccount {deployment.service_account!r}")
+    maps = {*deployment.env_from, *(each.config[0] for each in deployment.env if each.config)}
+    for name in sorted(maps - config_maps):
+        raise ManifestError(f"{where}: there is no ConfigMap {name!r}")
+
+
 class _Found:
     def __init__(self) -> None:
         self.deployments: dict[str, Deployment] = {}
@@ -231,12 +251,9 @@ class _Found:
 
     def checked(self, folder: Path) -> Manifests:
         for deployment in self.deployments.values():
-            where = f"{folder}: Deployment {deployment.name}"
-            if deployment.service_account not in self.accounts:
-                raise ManifestError(f"{where}: there is no ServiceAccount {deployment.service_account!r}")
-            maps = {*deployment.env_from, *(each.config[0] for each in deployment.env if each.config)}
-            for name in sorted(maps - self.config_maps.keys()):
-                raise ManifestError(f"{where}: there is no ConfigMap {name!r}")
+            _check_references(
+                deployment, f"{folder}: Deployment {deployment.name}", self.accounts, self.config_maps.keys()
+            )
         topics = {topic.name for topic in self.topics}
         for user, rights in self.users.items():
             for right in rights:

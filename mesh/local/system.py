@@ -11,7 +11,7 @@ import asyncio
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 from rostrum.local.v1 import runner_pb2
@@ -21,17 +21,18 @@ from mesh.local.addresses import REPLICAS, Addresses, IngressPort, check_free, i
 from mesh.local.applied import Applied
 from mesh.local.environment import Environment
 from mesh.local.envoy import Envoy
-from mesh.local.errors import DiskFullError, LocalError, StartupError
+from mesh.local.errors import DiskFullError, LocalError, ManifestError, StartupError
 from mesh.local.folders import PodFolder
 from mesh.local.identities import Identities, Wanted, open_authority
 from mesh.local.kafka import POD as KAFKA_POD
 from mesh.local.kafka import Kafka
-from mesh.local.manifests import Deployment
+from mesh.local.manifests import Deployment, Manifests
 from mesh.local.pods import Pod, PodSpec
 from mesh.local.replica import Replica
 from mesh.local.sidecars import Sidecars, Standing
 from mesh.sidecar import proxy as mesh_proxy
-from mesh.sidecar.overlay import Change
+from mesh.sidecar.mesh import Mesh
+from mesh.sidecar.overlay import APPLIED, DEPLOYMENT, Action, Change, Overlay
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +53,17 @@ class System:
     ) -> None:
         """Reads everything, and starts nothing. Raises LocalError."""
         self.home, self.model, self._caller, self._report = home, model, caller, report
-        self.manifests = manifests.read(root / "k8s" / "base")
+        self._base = manifests.read(root / "k8s" / "base")
         self._jwks = {tokens.JWKS_URI: tokens.key_set(home)}
         self.applied = Applied(home, sidecars.texts(root))
         self.sidecars = Sidecars(sidecars.read(self.applied.texts(), self._jwks))
+        self.manifests = self._with(self.applied.overlay)
         self.addresses = Addresses(home)
         for name in self.manifests.deployments:
             self.addresses.pod(name, 0)
-        self.environment = Environment(self.manifests, home, model, caller)
+        self.environment = Environment(self._base, home, model, caller)
         self.identities = Identities(open_authority(home / "ca"))
-        self.kafka = Kafka(home, self.addresses.broker, self.manifests, self.identities, caller)
+        self.kafka = Kafka(home, self.addresses.broker, self._base, self.identities, caller)
         self.replicas: dict[str, Replica] = {}
         self._ingress: IngressPort | None = None
         self._changes = asyncio.Condition()
@@ -127,42 +129,75 @@ class System:
                 elif number >= replicas and name in self.replicas:
                     gone.append(self.replicas.pop(name))
             self.replicas.update({each.name: each for each in new})
-            # Whoever calls must know that a pod goes before it does.
-            told = self._tell(self._envoys())
-            for each in new:
-                each.start()
-            await asyncio.gather(*(each.settle() for each in told if each.process.ready))
-            await replica.stop_all(gone, drained=True)
-            for each in gone:
-                if each.sidecar is not None:
-                    await self.identities.remove(each.sidecar.folder.certificates)
-                    await self.identities.remove(each.sidecar.folder.path / "kafka")
-            await self._until_ready(new, START_SECONDS)
+            await self._replace(new, gone)
+
+    async def _replace(self, new: list[Replica], gone: list[Replica]) -> None:
+        self.replicas.update({each.name: each for each in new})
+        # Whoever calls must know that a pod goes before it does.
+        told = self._tell(self._envoys())
+        for each in new:
+            each.start()
+        await _settled(told)
+        await replica.stop_all(gone, drained=True)
+        for each in gone:
+            if each.sidecar is not None:
+                await self.identities.remove(each.sidecar.folder.certificates)
+                await self.identities.remove(each.sidecar.folder.path / "kafka")
+        await self._until_ready(new, START_SECONDS)
 
     async def change(self, request: runner_pb2.ChangeResourcesRequest) -> list[Change]:
-        """Brings Istio resources into force or takes them out, in every sidecar or in none. Raises LocalError."""
+        """Brings Istio resources into force or takes them out, in every sidecar or in none. Raises LocalError.
+
+        Deployments among them run before anything is sent their way, and end after nothing is any more.
+        """
         async with self._scaling:
             overlay, changes = self.applied.asked(request)
-            mesh = sidecars.read(self.applied.texts(overlay), self._jwks)
-            before = self.sidecars.mesh
-            try:
+            self._check_deployments(changes)
+            mesh, wanted = sidecars.read(self.applied.texts(overlay), self._jwks), self._with(overlay)
+            before = self.sidecars.mesh, self.manifests
+            if request.dry_run:
                 self.sidecars.mesh = mesh
-                if request.dry_run:
+                try:
                     self.sidecars.check(self._envoys(), self._places())
-                    self.sidecars.mesh = before
-                    return changes
-                await self._tell_and_settle()
-                self.applied.keep(overlay)
+                finally:
+                    self.sidecars.mesh = before[0]
+                return changes
+            try:
+                await self._change(overlay, mesh, wanted)
             except LocalError:
-                self.sidecars.mesh = before
-                await self._tell_and_settle()
+                self.sidecars.mesh, self.manifests = before
+                await self._replace([], self._popped(wanted.deployments.keys() - before[1].deployments.keys()))
                 raise
             return changes
 
-    async def _tell_and_settle(self) -> None:
-        told = self._tell(self._envoys())
-        # One that is not ready, such as one that starts anew, reads what is there then.
-        await asyncio.gather(*(each.settle() for each in told if each.process.ready))
+    async def _change(self, overlay: Overlay, mesh: Mesh, wanted: Manifests) -> None:
+        added = [each for name, each in wanted.deployments.items() if name not in self.manifests.deployments]
+        gone = self.manifests.deployments.keys() - wanted.deployments.keys()
+        if added:
+            first = self.applied.overlay.with_deployments_of(overlay)
+            self.sidecars.mesh = sidecars.read(self.applied.texts(first), self._jwks)
+            self.manifests = wanted
+            await self._replace([self._made(each, number) for each in added for number in range(each.replicas)], [])
+        self.sidecars.mesh, self.manifests = mesh, wanted
+        await _settled(self._tell(self._envoys_but(gone)))
+        self.applied.keep(overlay)
+        await self._replace([], self._popped(gone))
+
+    def _check_deployments(self, changes: Iterable[Change]) -> None:
+        for each in changes:
+            if each.key.kind != DEPLOYMENT or each.action in {Action.UNCHANGED, Action.CREATED}:
+                continue
+            if each.key.name in self._base.deployments:
+                raise ManifestError(f"{each.key} is one of those Rostrum was started with: `rostrum scale` changes it.")
+            if each.action is Action.CONFIGURED:
+                raise ManifestError(f"{each.key} runs as it was applied: delete it first.")
+
+    def _with(self, overlay: Overlay) -> Manifests:
+        return manifests.with_deployments(self._base, overlay.deployments, APPLIED)
+
+    def _popped(self, deployments: Iterable[str]) -> list[Replica]:
+        names = set(deployments)
+        return [self.replicas.pop(name) for name, each in list(self.replicas.items()) if each.spec.deployment in names]
 
     def deployment(self, name: str) -> Deployment | None:
         """The Deployment of that name, if it runs here."""
@@ -222,7 +257,11 @@ class System:
     # ---- what the others are told ----
 
     def _envoys(self) -> list[Envoy]:
-        return [each.sidecar for each in self.replicas.values() if each.sidecar is not None]
+        return self._envoys_but(())
+
+    def _envoys_but(self, deployments: Container[str]) -> list[Envoy]:
+        running = [each for each in self.replicas.values() if each.spec.deployment not in deployments]
+        return [each.sidecar for each in running if each.sidecar is not None]
 
     def _tell(self, envoys: Iterable[Envoy]) -> list[Envoy]:
         self._told = self._places()
@@ -267,3 +306,8 @@ class System:
             home=str(self.home), model=self.model, pods=[each.row() for each in ordered],
             ready=all(each.ready for each in ordered), ingress=ingress_of(self.home) if self._ingress else "",
         )  # fmt: skip
+
+
+async def _settled(told: Iterable[Envoy]) -> None:
+    # One that is not ready, such as one that starts anew, reads what is there then.
+    await asyncio.gather(*(each.settle() for each in told if each.process.ready))

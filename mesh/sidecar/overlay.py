@@ -16,6 +16,8 @@ import yaml
 from mesh.sidecar.document import RawDocument, documents
 from mesh.sidecar.errors import ManifestError
 
+DEPLOYMENT = "Deployment"
+"""The one kind beside Istio's that may be applied: a further version of a workload."""
 APPLIED = "applied"
 """The name of the file, in messages, of what was applied."""
 
@@ -84,7 +86,7 @@ class Overlay:
         """Returns the overlay with these documents in force, and what that changes. Raises ManifestError."""
         current = {each.key: each for each in self.in_force(files, namespace)}
         applied, changes = dict(self.applied), []
-        for raw in _istio(asked, namespace):
+        for raw in _appliable(asked, namespace):
             key, after = _key(raw), _text(raw.fields)
             before = current[key].text if key in current else ""
             action = Action.CREATED if not before else Action.UNCHANGED if before == after else Action.CONFIGURED
@@ -99,7 +101,7 @@ class Overlay:
         """Returns the overlay without the documents that these name, and what that changes. Raises ManifestError."""
         current = {each.key: each for each in self.in_force(files, namespace)}
         keys: dict[Key, str] = {}
-        for raw in _istio(asked, namespace):
+        for raw in _appliable(asked, namespace):
             if _key(raw) not in current:
                 raise ManifestError(f"{raw.where}: is not in force: `rostrum get {raw.kind}` lists what is")
             keys[_key(raw)] = current[_key(raw)].text
@@ -118,6 +120,16 @@ class Overlay:
         more = [InForce(key, APPLIED, _text(fields)) for key, fields in self.applied.items()]
         return sorted([*own, *more], key=lambda each: each.key)
 
+    @property
+    def deployments(self) -> Mapping[str, Mapping[str, Any]]:
+        """The Deployments that were applied, by name."""
+        return {key.name: fields for key, fields in self.applied.items() if key.kind == DEPLOYMENT}
+
+    def with_deployments_of(self, other: Overlay) -> Overlay:
+        """Returns this one with the other's Deployments besides, which are to run before calls are sent to them."""
+        more = {key: fields for key, fields in other.applied.items() if key.kind == DEPLOYMENT}
+        return replace(self, applied={**self.applied, **more})
+
     def as_dict(self) -> dict[str, Any]:
         """Returns it as JSON data; `from_dict` reads it back."""
         keys = [[key.kind, key.namespace, key.name] for key in sorted(self.deleted)]
@@ -135,13 +147,13 @@ def is_istio(raw: RawDocument) -> bool:
     return raw.api_version.partition("/")[0].endswith(".istio.io")
 
 
-def _istio(files: Mapping[str, str], namespace: str) -> Iterable[RawDocument]:
+def _appliable(files: Mapping[str, str], namespace: str) -> Iterable[RawDocument]:
     seen: dict[Key, str] = {}
     for raw in documents(files, namespace):
         if raw.api_version.startswith("kustomize."):
             continue
-        if not is_istio(raw):
-            what = f"{raw.api_version} {raw.kind} is none of Istio's kinds"
+        if not is_istio(raw) and raw.kind != DEPLOYMENT:
+            what = f"{raw.api_version} {raw.kind} is neither of Istio's kinds nor a Deployment"
             raise ManifestError(f"{raw.where}: {what}: put it into the manifests' folder and start Rostrum anew")
         if _key(raw) in seen:
             raise ManifestError(f"{raw.where}: is declared already in {seen[_key(raw)]}: remove one of the two")

@@ -88,6 +88,20 @@ def test_deleted_is_out_of_force() -> None:
         assert str(KEY) in names(back)
 
 
+def test_a_deployment_may_be_applied() -> None:
+    """A further version of a workload joins, and runs before anything else of the same request is in force."""
+    version = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: team-a-v2}\nspec: {replicas: 1}\n"
+    overlay, actions = applied(f"{version}---{RULE.replace('host: team-a', 'host: team-b')}")
+    assert actions == [Action.CREATED, Action.CONFIGURED]
+    assert list(overlay.deployments) == ["team-a-v2"]
+    first = Overlay().with_deployments_of(overlay)
+    assert (list(first.applied), list(first.deployments)) == (
+        [Key("Deployment", "rostrum", "team-a-v2")],
+        ["team-a-v2"],
+    )
+    assert deleted(version, overlay)[0].deployments == {}
+
+
 def test_it_is_read_back_as_it_was_written() -> None:
     """The value survives a restart of the runner, as JSON."""
     overlay, _ = deleted(POLICY, applied(RULE.replace("host: team-a", "host: team-b"))[0])
@@ -97,7 +111,10 @@ def test_it_is_read_back_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SERVICE, "asked.yaml document 1 (Service team-a): v1 Service is none of Istio's kinds: put it into"),
+        (
+            SERVICE,
+            "asked.yaml document 1 (Service team-a): v1 Service is neither of Istio's kinds nor a Deployment: put",
+        ),
         (f"{RULE}---{RULE}", "asked.yaml document 2 (DestinationRule team-a): is declared already in asked.yaml"),
         ("kind: [", "asked.yaml line 1: cannot be read as YAML"),
         ("kind: DestinationRule", "asked.yaml document 1: apiVersion or kind is missing"),
