@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from google.protobuf import descriptor, descriptor_pb2
+from google.rpc import error_details_pb2
 from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_service_pb2
 
@@ -20,7 +21,10 @@ _LINE = re.compile(r"^( *proto_descriptor_bin: ).*$", re.MULTILINE)
 
 
 def descriptors() -> descriptor_pb2.FileDescriptorSet:
-    """The protos of both services and all that they import, each after what it needs."""
+    """The protos of both services, of their errors' details, and all that these import, each after what it needs.
+
+    A detail of a type that it does not know keeps Envoy from writing the whole error as JSON.
+    """
     found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
 
     def add(file: descriptor.FileDescriptor) -> None:
@@ -31,6 +35,7 @@ def descriptors() -> descriptor_pb2.FileDescriptorSet:
 
     add(agent_service_pb2.DESCRIPTOR)
     add(debate_service_pb2.DESCRIPTOR)
+    add(error_details_pb2.DESCRIPTOR)
     return descriptor_pb2.FileDescriptorSet(file=found.values())
 
 
