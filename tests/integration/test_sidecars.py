@@ -1,0 +1,216 @@
+"""Real pods behind real Envoys with real certificates: who gets in, who does not; and a pod whose end nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mesh.local.client import ROOT
+from mesh.local.envoy import Envoy
+from mesh.local.folders import PodFolder
+from mesh.local.identities import Identities, Wanted, open_authority
+from mesh.local.manifests import Probe
+from mesh.local.pods import Pod, PodSpec
+from mesh.local.replica import Replica
+from mesh.local.sidecars import Sidecars, Standing, read
+from mesh.rpc.channels import Channels
+
+pytestmark = pytest.mark.timeout(60)
+
+PORT = 50051
+WORKLOAD = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: NAME}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: NAME}
+spec:
+  selector: {app: NAME}
+  ports: [{name: grpc, port: 50051}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: NAME}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec:
+      serviceAccountName: NAME
+      containers: [{name: app, ports: [{name: grpc, containerPort: 50051}]}]
+"""
+POLICIES = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: callee}
+spec:
+  selector: {matchLabels: {app: callee}}
+  action: ALLOW
+  rules:
+    - from: [{source: {principals: [cluster.local/ns/rostrum/sa/friend]}}]
+      to: [{operation: {paths: [/grpc.health.v1.Health/Check]}}]
+"""
+WORKLOADS = ("callee", "friend", "stranger")
+
+
+@dataclass
+class Pods:
+    """Some pods of these workloads, all told of each other."""
+
+    home: Path
+    network: str
+    replicas: dict[str, Replica] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        (self.home / "logs").mkdir(parents=True)
+        files = {name: WORKLOAD.replace("NAME", name) for name in WORKLOADS}
+        self.sidecars = Sidecars(read({**files, "policies": POLICIES}, {}))
+        self.identities = Identities(open_authority(self.home / "ca"))
+
+    def add(self, workload: str, number: int) -> None:
+        """A pod that is to be told and started."""
+        folder = PodFolder(self.home, f"{workload}-{number}")
+        self.identities.add(Wanted(folder.certificates, spiffe_id=self.sidecars.spiffe_id(workload)))
+        logs = self.home / "logs"
+        spec = PodSpec(
+            workload, number, f"{self.network}.{len(self.replicas) + 10}", (PORT,),
+            [sys.executable, "-m", "tests.support.health_only"],
+            {"LISTEN_ADDRESS": f"unix:{folder.app_socket(PORT)}"}, ROOT, logs / f"{workload}-{number}.log",
+            Probe(grpc_port=PORT), folder=folder,
+        )  # fmt: skip
+        envoy = Envoy(spec, folder, logs / f"{workload}-{number}.envoy.log")
+        self.replicas[spec.name] = Replica(spec, Pod(spec), envoy)
+
+    def tell(self) -> list[Envoy]:
+        """Writes what has changed."""
+        envoys = [each.sidecar for each in self.replicas.values() if each.sidecar is not None]
+        standing = [Standing(each.spec, ready=True) for each in self.replicas.values()]
+        return self.sidecars.write(envoys, self.sidecars.addresses(standing))
+
+    async def until_ready(self) -> None:
+        """Returns once all are."""
+        async with asyncio.timeout(30):
+            while not all(each.ready for each in self.replicas.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def call(self, caller: str, *, method: str = "Check") -> grpc.StatusCode:
+        """The code with which a call from a caller's pod to callee ends."""
+        return await check(Channels(self.folder(caller).short).open(f"callee:{PORT}"), method)
+
+    def folder(self, pod: str) -> PodFolder:
+        """Of a pod."""
+        sidecar = self.replicas[pod].sidecar
+        assert sidecar is not None
+        return sidecar.folder
+
+
+async def check(channel: grpc.aio.Channel, method: str = "Check") -> grpc.StatusCode:
+    """The code with which a call of the health service ends; closes the channel."""
+    async with channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = getattr(stub, method)(health_pb2.HealthCheckRequest(), timeout=10)
+            await (answer.read() if method == "Watch" else answer)
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+
+@asynccontextmanager
+async def _pods(home: Path, *names: str) -> AsyncIterator[Pods]:
+    pods = Pods(home, f"127.{hash(str(home)) % 100 + 100}.{hash(str(home)) // 100 % 250}")
+    for name in names:
+        workload, _, number = name.rpartition("-")
+        pods.add(workload, int(number))
+    pods.tell()
+    for each in pods.replicas.values():
+        each.start()
+    try:
+        await pods.until_ready()
+        yield pods
+    finally:
+        await asyncio.gather(*(each.stop() for each in pods.replicas.values()))
+        await pods.identities.stop()
+
+
+def test_only_who_is_allowed_gets_in(tmp_path: Path) -> None:
+    """The allowed caller's allowed RPC is answered; another RPC of its, and any of another pod, is PERMISSION_DENIED."""
+
+    async def story() -> list[grpc.StatusCode]:
+        async with _pods(tmp_path, "callee-0", "friend-0", "stranger-0") as pods:
+            return [
+                await pods.call("friend-0"),
+                await pods.call("friend-0", method="Watch"),
+                await pods.call("stranger-0"),
+            ]
+
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    assert asyncio.run(story()) == [grpc.StatusCode.OK, denied, denied]
+
+
+def test_without_a_certificate_nobody_gets_in(tmp_path: Path) -> None:
+    """Who dials the pod's address without a certificate is not let in; the app itself listens nowhere but there where
+    only the home's owner may go."""
+
+    async def story() -> tuple[grpc.StatusCode, set[int]]:
+        async with _pods(tmp_path, "callee-0") as pods:
+            spec = pods.replicas["callee-0"].spec
+            code = await check(grpc.aio.insecure_channel(f"{spec.ip}:{PORT}"))
+            folder = pods.folder("callee-0").path
+            return code, {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*")) if path.is_dir()}
+
+    code, open_to_others = asyncio.run(story())
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert open_to_others == {0}
+
+
+def test_no_call_fails_when_a_pod_goes(tmp_path: Path) -> None:
+    """While calls come without a pause, one of two replicas is drained and ended: every call has its answer."""
+
+    async def story() -> list[grpc.StatusCode]:
+        async with _pods(tmp_path, "callee-0", "callee-1", "friend-0") as pods:
+            codes: list[grpc.StatusCode] = []
+            over = asyncio.Event()
+
+            async def calling() -> None:
+                channel = Channels(pods.folder("friend-0").short).open(f"callee:{PORT}")
+                async with channel:
+                    stub: Any = health_pb2_grpc.HealthStub(channel)
+                    while not over.is_set():
+                        try:
+                            await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+                            codes.append(grpc.StatusCode.OK)
+                        except grpc.aio.AioRpcError as error:
+                            codes.append(error.code())
+
+            callers = [asyncio.ensure_future(calling()) for _ in range(4)]
+            while len(codes) < 100:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            gone = pods.replicas.pop("callee-1")
+            await asyncio.gather(*(each.settle() for each in pods.tell()))
+            await gone.stop(drained=True)
+            after = len(codes)
+            while len(codes) < after + 100:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            over.set()
+            await asyncio.gather(*callers)
+            return codes
+
+    codes = asyncio.run(story())
+    assert set(codes) == {grpc.StatusCode.OK}
