@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.sidecar.destination_rule import DestinationRuleSpec, Subset, host_of, takes
-from mesh.sidecar.hosts import all_hosts
+from mesh.sidecar.hosts import all_hosts, hosts_named
 from mesh.sidecar.mesh import selects
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def check(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
 
 def _hosts(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> Sequence[Host]:
     wanted = host_of(rule)
-    known = list(all_hosts(mesh))
-    found = [each for each in known if takes(wanted, each.name)]
+    found = hosts_named(mesh, wanted) or [each for each in all_hosts(mesh) if takes(wanted, each.name)]
     if found:
         return found
+    known = list(all_hosts(mesh))
     if "." in rule.spec.host:
         near = [each.name for each in known if each.name.startswith(f"{rule.spec.host}.")]
         hint = f": write {near[0]}" if near else ": correct it, or add the Service or ServiceEntry"
@@ -63,9 +63,9 @@ def _check_export(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
     for number, each in enumerate(rule.spec.export_to):
         if each not in {".", "*", *mesh.namespaces}:
             raise rule.refuse(f"exportTo[{number}]", f"there is no namespace {each}: write one, '.' or '*'")
+    if set(rule.spec.export_to) == {"*"}:
+        return
     for other in mesh.within(DestinationRuleSpec, rule.namespace):
-        if other is rule:
-            return
         if host_of(other) == host_of(rule) and set(other.spec.export_to) != set(rule.spec.export_to):
             raise rule.refuse("exportTo", f"{other.where} exports the same host elsewhere: say the same in both")
 

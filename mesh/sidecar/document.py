@@ -32,6 +32,8 @@ class Spec(BaseModel):
 S = TypeVar("S", bound=Spec)
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where PyYAML has it: ten times as quick as Python's, and the same."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
@@ -103,7 +105,7 @@ def documents(texts: Mapping[str, str], namespace: str) -> Iterator[RawDocument]
     """
     for file in sorted(texts):
         try:
-            found = list(yaml.safe_load_all(texts[file]))
+            found = list(yaml.load_all(texts[file], Loader=_LOADER))
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f" line {mark.line + 1}" if mark is not None else ""

@@ -34,10 +34,21 @@ class Host:
         return next((each for each in self.ports if each.number == number), None)
 
 
+def hosts_named(mesh: Mesh, name: str) -> list[Host]:
+    """The hosts of that name: more than one only if namespaces have one each."""
+    service = mesh.services.get(name)
+    found = [] if service is None else [Host(name, service.namespace, service.ports, service=service)]
+    return [*found, *(each for each in _entries(mesh) if each.name == name)]
+
+
 def all_hosts(mesh: Mesh) -> Iterator[Host]:
     """Every host of the mesh; of one name there may be several, in different namespaces."""
     for name, service in sorted(mesh.services.items()):
         yield Host(name, service.namespace, service.ports, service=service)
+    yield from _entries(mesh)
+
+
+def _entries(mesh: Mesh) -> Iterator[Host]:
     for entry in mesh.all(ServiceEntrySpec):
         ports = tuple(each.as_service_port for each in entry.spec.ports)
         for name in entry.spec.hosts:

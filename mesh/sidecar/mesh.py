@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from mesh.sidecar.document import Resource, Spec
@@ -59,7 +60,18 @@ class Mesh:
 
     def workloads_of(self, service: Service) -> list[Workload]:
         """The workloads behind a Service, by namespace and name."""
-        return [workload for _, workload in sorted(self.workloads.items()) if service.selects(workload)]
+        labels = [(service.namespace, *each) for each in service.selector.items()]
+        candidates = min((self._by_label.get(each, []) for each in labels), key=len, default=[])
+        return [each for each in candidates if service.selects(each)]
+
+    @cached_property
+    def _by_label(self) -> Mapping[tuple[str, str, str], list[Workload]]:
+        """Workloads by namespace and one label: without it a mesh's translation would be quadratic."""
+        found: dict[tuple[str, str, str], list[Workload]] = {}
+        for _, workload in sorted(self.workloads.items()):
+            for label in workload.labels.items():
+                found.setdefault((workload.namespace, *label), []).append(workload)
+        return found
 
 
 def selects(match_labels: Mapping[str, str] | None, labels: Mapping[str, str]) -> bool:

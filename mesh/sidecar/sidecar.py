@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from mesh.sidecar.document import Resource, Spec
-from mesh.sidecar.hosts import all_hosts
+from mesh.sidecar.hosts import hosts_named
 
 if TYPE_CHECKING:
     from mesh.sidecar.kubernetes import Workload
@@ -121,8 +121,8 @@ def _check_line(mesh: Mesh, resource: Resource[SidecarSpec], path: str, line: st
     is_for_all = resource.namespace == mesh.settings.root_namespace and namespace.removeprefix("~") == "."
     if wanted.namespace not in {"*", *mesh.namespaces}:
         raise resource.refuse(path, f"there is no namespace {wanted.namespace}: correct it, or add it")
-    if not host.startswith("*") and not is_for_all:
-        known = [each.name for each in all_hosts(mesh) if wanted.takes_namespace(each.namespace)]
-        if host not in known:
-            hint = f": write {host}.{wanted.namespace}.svc.cluster.local" if "." not in host else ""
-            raise resource.refuse(path, f"{host} is no host of {wanted.namespace}{hint or ': correct it, or add it'}")
+    if host.startswith("*") or is_for_all:
+        return
+    if not any(wanted.takes_namespace(each.namespace) for each in hosts_named(mesh, host)):
+        hint = "correct it, or add it" if "." in host else f"write {host}.{wanted.namespace}.svc.cluster.local"
+        raise resource.refuse(path, f"{host} is no host of {wanted.namespace}: {hint}")

@@ -551,7 +551,7 @@ def test_a_policy_that_would_not_hold_is_refused(policy: dict[str, Any], message
 def test_rules_of_one_host_with_other_exports_are_refused() -> None:
     """istiod would take the one or the other by their order."""
     rules = [_rule("a", "backend", 1, exportTo=["."]), _rule("b", "backend", 2)]
-    with pytest.raises(ManifestError, match=r"DestinationRule b\): spec.exportTo: .*DestinationRule a.* say the same"):
+    with pytest.raises(ManifestError, match=r"DestinationRule a\): spec.exportTo: .*DestinationRule b.* say the same"):
         shop(*rules)
 
 
