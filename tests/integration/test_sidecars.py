@@ -1,4 +1,4 @@
-"""Real pods behind real Envoys with real certificates: who gets in, who does not; and a pod whose end nobody notices."""
+"""Real pods behind real Envoys with real certificates: who gets in, who does not; and an end that nobody notices."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def _pods(home: Path, *names: str) -> AsyncIterator[Pods]:
 
 
 def test_only_who_is_allowed_gets_in(tmp_path: Path) -> None:
-    """The allowed caller's allowed RPC is answered; another RPC of its, and any of another pod, is PERMISSION_DENIED."""
+    """The allowed caller's allowed RPC is answered; another of its, and any of another pod's, is PERMISSION_DENIED."""
 
     async def story() -> list[grpc.StatusCode]:
         async with _pods(tmp_path, "callee-0", "friend-0", "stranger-0") as pods:
