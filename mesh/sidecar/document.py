@@ -107,12 +107,21 @@ def documents(texts: Mapping[str, str], namespace: str) -> Iterator[RawDocument]
         try:
             found = list(yaml.load_all(texts[file], Loader=_LOADER))
         except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f" line {mark.line + 1}" if mark is not None else ""
+            line = _line_of_fault(texts[file])
             raise ManifestError(f"{file}{line}: cannot be read as YAML: correct it there") from error
         for number, each in enumerate(found, start=1):
             if each is not None:
                 yield from _documents(each, f"{file} document {number}", namespace)
+
+
+def _line_of_fault(text: str) -> str:
+    """Where a text stops being YAML, as Python's reader says it: libyaml names the line after."""
+    try:
+        list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        return "" if mark is None else f" line {mark.line + 1}"
+    return ""
 
 
 def _documents(value: object, where: str, namespace: str) -> Iterator[RawDocument]:
