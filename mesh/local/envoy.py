@@ -47,6 +47,8 @@ STOP_SECONDS = 3.0
 _REJECTED = re.compile(
     r"(?:config update rejected|Unable to parse|error parsing)[^:]*: (.*?)(?=\n\[\d{4}-|\Z)", re.DOTALL
 )
+_NO_INOTIFY = "fs.inotify.max_user_instances"
+"""Envoy's last words where it cannot watch its files; it takes one instance a file, and Linux allows 128 a user."""
 _VERSION = re.compile(r'^(.+)\.version_text: "(.*)"$', re.MULTILINE)
 _FAULTS = re.compile(r"^.+\.update_(?:rejected|failure): (\d+)$", re.MULTILINE)
 _STATS = "/stats?filter=(version_text|update_rejected|update_failure)$"
@@ -141,10 +143,14 @@ class Envoy:
                 return True
         return all(version == version_of(text) for version in told)
 
-    def _reason(self) -> str:
+    def _said(self) -> str:
+        """Its log since its files were written last."""
         with self._log.open("rb") as log:
             log.seek(self._log_end)
-            found = _REJECTED.findall(log.read().decode(errors="replace"))
+            return log.read().decode(errors="replace")
+
+    def _reason(self) -> str:
+        found = _REJECTED.findall(self._said())
         text = " ".join(found[-1].split()) if found else ""
         # It quotes what it refuses first, and says at the end why.
         return f"refuses its configuration: {text if len(text) <= REASON else f'...{text[-REASON:]}'} (see {self._log})"
@@ -168,6 +174,15 @@ class Envoy:
         if serves:
             self.refusal = ""
         return serves
+
+    def lacks(self) -> str:
+        """What of the machine's it cannot do without, once it died for want of it; empty if nothing is known of."""
+        if self.process.restarts == 0 or _NO_INOTIFY not in self._said():
+            return ""
+        return (
+            f"{self.process.spec.name}: this user's inotify instances are all taken, and an Envoy needs some ten: "
+            "stop another Rostrum, or allow more with `sudo sysctl fs.inotify.max_user_instances=1024`."
+        )
 
     async def drain(self) -> None:
         """Tells callers that it goes, and takes no new connections from them; calls under way go on."""

@@ -55,8 +55,8 @@ class Replica:
 
     def failed_start(self) -> LocalError | None:
         """Why it will not come up."""
-        if self.sidecar is not None and self.sidecar.refusal:
-            return StartupError(self.sidecar.refusal)
+        if self.sidecar is not None and (why := self.sidecar.refusal or self.sidecar.lacks()):
+            return StartupError(why)
         return next((error for each in self.processes if (error := failed_start(each)) is not None), None)
 
     def row(self) -> runner_pb2.Pod:
