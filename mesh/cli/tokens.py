@@ -9,7 +9,6 @@ import typer
 
 from mesh.cli.exits import CommandError, Exit
 from mesh.cli.world import world_of
-from mesh.local import tokens
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _TTL = re.compile(r"(\d{1,9})([smhd])")
@@ -25,17 +24,19 @@ def token(
     ),
 ) -> None:
     """Print a token for the ingress: `curl -H "Authorization: Bearer $(rostrum token)" ...`."""
+    from mesh.local import tokens  # noqa: PLC0415 - 40 ms that other commands need not pay
+
     world = world_of(context)
     known = next((each for each in tokens.ROLES if each == role), None)
     if known is None:
         raise CommandError(f"--role must be one of {', '.join(tokens.ROLES)}, not {role!r}", Exit.USAGE)
-    world.output.raw(tokens.issue(world.home, known, _seconds(ttl)))
+    world.output.raw(tokens.issue(world.home, known, _seconds(ttl, tokens.MAX_SECONDS)))
 
 
-def _seconds(ttl: str) -> float:
+def _seconds(ttl: str, most: float) -> float:
     match = _TTL.fullmatch(ttl)
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
-    if not 0 < seconds <= tokens.MAX_SECONDS:
-        days = int(tokens.MAX_SECONDS // 86_400)
+    if not 0 < seconds <= most:
+        days = int(most // 86_400)
         raise CommandError(f"--ttl must be a time such as 90s, 15m, 1h or 7d, at most {days}d, not {ttl!r}", Exit.USAGE)
     return float(seconds)

@@ -18,7 +18,6 @@ from typing import TypeVar
 import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
-from mesh.local import tokens
 from mesh.local.addresses import ingress_of
 from mesh.local.errors import LocalError, NotRunningError, StartupError, by_exit_code, disk_errors
 
@@ -49,6 +48,8 @@ class LocalRunner:
 
     def token(self) -> str:
         """A short-lived token for calls of the owner's own. Raises LocalError."""
+        from mesh.local import tokens  # noqa: PLC0415 - 40 ms that `rostrum status` need not pay
+
         return tokens.issue(self.home, "operator", tokens.OWN_SECONDS)
 
     async def status(self) -> runner_pb2.Status | None:

@@ -239,11 +239,16 @@ class FakeRunner:
             runner_pb2.Pod(
                 name=f"{name}-{replica}", deployment=name, replica=replica, pid=100 + replica, ready=True,
                 addresses=["127.0.0.1:50051"], log_file=str(self.log_folder / f"{name}-{replica}.log"),
+                sidecar=runner_pb2.Sidecar(
+                    pid=200 + replica, ready=True, folder=str(self.log_folder / "pods" / f"{name}-{replica}")
+                ),
             )
             for name, replicas in self.replicas.items()
             for replica in range(replicas)
         ]  # fmt: skip
-        return runner_pb2.Status(pods=pods, home="/home/r", pid=99, model=self.model, ready=True)
+        return runner_pb2.Status(
+            pods=pods, home="/home/r", pid=99, model=self.model, ready=True, ingress="127.0.0.1:8080"
+        )
 
 
 @dataclass
