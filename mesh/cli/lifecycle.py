@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.25
 """Time between two looks at log files or at the runner, while someone watches."""
 
+SIDECAR_LOG = ".envoy"
+"""What the name of a sidecar's log has after its pod's."""
+
 MAX_REPLICAS = 16
 """As runner.proto has it."""
 
@@ -69,7 +72,10 @@ def scale(
 def logs(
     context: typer.Context,
     pod: Annotated[
-        str, typer.Argument(metavar="[POD]", help="A pod, or all of a Deployment; every pod if not given.")
+        str,
+        typer.Argument(
+            metavar="[POD]", help="A pod, or all of a Deployment; POD.envoy is its sidecar's; every pod if not given."
+        ),
     ] = "",
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines are written.")] = False,
     tail: Annotated[int, typer.Option("--tail", min=0, help="The last so many lines of each pod.")] = 100,
@@ -164,11 +170,18 @@ async def _log_files(world: World, wanted: str) -> dict[str, Path]:
     status = await world.runner.status()
     if status is not None:
         files = {pod.name: (pod.deployment, Path(pod.log_file)) for pod in status.pods}
+        logs = [Path(pod.sidecar.log_file) for pod in status.pods if pod.HasField("sidecar")]
+        files.update({path.stem: ("", path) for path in logs})
     else:
         files = {path.stem: (path.stem.rpartition("-")[0], path) for path in sorted(world.home.glob("logs/*.log"))}
         if not files:
             await world.running()
-    found = {name: path for name, (deployment, path) in files.items() if wanted in {"", name, deployment}}
+    # A sidecar's log has a line for each call: it is shown to who asks for it.
+    found = {
+        name: path
+        for name, (deployment, path) in files.items()
+        if wanted == name or (wanted in {"", deployment} and not name.endswith(SIDECAR_LOG))
+    }
     if not found:
         raise CommandError(f"no pod {wanted!r} here; there are: {', '.join(files)}", Exit.NOT_FOUND)
     return found

@@ -240,7 +240,8 @@ class FakeRunner:
                 name=f"{name}-{replica}", deployment=name, replica=replica, pid=100 + replica, ready=True,
                 addresses=["127.0.0.1:50051"], log_file=str(self.log_folder / f"{name}-{replica}.log"),
                 sidecar=runner_pb2.Sidecar(
-                    pid=200 + replica, ready=True, folder=str(self.log_folder / "pods" / f"{name}-{replica}")
+                    pid=200 + replica, ready=True, folder=str(self.log_folder / "pods" / f"{name}-{replica}"),
+                    log_file=str(self.log_folder / f"{name}-{replica}.envoy.log"),
                 ),
             )
             for name, replicas in self.replicas.items()

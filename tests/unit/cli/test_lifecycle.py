@@ -73,6 +73,8 @@ def test_logs(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "team-b-0.log").write_text("four\n", "utf-8")
     assert bench.rostrum("logs", "team-a-0", "--tail", "2").out == "two\nthree\n"
     assert bench.rostrum("logs", "team-a").out == "one\ntwo\nthree\n"
+    (tmp_path / "team-a-0.envoy.log").write_text("a call\n", "utf-8")
+    assert bench.rostrum("logs", "team-a-0.envoy").out == "a call\n"
     assert bench.rostrum("logs").out == "team-a-0 | one\nteam-a-0 | two\nteam-a-0 | three\nteam-b-0 | four\n"
 
 

@@ -60,7 +60,7 @@ def test_config(bench: Bench, tmp_path: Path) -> None:
     shown = bench.rostrum("config", "team-a-0").json
     assert shown["bootstrap"] == {"node": {"id": "x"}}
     assert (shown["listeners"], shown["routes"]) == ([{"name": "inbound"}], [{"name": "50051"}])
-    assert (shown["clusters"], shown["endpoints"]) == ([], [])
+    assert (shown["clusters"], shown["secrets"]) == ([], [])
     assert bench.rostrum("config", "team-a-0", "--kind", "routes").json == {"routes": [{"name": "50051"}]}
 
 
