@@ -11,7 +11,7 @@ import typer
 from mesh.cli.exits import CommandError, Exit
 from mesh.cli.world import run, world_of
 
-KINDS = ("listeners", "clusters", "routes", "endpoints", "secrets")
+KINDS = ("listeners", "clusters", "routes", "secrets")
 
 
 def config(

@@ -136,9 +136,6 @@ class Envoy:
                 told = [running.get("cluster_manager.cds", "")]
             case "routes":  # a route configuration that no listener names is not read
                 told = [version for key, version in running.items() if key.endswith(f".rds.{name}")]
-            case "endpoints":
-                own = f"cluster.{name}"
-                told = [v for key, v in running.items() if key.replace("|", "_").rstrip(";") == own]
             case _:
                 return True
         return all(version == version_of(text) for version in told)
@@ -180,7 +177,7 @@ class Envoy:
         if self.process.restarts == 0 or _NO_INOTIFY not in self._said():
             return ""
         return (
-            f"{self.process.spec.name}: this user's inotify instances are all taken, and an Envoy needs some ten: "
+            f"{self.process.spec.name}: this user's inotify instances are all taken, and an Envoy needs some seven: "
             "stop another Rostrum, or allow more with `sudo sysctl fs.inotify.max_user_instances=1024`."
         )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mesh.local.errors import disk_errors
 
-PARTS = ("app", "out", "routes", "endpoints", "secrets")
+PARTS = ("app", "out", "routes", "secrets")
 ADMIN = "admin.sock"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
 
@@ -27,7 +28,7 @@ from mesh.sidecar.kubernetes import Workload
 from mesh.sidecar.mesh import Mesh, MeshSettings, selects
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
-from mesh.sidecar.resources import as_dict, file_text
+from mesh.sidecar.resources import Resources, as_dict, file_text
 from mesh.sidecar.service_entry import ServiceEntrySpec
 from mesh.sidecar.translate import translate
 
@@ -70,8 +71,9 @@ class Standing:
 class Sidecars:
     """Writes for the sidecars that it is given. `mesh` may be replaced by another one between two writes."""
 
-    def __init__(self, mesh: Mesh) -> None:
-        self.mesh = mesh
+    def __init__(self, mesh: Mesh, root_pem: bytes) -> None:
+        """`root_pem`: the certificate of the authority that every sidecar trusts."""
+        self.mesh, self._root_pem = mesh, root_pem
 
     def workload(self, deployment: str) -> Workload:
         """The workload that this Deployment is."""
@@ -115,9 +117,8 @@ class Sidecars:
         except MeshManifestError as error:
             raise ManifestError(str(error)) from error
         found = {BOOTSTRAP: self._bootstrap(spec, proxy)}
-        found.update(_secrets())
-        found.update({sources.path("endpoints", each.cluster_name): file_text([each]) for each in resources.endpoints})
-        found[sources.path("clusters")] = file_text(resources.clusters)
+        found.update(_secrets(self._root_pem))
+        found[sources.path("clusters")] = file_text(_with_endpoints(resources))
         found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})
         found[sources.path("listeners")] = file_text(resources.listeners)
         return found
@@ -150,8 +151,20 @@ class Sidecars:
         return json.dumps(as_dict(message), indent=1)
 
 
-def _secrets() -> dict[str, str]:
-    """The files by which Envoy finds its certificate and whom it trusts, and looks again when they are renewed.
+def _with_endpoints(resources: Resources) -> list[cluster_pb2.Cluster]:
+    """The clusters with their endpoints in them: each file of its own would cost an inotify instance, of which a user
+    has 128, and calls under way outlive a cluster's replacement as they do a change of its endpoints."""
+    endpoints = {each.cluster_name: each for each in resources.endpoints}
+    for cluster in resources.clusters:
+        if cluster.type == cluster_pb2.Cluster.EDS:
+            cluster.type = cluster_pb2.Cluster.STATIC
+            cluster.ClearField("eds_cluster_config")
+            cluster.load_assignment.CopyFrom(endpoints[cluster.name])
+    return resources.clusters
+
+
+def _secrets(root_pem: bytes) -> dict[str, str]:
+    """The files by which Envoy finds its certificate, looking again when it is renewed, and whom it trusts.
 
     Source: envoy.extensions.transport_sockets.tls.v3.Secret.
     """
@@ -165,7 +178,7 @@ def _secrets() -> dict[str, str]:
     trusted = secret_pb2.Secret(
         name="ROOTCA",
         validation_context=common_pb2.CertificateValidationContext(
-            trusted_ca=_file("root.pem"), watched_directory=watched
+            trusted_ca=base_pb2.DataSource(inline_bytes=root_pem)
         ),
     )
     return {sources.path("secrets", each.name): file_text([each]) for each in (own, trusted)}

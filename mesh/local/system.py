@@ -56,13 +56,14 @@ class System:
         self._base = manifests.read(root / "k8s" / "base")
         self._jwks = {tokens.JWKS_URI: tokens.key_set(home)}
         self.applied = Applied(home, sidecars.texts(root))
-        self.sidecars = Sidecars(sidecars.read(self.applied.texts(), self._jwks))
+        authority = open_authority(home / "ca")
+        self.sidecars = Sidecars(sidecars.read(self.applied.texts(), self._jwks), authority.root_pem)
         self.manifests = self._with(self.applied.overlay)
         self.addresses = Addresses(home)
         for name in self.manifests.deployments:
             self.addresses.pod(name, 0)
         self.environment = Environment(self._base, home, model, caller)
-        self.identities = Identities(open_authority(home / "ca"))
+        self.identities = Identities(authority)
         self.kafka = Kafka(home, self.addresses.broker, self._base, self.identities, caller)
         self.replicas: dict[str, Replica] = {}
         self._ingress: IngressPort | None = None
@@ -89,7 +90,7 @@ class System:
         self.replicas = {
             each.name: each
             for deployment in wanted
-            for number in range(deployment.replicas)
+            for number in range(1 if deployment.is_gateway else deployment.replicas)
             for each in [self._made(deployment, number)]
         }
         self._tell(self._envoys())  # all that is to be refused is refused here
@@ -120,6 +121,8 @@ class System:
 
     async def scale(self, deployment: Deployment, replicas: int) -> None:
         """Sets the replicas and returns once they are ready or gone. Raises LocalError."""
+        if deployment.is_gateway and replicas > 1:
+            raise LocalError(f"{deployment.name} is where people connect: on a laptop it has one replica at most.")
         async with self._scaling:
             new, gone = [], []
             for number in range(REPLICAS):
@@ -224,13 +227,9 @@ class System:
         return Replica(spec, None if deployment.is_gateway else Pod(spec, self._notify), envoy)
 
     def _gateway_spec(self, deployment: Deployment, number: int, log_file: Path) -> PodSpec:
-        if number:
-            raise LocalError(f"{deployment.name} is where people connect, and has one replica on a laptop.")
         self._ingress = self._ingress or IngressPort(self.home, self._caller.get("ROSTRUM_PORT", ""))
         ip, _, port = ingress_of(self.home).rpartition(":")
-        return PodSpec(
-            deployment.name, 0, ip, (int(port),), (), self.environment.machine, ROOT, log_file
-        )  # fmt: skip
+        return PodSpec(deployment.name, number, ip, (int(port),), (), self.environment.machine, ROOT, log_file)
 
     def _app_spec(self, deployment: Deployment, number: int, folder: PodFolder) -> PodSpec:
         ip = self.addresses.pod(deployment.name, number)

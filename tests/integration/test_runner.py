@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mesh.local.client import ROOT, LocalRunner
-from mesh.local.errors import AlreadyRunningError, StartupError
+from mesh.local.errors import AlreadyRunningError, ManifestError, StartupError
 from mesh.local.processes import Mark
 
 PODS = {"kafka-0", "moderator-0", "team-a-0", "team-b-0", "embeddings-0", "ingress-0"}
@@ -91,3 +91,17 @@ def test_pod_that_cannot_start_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"does not come up: no such luck"):
         asyncio.run(runner.start("openai:none", _quiet))
     assert asyncio.run(runner.status()) is None
+
+
+def test_a_broken_manifest_starts_nothing(tmp_path: Path) -> None:
+    """A mistake in any manifest of the mesh is one line with its file and what to do, and no process was started."""
+    folder = _manifests(tmp_path / "manifests")
+    file = folder / "istio" / "services" / "moderator" / "traffic.yaml"
+    file.write_text(file.read_text("utf-8").replace("perTryTimeout", "perTryTimout"), "utf-8")
+    runner = LocalRunner(tmp_path / "home", {**os.environ, "ROSTRUM_MANIFESTS": str(folder)})
+    steps: list[str] = []
+    with pytest.raises(ManifestError, match=r"moderator/traffic.yaml document 2 .*perTryTimout.*: correct") as caught:
+        asyncio.run(runner.start("openai:none", steps.append))
+    assert "\n" not in str(caught.value)
+    assert steps == []
+    assert sorted(each.name for each in (tmp_path / "home" / "logs").iterdir()) == ["runner.log"]

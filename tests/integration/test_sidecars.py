@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.local.client import ROOT
@@ -23,6 +25,7 @@ from mesh.local.pods import Pod, PodSpec
 from mesh.local.replica import Replica
 from mesh.local.sidecars import Sidecars, Standing, read
 from mesh.rpc.channels import Channels
+from mesh.sidecar.certificates import LEAF_LIFETIME
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -65,6 +68,16 @@ spec:
   rules:
     - from: [{source: {principals: [cluster.local/ns/rostrum/sa/friend]}}]
       to: [{operation: {paths: [/grpc.health.v1.Health/Check]}}]
+---
+# Each call has a connection of its own, and so a handshake.
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: callee}
+spec:
+  host: callee
+  trafficPolicy:
+    tls: {mode: ISTIO_MUTUAL}
+    connectionPool: {http: {maxRequestsPerConnection: 1}}
 """
 WORKLOADS = ("callee", "friend", "stranger")
 
@@ -75,13 +88,15 @@ class Pods:
 
     home: Path
     network: str
+    lifetime: dt.timedelta
     replicas: dict[str, Replica] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         (self.home / "logs").mkdir(parents=True)
         files = {name: WORKLOAD.replace("NAME", name) for name in WORKLOADS}
-        self.sidecars = Sidecars(read({**files, "policies": POLICIES}, {}))
-        self.identities = Identities(open_authority(self.home / "ca"))
+        self.authority = open_authority(self.home / "ca")
+        self.sidecars = Sidecars(read({**files, "policies": POLICIES}, {}), self.authority.root_pem)
+        self.identities = Identities(self.authority, lifetime=self.lifetime)
 
     def add(self, workload: str, number: int) -> None:
         """A pod that is to be told and started."""
@@ -133,8 +148,8 @@ async def check(channel: grpc.aio.Channel, method: str = "Check") -> grpc.Status
 
 
 @asynccontextmanager
-async def _pods(home: Path, *names: str) -> AsyncIterator[Pods]:
-    pods = Pods(home, f"127.{hash(str(home)) % 100 + 100}.{hash(str(home)) // 100 % 250}")
+async def _pods(home: Path, *names: str, lifetime: dt.timedelta = LEAF_LIFETIME) -> AsyncIterator[Pods]:
+    pods = Pods(home, f"127.{hash(str(home)) % 100 + 100}.{hash(str(home)) // 100 % 250}", lifetime)
     for name in names:
         workload, _, number = name.rpartition("-")
         pods.add(workload, int(number))
@@ -180,36 +195,72 @@ def test_without_a_certificate_nobody_gets_in(tmp_path: Path) -> None:
     assert open_to_others == {0}
 
 
+@asynccontextmanager
+async def _calling(pods: Pods) -> AsyncIterator[list[grpc.StatusCode]]:
+    """Four callers of friend-0 that call callee without a pause while the block runs; yields how the calls ended."""
+    codes: list[grpc.StatusCode] = []
+    over = asyncio.Event()
+
+    async def calling() -> None:
+        channel = Channels(pods.folder("friend-0").short).open(f"callee:{PORT}")
+        async with channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            while not over.is_set():
+                try:
+                    await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+                    codes.append(grpc.StatusCode.OK)
+                except grpc.aio.AioRpcError as error:
+                    codes.append(error.code())
+
+    callers = [asyncio.ensure_future(calling()) for _ in range(4)]
+    try:
+        yield codes
+    finally:
+        over.set()
+        await asyncio.gather(*callers)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def _certificate(pods: Pods, pod: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate((pods.folder(pod).certificates / "chain.pem").read_bytes())
+
+
+def test_no_call_fails_while_certificates_are_renewed(tmp_path: Path) -> None:
+    """With certificates that live for 4 s and a handshake a call, calls go on beyond the life of the first two, by the
+    same Envoys: not one fails."""
+
+    async def story() -> list[grpc.StatusCode]:
+        async with _pods(tmp_path, "callee-0", "friend-0", lifetime=dt.timedelta(seconds=4)) as pods:
+            first = _certificate(pods, "callee-0")
+            end = first.not_valid_after_utc + dt.timedelta(seconds=2)
+            async with _calling(pods) as codes:
+                await _until(lambda: dt.datetime.now(dt.UTC) > end)
+                after = len(codes)
+                await _until(lambda: len(codes) > after + 20)
+            assert _certificate(pods, "callee-0").serial_number != first.serial_number
+            assert [each.sidecar.process.restarts for each in pods.replicas.values() if each.sidecar] == [0, 0]
+            return codes
+
+    assert set(asyncio.run(story())) == {grpc.StatusCode.OK}
+
+
 def test_no_call_fails_when_a_pod_goes(tmp_path: Path) -> None:
     """While calls come without a pause, one of two replicas is drained and ended: every call has its answer."""
 
     async def story() -> list[grpc.StatusCode]:
         async with _pods(tmp_path, "callee-0", "callee-1", "friend-0") as pods:
-            codes: list[grpc.StatusCode] = []
-            over = asyncio.Event()
-
-            async def calling() -> None:
-                channel = Channels(pods.folder("friend-0").short).open(f"callee:{PORT}")
-                async with channel:
-                    stub: Any = health_pb2_grpc.HealthStub(channel)
-                    while not over.is_set():
-                        try:
-                            await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
-                            codes.append(grpc.StatusCode.OK)
-                        except grpc.aio.AioRpcError as error:
-                            codes.append(error.code())
-
-            callers = [asyncio.ensure_future(calling()) for _ in range(4)]
-            while len(codes) < 100:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            gone = pods.replicas.pop("callee-1")
-            await asyncio.gather(*(each.settle() for each in pods.tell()))
-            await gone.stop(drained=True)
-            after = len(codes)
-            while len(codes) < after + 100:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            over.set()
-            await asyncio.gather(*callers)
+            async with _calling(pods) as codes:
+                await _until(lambda: len(codes) > 100)
+                gone = pods.replicas.pop("callee-1")
+                await asyncio.gather(*(each.settle() for each in pods.tell()))
+                await gone.stop(drained=True)
+                after = len(codes)
+                await _until(lambda: len(codes) > after + 100)
             return codes
 
     codes = asyncio.run(story())
