@@ -84,8 +84,9 @@ class Kafka:
 
     async def declare(self, report: Callable[[str], None]) -> None:
         """Makes the topics and, at our own broker, the rights of the manifests. Raises StartupError."""
-        report("making topics and rights")
-        await asyncio.to_thread(broker.make_topics, self._access, self._manifests.topics)
+        report("making rights and topics")
         if self.is_ours:
+            # First: a producer that connects before it has any right is refused, and must be made anew.
             rights = [right for user in self._manifests.kafka_users.values() for right in user]
             await asyncio.to_thread(make_rights, self._access, rights)
+        await asyncio.to_thread(broker.make_topics, self._access, self._manifests.topics)

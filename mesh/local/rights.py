@@ -7,6 +7,7 @@ by itself: that is the broker's StandardAuthorizer. The runner calls it once the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +35,9 @@ OPERATIONS = {
     "IdempotentWrite": "IDEMPOTENT_WRITE",
 }
 """Strimzi's names of operations, and Kafka's."""
+
+IN_FORCE_SECONDS = 10.0
+"""Longest wait until new rights are obeyed: 0.1 s is usual."""
 
 CLUSTER = "kafka-cluster"
 """The one resource of type cluster."""
@@ -79,7 +83,17 @@ def make_rights(access: KafkaAccess, rights: Iterable[Right]) -> tuple[int, int]
             raise StartupError(
                 f"The broker at {access.bootstrap_servers} did not make all rights: {failed[0].__name__}."
             )
+        _wait_until_in_force(admin, wanted, access)
     return len(added), len(removed)
+
+
+def _wait_until_in_force(admin: Any, wanted: set[Any], access: KafkaAccess) -> None:
+    """The controller answers when it has noted the rights; the broker obeys them when it has read that note."""
+    until = time.monotonic() + IN_FORCE_SECONDS
+    while set(admin.describe_acls(_everything())[0]) != wanted:
+        if time.monotonic() > until:
+            raise StartupError(f"The broker at {access.bootstrap_servers} does not obey the rights it was given.")
+        time.sleep(0.01)
 
 
 def _acl(right: Right) -> Any:
