@@ -72,9 +72,10 @@ LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet -
 	--python-version 3.11 --no-emit-index-url --no-emit-find-links
 lock: .venv/.test
 	@$(LOCK) requirements/run.in --output-file requirements/run.txt
+	@$(LOCK) --no-deps requirements/overlaid.in --output-file requirements/overlaid.txt
 	@$(LOCK) requirements/test.in --output-file requirements/test.txt
 	@$(LOCK) requirements/ci.in --output-file requirements/ci.txt
-	@echo "make: wrote requirements/run.txt, requirements/test.txt and requirements/ci.txt"
+	@echo "make: wrote requirements/{run,overlaid,test,ci}.txt"
 
 format: .venv/.test
 	@.venv/bin/ruff check --fix-only --quiet
@@ -92,9 +93,11 @@ format: .venv/.test
 		"python3.12 or python3.11: install it (Debian: apt install python3 python3-venv), then run make again" >&2; \
 	exit 1
 
-.venv/.packages: requirements/run.txt .venv/.made
-	@echo "make: installing the pinned packages of requirements/run.txt (some 300 MB are fetched the first time)"
+.venv/.packages: requirements/run.txt requirements/overlaid.txt .venv/.made
+	@echo "make: installing the pinned packages of requirements/run.txt (some 350 MB are fetched the first time)"
 	@$(call PIP,requirements/run.txt)
+	@$(PYTHON) -m pip --disable-pip-version-check install --quiet --no-input --require-hashes --no-deps --force-reinstall \
+		--requirement requirements/overlaid.txt
 	@touch $@
 
 .venv/.run: pyproject.toml .venv/.packages

@@ -29,13 +29,15 @@ OPTIONS = (
     # Many Envoys on one machine: none of them hands its sockets to a next one, and one worker is what a pod needs.
     "--disable-hot-restart",
     *("--concurrency", "1"),
-    # Whoever holds a connection is told at once that its rules are old.
-    *("--drain-time-s", "1", "--drain-strategy", "immediate"),
+    # Whoever holds a connection is told at once that its rules are old; calls under way on it may end, of which a
+    # model's answers are the longest.
+    *("--drain-time-s", "600", "--drain-strategy", "immediate"),
+    *("--file-flush-interval-msec", "1000"),  # of access logs
     "--reject-unknown-dynamic-fields",
     *("--log-level", "warning"),
 )
 DRAIN_SECONDS = 1.0
-"""As --drain-time-s."""
+"""For callers to hear that a pod goes."""
 SETTLE_SECONDS = 10.0
 """Longest wait until a change is in force: some 10 ms is usual."""
 LOOK_SECONDS = 0.01
@@ -187,7 +189,7 @@ class Envoy:
             await self.ask("POST", "/drain_listeners?graceful&inboundonly")
         except (OSError, http.client.HTTPException):
             return
-        await asyncio.sleep(DRAIN_SECONDS)  # how long Envoy goes on telling them
+        await asyncio.sleep(DRAIN_SECONDS)
 
     async def ask(self, method: str, path: str) -> str:
         """What its administration answers. Raises OSError, HTTPException."""

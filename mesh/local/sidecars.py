@@ -7,6 +7,7 @@ refused before anything is started. Called by the runner, again each time when p
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
+from envoy.config.listener.v3 import listener_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
 
 from mesh.local.envoy import BOOTSTRAP, Envoy
@@ -74,6 +76,10 @@ class Sidecars:
     def __init__(self, mesh: Mesh, root_pem: bytes) -> None:
         """`root_pem`: the certificate of the authority that every sidecar trusts."""
         self.mesh, self._root_pem = mesh, root_pem
+        self._inbound: dict[tuple[str, str], str] = {}
+        """What each workload's sidecars take from others, as last translated: a digest."""
+        self._connected: dict[str, str] = {}
+        """The same of each host, as its callers' connections were last made for it."""
 
     def workload(self, deployment: str) -> Workload:
         """The workload that this Deployment is."""
@@ -94,6 +100,20 @@ class Sidecars:
     def check(self, envoys: Iterable[Envoy], addresses: Addresses) -> list[tuple[Envoy, dict[str, str]]]:
         """Returns each with the files that it would be given. Raises ManifestError as `write` does."""
         return [(envoy, self.files(envoy.process.spec, addresses)) for envoy in envoys]
+
+    def reconnect(self) -> bool:
+        """Has callers connect anew, at the next `write`, to pods whose rules have changed; False if none have.
+
+        A connection keeps the rules under which it was made. Callers' clusters get the new rules' digest as metadata:
+        Envoy then takes new connections for new calls, and lets those under way end on the old ones. Call it once the
+        new rules are in force.
+        """
+        hosts = {
+            service.host: "".join(self._inbound.get(each.key, "") for each in self.mesh.workloads_of(service))
+            for service in self.mesh.services.values()
+        }
+        changed, self._connected = hosts != self._connected, hosts
+        return changed
 
     def addresses(self, pods: Iterable[Standing]) -> Addresses:
         """Where each workload's pods are: those that are ready, or all if none is, so that one can say what is wrong.
@@ -116,9 +136,10 @@ class Sidecars:
             resources = translate(self.mesh, proxy, addresses)
         except MeshManifestError as error:
             raise ManifestError(str(error)) from error
+        self._inbound[proxy.workload.key] = _rules(resources)
         found = {BOOTSTRAP: self._bootstrap(spec, proxy)}
         found.update(_secrets(self._root_pem))
-        found[sources.path("clusters")] = file_text(_with_endpoints(resources))
+        found[sources.path("clusters")] = file_text(_clusters(resources, self._connected))
         found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})
         found[sources.path("listeners")] = file_text(resources.listeners)
         return found
@@ -151,16 +172,33 @@ class Sidecars:
         return json.dumps(as_dict(message), indent=1)
 
 
-def _with_endpoints(resources: Resources) -> list[cluster_pb2.Cluster]:
-    """The clusters with their endpoints in them: each file of its own would cost an inotify instance, of which a user
-    has 128, and calls under way outlive a cluster's replacement as they do a change of its endpoints."""
+def _clusters(resources: Resources, rules: Mapping[str, str]) -> list[cluster_pb2.Cluster]:
+    """The clusters with their endpoints in them, and the digest of their hosts' rules.
+
+    Each file of endpoints of its own would cost an inotify instance, of which a user has 128; and calls under way
+    outlive a cluster's replacement as they do a change of its endpoints.
+    """
     endpoints = {each.cluster_name: each for each in resources.endpoints}
     for cluster in resources.clusters:
         if cluster.type == cluster_pb2.Cluster.EDS:
             cluster.type = cluster_pb2.Cluster.STATIC
             cluster.ClearField("eds_cluster_config")
             cluster.load_assignment.CopyFrom(endpoints[cluster.name])
+        if digest := rules.get(cluster.name.rpartition("|")[2]):
+            cluster.metadata.filter_metadata["rostrum"].update({"rules": digest})
     return resources.clusters
+
+
+def _rules(resources: Resources) -> str:
+    """A digest of what a sidecar takes from others, the same for all replicas."""
+    digest = hashlib.sha256()
+    for listener in resources.listeners:
+        if listener.traffic_direction == base_pb2.INBOUND:
+            same = listener_pb2.Listener()
+            same.CopyFrom(listener)
+            same.ClearField("address")
+            digest.update(same.SerializeToString(deterministic=True))
+    return digest.hexdigest()[:16]
 
 
 def _secrets(root_pem: bytes) -> dict[str, str]:

@@ -94,6 +94,8 @@ class System:
             for each in [self._made(deployment, number)]
         }
         self._tell(self._envoys())  # all that is to be refused is refused here
+        self.sidecars.reconnect()
+        self._tell(self._envoys())
         if self.kafka.is_ours:
             await self.kafka.open(self._cache, self._report)
         # All are started at once: a service is ready when broker and topics are there, and loads its code meanwhile.
@@ -184,6 +186,8 @@ class System:
         self.sidecars.mesh, self.manifests = mesh, wanted
         await _settled(self._tell(self._envoys_but(gone)))
         self.applied.keep(overlay)
+        if self.sidecars.reconnect():
+            await _settled(self._tell(self._envoys_but(gone)))
         await self._replace([], self._popped(gone))
 
     def _check_deployments(self, changes: Iterable[Change]) -> None:

@@ -157,7 +157,8 @@ def validated(model: type[S], value: object, where: str, path: str) -> S:
         # As JSON, where a list is a tuple's only form, strictness is about the values alone.
         return model.model_validate_json(json.dumps(value, default=str))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        # A misspelt field is often the one that is missing, too: its own name is what helps.
+        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]]
         raise ManifestError(f"{where}: {path}{''.join(parts)}: {_reason(first, model)}") from error
 

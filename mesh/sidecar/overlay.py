@@ -19,7 +19,7 @@ from mesh.sidecar.errors import ManifestError
 DEPLOYMENT = "Deployment"
 """The one kind beside Istio's that may be applied: a further version of a workload."""
 APPLIED = "applied"
-"""The name of the file, in messages, of what was applied."""
+"""Where a resource in force comes from, if not from a file of the manifests."""
 
 
 @dataclass(frozen=True, order=True)
@@ -63,10 +63,18 @@ class InForce:
 
 
 @dataclass(frozen=True)
+class Document:
+    """What was applied, and from which file, for messages."""
+
+    file: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Overlay:
     """What differs from the files: documents that replace or join theirs, and keys that are taken out."""
 
-    applied: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    applied: Mapping[Key, Document] = field(default_factory=dict)
     deleted: frozenset[Key] = frozenset()
 
     def texts(self, files: Mapping[str, str], namespace: str) -> dict[str, str]:
@@ -76,8 +84,8 @@ class Overlay:
         for raw in documents(files, namespace):
             if _key(raw) not in gone:
                 found.setdefault(_file(raw), []).append(_text(raw.fields))
-        for key, fields in sorted(self.applied.items()):
-            found.setdefault(f"{APPLIED} {key}", []).append(_text(fields))
+        for _, each in sorted(self.applied.items(), key=lambda item: item[0]):
+            found.setdefault(each.file, []).append(_text(each.fields))
         return {name: "---\n".join(parts) for name, parts in found.items()}
 
     def with_applied(
@@ -92,7 +100,7 @@ class Overlay:
             action = Action.CREATED if not before else Action.UNCHANGED if before == after else Action.CONFIGURED
             changes.append(Change(key, action, before, after))
             if action is not Action.UNCHANGED:
-                applied[key] = raw.fields
+                applied[key] = Document(_file(raw), raw.fields)
         return replace(self, applied=applied, deleted=self.deleted - applied.keys()), changes
 
     def with_deleted(
@@ -105,7 +113,7 @@ class Overlay:
             if _key(raw) not in current:
                 raise ManifestError(f"{raw.where}: is not in force: `rostrum get {raw.kind}` lists what is")
             keys[_key(raw)] = current[_key(raw)].text
-        applied = {key: fields for key, fields in self.applied.items() if key not in keys}
+        applied = {key: each for key, each in self.applied.items() if key not in keys}
         changes = [Change(key, Action.DELETED, before, "") for key, before in keys.items()]
         return replace(self, applied=applied, deleted=self.deleted | keys.keys()), changes
 
@@ -117,28 +125,29 @@ class Overlay:
             for raw in documents(files, namespace)
             if is_istio(raw) and _key(raw) not in gone
         ]
-        more = [InForce(key, APPLIED, _text(fields)) for key, fields in self.applied.items()]
+        more = [InForce(key, APPLIED, _text(each.fields)) for key, each in self.applied.items()]
         return sorted([*own, *more], key=lambda each: each.key)
 
     @property
     def deployments(self) -> Mapping[str, Mapping[str, Any]]:
         """The Deployments that were applied, by name."""
-        return {key.name: fields for key, fields in self.applied.items() if key.kind == DEPLOYMENT}
+        return {key.name: each.fields for key, each in self.applied.items() if key.kind == DEPLOYMENT}
 
     def with_deployments_of(self, other: Overlay) -> Overlay:
         """Returns this one with the other's Deployments besides, which are to run before calls are sent to them."""
-        more = {key: fields for key, fields in other.applied.items() if key.kind == DEPLOYMENT}
+        more = {key: each for key, each in other.applied.items() if key.kind == DEPLOYMENT}
         return replace(self, applied={**self.applied, **more})
 
     def as_dict(self) -> dict[str, Any]:
         """Returns it as JSON data; `from_dict` reads it back."""
         keys = [[key.kind, key.namespace, key.name] for key in sorted(self.deleted)]
-        return {"applied": [dict(self.applied[key]) for key in sorted(self.applied)], "deleted": keys}
+        applied = [{"file": each.file, "fields": dict(each.fields)} for each in self.applied.values()]
+        return {"applied": applied, "deleted": keys}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Overlay:
         """Reads what `as_dict` wrote."""
-        applied = {_key_of(each): each for each in data["applied"]}
+        applied = {_key_of(each["fields"]): Document(each["file"], each["fields"]) for each in data["applied"]}
         return cls(applied, frozenset(Key(*each) for each in data["deleted"]))
 
 

@@ -99,7 +99,7 @@ class RunnerServiceServicer:
 
         Safe to repeat: yes; resources that are as asked for are UNCHANGED.
         Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-        what to do), FAILED_PRECONDITION (a proxy refused, with its reason).
+        what to do). What a proxy refused has status code 9 and its reason.
         Callers: the rostrum command.
         Emits: nothing.
         """

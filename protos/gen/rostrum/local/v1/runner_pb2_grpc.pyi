@@ -61,7 +61,7 @@ class RunnerServiceStub:
 
     Safe to repeat: yes; resources that are as asked for are UNCHANGED.
     Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-    what to do), FAILED_PRECONDITION (a proxy refused, with its reason).
+    what to do). What a proxy refused has status code 9 and its reason.
     Callers: the rostrum command.
     Emits: nothing.
     """
@@ -113,7 +113,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
 
     Safe to repeat: yes; resources that are as asked for are UNCHANGED.
     Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-    what to do), FAILED_PRECONDITION (a proxy refused, with its reason).
+    what to do). What a proxy refused has status code 9 and its reason.
     Callers: the rostrum command.
     Emits: nothing.
     """
@@ -180,7 +180,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Safe to repeat: yes; resources that are as asked for are UNCHANGED.
         Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-        what to do), FAILED_PRECONDITION (a proxy refused, with its reason).
+        what to do). What a proxy refused has status code 9 and its reason.
         Callers: the rostrum command.
         Emits: nothing.
         """
