@@ -20,13 +20,12 @@ from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb
 from pydantic import BeforeValidator, Field
 
 from mesh.sidecar.document import Spec
-from mesh.sidecar.mesh import selects
 from mesh.sidecar.peer_authentication import WorkloadSelector
 from mesh.sidecar.rbac import Action, Condition, Reader, never
 from mesh.sidecar.resources import packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mesh.sidecar.document import Resource
     from mesh.sidecar.kubernetes import Workload
@@ -142,7 +141,8 @@ def check(mesh: Mesh, resource: Resource[AuthorizationPolicySpec]) -> None:
     spec = resource.spec
     if resource.metadata.annotations.get("istio.io/dry-run", "false") != "false":
         raise resource.refuse("", "is a dry run (istio.io/dry-run), which is not translated: remove the annotation")
-    if not any(_is_for(mesh, resource, each) for each in mesh.workloads.values()) and spec.selector is not None:
+    namespace = None if resource.namespace == mesh.settings.root_namespace else resource.namespace
+    if spec.selector is not None and not any(mesh.workloads_with(spec.selector.match_labels, namespace)):
         raise resource.refuse("selector.matchLabels", "no workload has these labels: correct them")
     if spec.action == "DENY" and not spec.rules:
         raise resource.refuse("rules", "DENY without rules denies nothing: write rules ([{}] denies everything)")
@@ -196,10 +196,8 @@ def _fault_of(key: str, value: str) -> str:
         return "" if is_good(value) else fault
     if key == "paths" and ("{" in value or "}" in value):
         return _fault_of_template(value)
-    if "*" in value[1:-1] or value == "**":
-        return "a * is only known at the beginning or the end: write one there"
-    if len(value) > 1 and value.startswith("*") and value.endswith("*"):
-        return "a * at both ends is not known: write one"
+    if "*" in value[1:-1] or (len(value) > 1 and value.startswith("*") and value.endswith("*")):
+        return "one * is known, at the beginning or at the end: write it there"
     if key == "source.principal" and "*" not in value and not re.fullmatch(r"[^/]+/ns/[^/]+/sa/[^/]+", value):
         return "is no <trust domain>/ns/<namespace>/sa/<account>: correct it, without spiffe://"
     return ""
@@ -248,11 +246,8 @@ def _conditions(model: Source | Operation, keys: dict[str, str]) -> Iterator[Con
             yield Condition(key, values, not_values)
 
 
-def _is_for(mesh: Mesh, resource: Resource[AuthorizationPolicySpec], workload: Workload) -> bool:
-    selector = resource.spec.selector
-    return resource.namespace in {mesh.settings.root_namespace, workload.namespace} and selects(
-        None if selector is None else selector.match_labels, workload.labels
-    )
+def _labels_of(spec: AuthorizationPolicySpec) -> Mapping[str, str] | None:
+    return None if spec.selector is None else spec.selector.match_labels
 
 
 def http_filters(mesh: Mesh, workload: Workload) -> list[Any]:
@@ -278,12 +273,9 @@ def tcp_filters(mesh: Mesh, workload: Workload) -> list[Any]:
 
 def _rules(mesh: Mesh, workload: Workload, *, is_tcp: bool) -> Iterator[Any]:
     actions: tuple[Action, ...] = ("DENY", "ALLOW")
+    all_policies = mesh.selecting(AuthorizationPolicySpec, workload, _labels_of)
     for action in actions:
-        policies = [
-            each
-            for each in mesh.all(AuthorizationPolicySpec)
-            if each.spec.action == action and _is_for(mesh, each, workload)
-        ]
+        policies = [each for each in all_policies if each.spec.action == action]
         if policies:
             found = rbac_pb2.RBAC(action=rbac_pb2.RBAC.Action.Value(action))
             for each in policies:

@@ -8,7 +8,7 @@ Source: istio/istio pilot/pkg/model/destination_rule.go, push_context.go; pilot/
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -18,9 +18,10 @@ from mesh.sidecar.document import Resource, Spec
 from mesh.sidecar.traffic_policy import ClientTls, PortPolicy, TrafficPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mesh.sidecar.hosts import Host
+    from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.scope import Scope
 
 
@@ -56,6 +57,42 @@ def is_visible(resource: Resource[Spec], export_to: tuple[str, ...], namespace: 
     return bool({"*", namespace} & set(export_to)) or ("." in export_to and resource.namespace == namespace)
 
 
+@dataclass
+class Rules:
+    """The DestinationRules of one namespace by their host, those of one host the oldest first."""
+
+    by_host: dict[str, list[Resource[DestinationRuleSpec]]] = field(default_factory=dict)
+    patterns: list[str] = field(default_factory=list)
+    """Those of the hosts that begin with "*"."""
+
+    def add(self, rule: Resource[DestinationRuleSpec]) -> None:
+        """Adds one that is younger than those before."""
+        host = host_of(rule)
+        if host.startswith("*") and host not in self.by_host:
+            self.patterns.append(host)
+        self.by_host.setdefault(host, []).append(rule)
+
+    def most_specific(self, host: str) -> list[Resource[DestinationRuleSpec]]:
+        """Those that name the host, else those with the longest pattern that takes it."""
+        if host in self.by_host:
+            return self.by_host[host]
+        wider = [pattern for pattern in self.patterns if takes(pattern, host)]
+        return self.by_host[max(wider, key=len)] if wider else []
+
+    def taking(self, host: str) -> Iterator[Resource[DestinationRuleSpec]]:
+        """All that name the host or have a pattern that takes it."""
+        for each in {host, *(pattern for pattern in self.patterns if takes(pattern, host))}:
+            yield from self.by_host.get(each, ())
+
+
+def rules_of(mesh: Mesh) -> Mapping[str, Rules]:
+    """All of a mesh by namespace; to be asked by `mesh.once`."""
+    found: dict[str, Rules] = {}
+    for rule in mesh.all(DestinationRuleSpec):
+        found.setdefault(rule.namespace, Rules()).add(rule)
+    return found
+
+
 def rule_for(scope: Scope, host: Host, client_namespace: str) -> Resource[DestinationRuleSpec] | None:
     """The rule that clients of that namespace obey for a host: several of one namespace and host as one.
 
@@ -63,21 +100,13 @@ def rule_for(scope: Scope, host: Host, client_namespace: str) -> Resource[Destin
     """
     root = scope.root_namespace
     for namespace in (*([client_namespace] if client_namespace != root else []), host.namespace, root):
-        found = _most_specific(scope.rules_by_host(namespace), host.name)
+        rules = scope.destination_rules.get(namespace)
+        found = [] if rules is None else rules.most_specific(host.name)
         # Where the most specific rule of a namespace is not exported, a wider one of it is not looked at either.
         visible = [each for each in found if is_visible(each, each.spec.export_to, client_namespace)]
         if visible:
             return _merged(visible)
     return None
-
-
-def _most_specific(
-    rules: dict[str, list[Resource[DestinationRuleSpec]]], host: str
-) -> list[Resource[DestinationRuleSpec]]:
-    if host in rules:
-        return rules[host]
-    wider = [pattern for pattern in rules if pattern.startswith("*") and takes(pattern, host)]
-    return rules[max(wider, key=len)] if wider else []
 
 
 def _merged(rules: Iterable[Resource[DestinationRuleSpec]]) -> Resource[DestinationRuleSpec]:

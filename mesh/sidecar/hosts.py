@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mesh.sidecar.service_entry import ServiceEntrySpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mesh.sidecar.document import Resource
     from mesh.sidecar.kubernetes import Service, ServicePort
@@ -34,18 +34,28 @@ class Host:
         return next((each for each in self.ports if each.number == number), None)
 
 
-def hosts_named(mesh: Mesh, name: str) -> list[Host]:
+def hosts_named(mesh: Mesh, name: str) -> Sequence[Host]:
     """The hosts of that name: more than one only if namespaces have one each."""
-    service = mesh.services.get(name)
-    found = [] if service is None else [Host(name, service.namespace, service.ports, service=service)]
-    return [*found, *(each for each in _entries(mesh) if each.name == name)]
+    return mesh.once(_by_name).get(name, ())
 
 
-def all_hosts(mesh: Mesh) -> Iterator[Host]:
+def all_hosts(mesh: Mesh) -> Sequence[Host]:
     """Every host of the mesh; of one name there may be several, in different namespaces."""
-    for name, service in sorted(mesh.services.items()):
-        yield Host(name, service.namespace, service.ports, service=service)
-    yield from _entries(mesh)
+    return mesh.once(_all)
+
+
+def _by_name(mesh: Mesh) -> Mapping[str, Sequence[Host]]:
+    found: dict[str, list[Host]] = {}
+    for each in all_hosts(mesh):
+        found.setdefault(each.name, []).append(each)
+    return found
+
+
+def _all(mesh: Mesh) -> Sequence[Host]:
+    services = [
+        Host(name, service.namespace, service.ports, service=service) for name, service in sorted(mesh.services.items())
+    ]
+    return (*services, *_entries(mesh))
 
 
 def _entries(mesh: Mesh) -> Iterator[Host]:

@@ -1,20 +1,41 @@
 """All manifests of a mesh, read and checked: the one object that every translation is made from.
 
-Owns the look-ups that istiod's semantics ask for: selection by labels, root namespace, oldest first. `reading.load`
-makes one.
+Owns the look-ups that istiod's semantics ask for: selection by labels, root namespace, oldest first. None of them looks
+at everything for each pod, and what others find out about a mesh is found out `once`: a translation of a whole mesh is
+to cost a pod what one of a small mesh does. `reading.load` makes one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from mesh.sidecar.document import Resource, Spec
 from mesh.sidecar.kubernetes import Service, Workload
 
 S = TypeVar("S", bound=Spec)
+T = TypeVar("T")
+LabelsOf = Callable[[S], Mapping[str, str] | None]
+"""The labels that a spec's selector asks for; None: it has no selector, and takes all."""
+
+
+class BySelector(Generic[T]):
+    """Things that select pods, found by a pod's labels: each is filed under one of the labels that it asks for."""
+
+    def __init__(self, things: Iterable[tuple[str, Mapping[str, str] | None, T]]) -> None:
+        """`things`: (namespace, labels, thing)."""
+        self._filed: dict[tuple[str, tuple[str, str] | None], list[tuple[int, Mapping[str, str] | None, T]]] = {}
+        for number, (namespace, labels, thing) in enumerate(things):
+            one = next(iter(labels.items()), None) if labels else None
+            self._filed.setdefault((namespace, one), []).append((number, labels, thing))
+
+    def taking(self, namespaces: Iterable[str], labels: Mapping[str, str]) -> list[T]:
+        """Those of these namespaces that take a pod's labels, in the order in which they were given."""
+        keys = [(namespace, one) for namespace in dict.fromkeys(namespaces) for one in (None, *labels.items())]
+        found = [each for key in keys for each in self._filed.get(key, ()) if selects(each[1], labels)]
+        return [thing for _, _, thing in sorted(found, key=lambda each: each[0])]
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,14 @@ class Mesh:
     namespaces: Mapping[str, Mapping[str, str]]
     """Labels by namespace."""
     istio: Mapping[type[Spec], Sequence[Resource[Any]]]
+    _found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, find: Callable[[Mesh], T]) -> T:
+        """What `find` finds out about this mesh: it is asked once, as a mesh does not change."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        found: T = self._found[find]
+        return found
 
     def all(self, model: type[S]) -> Sequence[Resource[S]]:
         """Every resource of a kind, the oldest first."""
@@ -54,15 +83,34 @@ class Mesh:
         """Those of one namespace, the oldest first."""
         return [each for each in self.all(model) if each.namespace == namespace]
 
+    def selecting(self, model: type[S], workload: Workload, labels_of: LabelsOf[S]) -> list[Resource[S]]:
+        """Those whose selector takes the workload, of its namespace and of the root namespace; the oldest first."""
+        key = (model, labels_of)
+        if key not in self._found:
+            things = ((each.namespace, labels_of(each.spec), each) for each in self.all(model))
+            self._found[key] = BySelector(things)
+        index: BySelector[Resource[S]] = self._found[key]
+        return index.taking((self.settings.root_namespace, workload.namespace), workload.labels)
+
     def services_of(self, workload: Workload) -> list[Service]:
         """The Services whose endpoints the workload's pods are, by host."""
-        return [service for _, service in sorted(self.services.items()) if service.selects(workload)]
+        return self._services.taking([workload.namespace], workload.labels)
+
+    @cached_property
+    def _services(self) -> BySelector[Service]:
+        services = (service for _, service in sorted(self.services.items()) if service.selector)
+        return BySelector((each.namespace, each.selector, each) for each in services)
 
     def workloads_of(self, service: Service) -> list[Workload]:
         """The workloads behind a Service, by namespace and name."""
-        labels = [(service.namespace, *each) for each in service.selector.items()]
-        candidates = min((self._by_label.get(each, []) for each in labels), key=len, default=[])
-        return [each for each in candidates if service.selects(each)]
+        return list(self.workloads_with(service.selector, service.namespace)) if service.selector else []
+
+    def workloads_with(self, labels: Mapping[str, str], namespace: str | None = None) -> Iterator[Workload]:
+        """The workloads that have these labels, by name; of one namespace, or of all, by namespace."""
+        for each in sorted(self.namespaces) if namespace is None else [namespace]:
+            filed = (self._by_label.get((each, *label), []) for label in labels.items())
+            candidates = min(filed, key=len) if labels else [found for _, found in sorted(self.workloads.items())]
+            yield from (found for found in candidates if found.namespace == each and selects(labels, found.labels))
 
     @cached_property
     def _by_label(self) -> Mapping[tuple[str, str, str], list[Workload]]:

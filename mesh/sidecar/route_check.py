@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mesh.sidecar import names
-from mesh.sidecar.destination_rule import DestinationRuleSpec, host_of, takes
+from mesh.sidecar.destination_rule import rules_of, takes
 from mesh.sidecar.document import Resource
 from mesh.sidecar.gateway import GatewaySpec
 from mesh.sidecar.route_action import (
@@ -198,8 +198,8 @@ def _check_destination(checked: _Checked, path: str, destination: Destination, r
 def _subsets(mesh: Mesh, host: str) -> set[str]:
     return {
         subset.name
-        for rule in mesh.all(DestinationRuleSpec)
-        if takes(host_of(rule), host)
+        for rules in mesh.once(rules_of).values()
+        for rule in rules.taking(host)
         for subset in rule.spec.subsets
     }
 

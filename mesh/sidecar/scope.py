@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mesh.sidecar import names
-from mesh.sidecar.destination_rule import DestinationRuleSpec, host_of, is_visible
-from mesh.sidecar.hosts import Host, all_hosts
+from mesh.sidecar.destination_rule import Rules, is_visible, rules_of
+from mesh.sidecar.hosts import Host, all_hosts, hosts_named
 from mesh.sidecar.sidecar import Import, imports_of, sidecar_for
 from mesh.sidecar.virtual_service import VirtualServiceSpec
 
@@ -33,7 +33,8 @@ class Scope:
     virtual_services: tuple[Resource[VirtualServiceSpec], ...]
     """Of the mesh gateway ("mesh" in `gateways`, or none named): of the own namespace alone, then others; the oldest
     first."""
-    destination_rules: tuple[Resource[DestinationRuleSpec], ...]
+    destination_rules: Mapping[str, Rules]
+    """By namespace."""
     registry_only: bool
     """Unknown hosts get 502; otherwise they would be passed through."""
     root_namespace: str = "istio-system"
@@ -45,17 +46,6 @@ class Scope:
     @cached_property
     def _by_name(self) -> Mapping[str, Host]:
         return {each.name: each for each in self.hosts}
-
-    def rules_by_host(self, namespace: str) -> dict[str, list[Resource[DestinationRuleSpec]]]:
-        """The DestinationRules of one namespace by their host, which may begin with "*"; the oldest first."""
-        return self._rules.get(namespace, {})
-
-    @cached_property
-    def _rules(self) -> Mapping[str, dict[str, list[Resource[DestinationRuleSpec]]]]:
-        found: dict[str, dict[str, list[Resource[DestinationRuleSpec]]]] = {}
-        for rule in self.destination_rules:
-            found.setdefault(rule.namespace, {}).setdefault(host_of(rule), []).append(rule)
-        return found
 
 
 @dataclass
@@ -81,19 +71,25 @@ def scope_of(mesh: Mesh, proxy: Proxy) -> Scope:
     policy = None if sidecar is None else sidecar.spec.outbound_traffic_policy
     virtual_services = _virtual_services(mesh, imports, proxy.namespace)
     found = _Found(proxy.namespace)
-    visible = [each for each in all_hosts(mesh) if _is_exported(each, proxy.namespace)]
-    for host in visible:
-        if _is_imported(imports, host.name, host.namespace):
+    named = _named(imports)
+    for host in all_hosts(mesh) if named is None else (each for name in named for each in hosts_named(mesh, name)):
+        if _is_exported(host, proxy.namespace) and _is_imported(imports, host.name, host.namespace):
             found.add(host)
     if sidecar is not None:
-        _add_destinations(found, visible, virtual_services)
+        _add_destinations(mesh, found, virtual_services)
     return Scope(
         tuple(found.hosts[name] for name in sorted(found.hosts)),
         virtual_services,
-        tuple(mesh.all(DestinationRuleSpec)),
+        mesh.once(rules_of),
         mesh.settings.registry_only if policy is None else policy.mode == "REGISTRY_ONLY",
         mesh.settings.root_namespace,
     )
+
+
+def _named(imports: Sequence[Import]) -> list[str] | None:
+    """The only hosts that can be imported; None if a wildcard may take any."""
+    taken = [each.host for each in imports if not each.is_excluded and each.namespace != "~"]
+    return None if any(each.startswith("*") for each in taken) else list(dict.fromkeys(taken))
 
 
 def _is_exported(host: Host, namespace: str) -> bool:
@@ -115,13 +111,28 @@ def _virtual_services(
             return 2
         return 0 if "." in each.spec.export_to else 1
 
+    by_host, named = mesh.once(_virtual_services_by_host), _named(imports)
+    # Those with wildcards are filed under "*": any host may be one that they stand for.
+    numbers = {number for host in (by_host if named is None else [*named, "*"]) for number in by_host.get(host, ())}
+    everything = mesh.all(VirtualServiceSpec)
     found = [
         each
-        for each in mesh.all(VirtualServiceSpec)
-        if "mesh" in each.spec.gateways and is_visible(each, each.spec.export_to, namespace)
+        for each in (everything[number] for number in sorted(numbers))
+        if is_visible(each, each.spec.export_to, namespace)
         if any(_is_named(imports, names.resolved(host, each.namespace), each.namespace) for host in each.spec.hosts)
     ]
     return tuple(sorted(found, key=group))
+
+
+def _virtual_services_by_host(mesh: Mesh) -> Mapping[str, Sequence[int]]:
+    """The numbers of those of the mesh gateway, the oldest first, by their hosts; "*" for hosts that begin so."""
+    found: dict[str, list[int]] = {}
+    for number, each in enumerate(mesh.all(VirtualServiceSpec)):
+        if "mesh" in each.spec.gateways:
+            for host in each.spec.hosts:
+                filed = "*" if host.startswith("*") else names.resolved(host, each.namespace)
+                found.setdefault(filed, []).append(number)
+    return found
 
 
 def _is_named(imports: Sequence[Import], host: str, namespace: str) -> bool:
@@ -136,9 +147,7 @@ def _is_named(imports: Sequence[Import], host: str, namespace: str) -> bool:
     )
 
 
-def _add_destinations(
-    found: _Found, visible: Sequence[Host], virtual_services: Iterable[Resource[VirtualServiceSpec]]
-) -> None:
+def _add_destinations(mesh: Mesh, found: _Found, virtual_services: Iterable[Resource[VirtualServiceSpec]]) -> None:
     """Adds the hosts to which imported VirtualServices lead, with the ports that they name."""
     wanted: dict[str, set[int]] = {}
     for vs in virtual_services:
@@ -150,9 +159,10 @@ def _add_destinations(
                 number = 0 if each.port is None else each.port.number
                 wanted.setdefault(names.resolved(each.host, vs.namespace), set()).add(number)
     candidates = _Found(found.namespace)
-    for host in visible:
-        if host.name in wanted.keys() - found.hosts.keys():
-            candidates.add(host)
+    for name in sorted(wanted.keys() - found.hosts.keys()):
+        for host in hosts_named(mesh, name):
+            if _is_exported(host, found.namespace):
+                candidates.add(host)
     for name, host in candidates.hosts.items():
         ports = host.ports if 0 in wanted[name] else tuple(each for each in host.ports if each.number in wanted[name])
         if ports:

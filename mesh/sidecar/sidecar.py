@@ -16,6 +16,8 @@ from mesh.sidecar.document import Resource, Spec
 from mesh.sidecar.hosts import hosts_named
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mesh.sidecar.kubernetes import Workload
     from mesh.sidecar.mesh import Mesh
 
@@ -79,13 +81,14 @@ def _import(line: str, namespace: str) -> Import:
 
 def sidecar_for(mesh: Mesh, workload: Workload) -> Resource[SidecarSpec] | None:
     """The one that holds for a workload: by selector, else the namespace's, else the root namespace's."""
-    own = mesh.within(SidecarSpec, workload.namespace)
-    for each in own:
-        selector = each.spec.workload_selector
-        if selector is not None and selector.labels.items() <= workload.labels.items():
-            return each
-    root = mesh.within(SidecarSpec, mesh.settings.root_namespace)
-    return next((each for each in (*own, *root) if each.spec.workload_selector is None), None)
+    found = mesh.selecting(SidecarSpec, workload, _labels_of)
+    own = [each for each in found if each.namespace == workload.namespace]
+    wider = (each for each in (*own, *found) if each.spec.workload_selector is None)
+    return next((each for each in own if each.spec.workload_selector is not None), next(wider, None))
+
+
+def _labels_of(spec: SidecarSpec) -> Mapping[str, str] | None:
+    return None if spec.workload_selector is None else spec.workload_selector.labels
 
 
 def check(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
@@ -102,8 +105,7 @@ def _check_selector(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
         if others[0] is not resource:
             raise resource.refuse("", f"{others[0].where} is for the whole namespace already: join the two")
         return
-    workloads = [each for each in mesh.workloads.values() if each.namespace == resource.namespace]
-    if not any(selector.labels.items() <= each.labels.items() for each in workloads):
+    if not any(mesh.workloads_with(selector.labels, resource.namespace)):
         raise resource.refuse(
             "workloadSelector.labels", f"select no workload of {resource.namespace}: correct them, or add the workload"
         )

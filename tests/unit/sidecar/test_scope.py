@@ -135,7 +135,10 @@ def test_a_wildcard_virtual_service_is_seen_with_any_host_that_it_takes() -> Non
 def test_where_a_virtual_service_leads_is_seen_too() -> None:
     """With the ports that it names; mirrors count."""
     two = service("two", [{"name": "http", "port": 81}, {"name": "grpc", "port": 82}])
-    rule = {"route": to("two", port={"number": 82}), "mirrors": [{"destination": {"host": "other", "port": {"number": 9080}}}]}
+    rule = {
+        "route": to("two", port={"number": 82}),
+        "mirrors": [{"destination": {"host": "other", "port": {"number": 9080}}}],
+    }
     mesh = shop(two, virtual_service({"http": [rule]}), _sidecar(f"./{BACKEND}"))
     found = {each.name: [port.number for port in each.ports] for each in scope(mesh).hosts}
     assert found == {BACKEND: [50051], "two.shop.svc.cluster.local": [82], OTHER: [9080]}
@@ -160,8 +163,8 @@ def test_a_host_is_found_by_its_name() -> None:
 def test_rules_are_found_by_their_host() -> None:
     """Fully qualified, within one namespace."""
     found = scope(shop(destination_rule({})))
-    assert [each.name for each in found.rules_by_host("shop")[BACKEND]] == ["backend"]
-    assert found.rules_by_host("elsewhere") == {}
+    assert [each.name for each in found.destination_rules["shop"].most_specific(BACKEND)] == ["backend"]
+    assert "elsewhere" not in found.destination_rules
 
 
 @pytest.mark.parametrize(
