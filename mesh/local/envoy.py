@@ -35,6 +35,8 @@ OPTIONS = (
     *("--file-flush-interval-msec", "1000"),  # of access logs
     "--reject-unknown-dynamic-fields",
     *("--log-level", "warning"),
+    # Routes have max_grpc_timeout, as istiod's have: with its successor Envoy forgets the route's own timeout.
+    *("--component-log-level", "misc:error"),
 )
 DRAIN_SECONDS = 1.0
 """For callers to hear that a pod goes."""

@@ -113,7 +113,7 @@ def test_mirror(system: System) -> None:
 
 
 def mirrored(log: Path) -> int:
-    return sum("/rostrum.agent.v1.AgentService/GetAgent" in line for line in log.read_text("utf-8").splitlines())
+    return sum("/v1/agents/team-a" in line for line in log.read_text("utf-8").splitlines())
 
 
 def test_outlier(system: System) -> None:
