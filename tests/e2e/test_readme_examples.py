@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(180)
 
 SECTION = (ROOT / "README.md").read_text("utf-8").split("## The mesh")[1].split("\n## ")[0]
-EXAMPLES = re.findall(r"^```(sh|python)\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+EXAMPLES: list[tuple[str, str]] = re.findall(r"^```(sh|python)\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 
 
 def example(needle: str) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from mesh.local.addresses import IngressPort, ingress_of
+from mesh.local.envoy import Envoy
 from mesh.local.errors import LocalError, PortInUseError
 from mesh.local.folders import PodFolder
+from mesh.local.pods import PodSpec
 
 
 def _free_port() -> int:
@@ -75,3 +77,17 @@ def test_a_socket_has_a_short_path_however_long_the_homes_is(tmp_path: Path) -> 
     assert len(os.fsencode(folder.app_socket(50051))) < 107
     assert (folder.path / "app" / "50051.sock").is_socket()
     folder.close()
+
+
+def test_an_envoy_that_may_not_watch_files_says_what_to_do(tmp_path: Path) -> None:
+    """It dies where this user's inotify instances are all taken: the start fails with a line that helps."""
+    log = tmp_path / "team-a-0.envoy.log"
+    spec = PodSpec("team-a", 0, "127.0.0.1", (50051,), (), {}, tmp_path, log)
+    envoy = Envoy(spec, PodFolder(tmp_path, "team-a-0"), log)
+    log.write_text(
+        "assert failure: inotify_fd_ >= 0. Details: Consider increasing fs.inotify.max_user_instances\n", "utf-8"
+    )
+    assert envoy.lacks() == ""
+    envoy.process.restarts = 1
+    assert "`sudo sysctl fs.inotify.max_user_instances=1024`" in envoy.lacks()
+    envoy.folder.close()
