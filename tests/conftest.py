@@ -15,7 +15,7 @@ import pytest
 pytest_plugins = ("tests.support.broker", "tests.support.embedded")
 
 TESTS = Path(__file__).parent
-TIERS = ("architecture", "unit", "contract", "integration", "faults", "e2e")
+TIERS = ("architecture", "unit", "contract", "manifests", "istiod", "integration", "mesh", "faults", "e2e")
 
 # Examples are found by search at a desk and repeated exactly in CI, where a failure must mean the change under test.
 hypothesis.settings.register_profile("desk", deadline=None)
