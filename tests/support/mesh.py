@@ -8,23 +8,29 @@ authority of the mesh's own. Tests call sidecars' ports from outside as any proc
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
+import re
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import base_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
 
 from mesh.local import identities
 from mesh.local.addresses import Addresses as Networks
 from mesh.local.envoy import BOOTSTRAP, Envoy
 from mesh.local.folders import ADMIN, PodFolder, app_socket, outbound_socket
 from mesh.local.pods import PodSpec
-from mesh.local.sidecars import CERTIFICATES, _secrets
+from mesh.local.sidecars import CERTIFICATES
 from mesh.sidecar import sources
 from mesh.sidecar.bootstrap import bootstrap
 from mesh.sidecar.certificates import Authority, Identity
@@ -42,6 +48,7 @@ START_SECONDS = 30.0
 """An Envoy takes 0.1 s; a machine that does much else, longer."""
 DNS_NAME = "sidecar.test"
 """A second name of each sidecar, which only clients that insist on one (gRPC) look at."""
+_DRAINING = re.compile(r"^listener_manager\.total_(listeners|filter_chains)_draining: [1-9]", re.MULTILINE)
 T = TypeVar("T")
 RUNNING: list[RunningMesh] = []
 """Those that run now, for what a failing test tells."""
@@ -95,7 +102,11 @@ class RunningMesh:
         return self.pods[f"{workload}-{replica}"]
 
     def identity(self, account: str, **how: Any) -> Identity:
-        """A certificate of a ServiceAccount of this mesh; `how` as of Authority.issue."""
+        """A certificate of a ServiceAccount of this mesh; `how` as of Authority.issue.
+
+        A minute old: in the first milliseconds of a second the clock that Envoy asks may still be in the one before.
+        """
+        how.setdefault("now", dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1))
         return self.authority.issue(f"spiffe://cluster.local/ns/{self.namespace}/sa/{account}", **how)
 
     def apply(self, texts: Mapping[str, str]) -> None:
@@ -116,8 +127,11 @@ class RunningMesh:
             yield name, pod.log()[-4000:]
 
     async def _settled(self) -> None:
+        """Everything is in force, also for connections that were there before: those are gone."""
         for pod in self.pods.values():
             await pod.envoy.settle()
+            while _DRAINING.search(await pod.envoy.ask("GET", "/stats?filter=draining$")):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # another process's state is no event of ours
 
     async def _start(self) -> None:
         for pod in self.pods.values():
@@ -127,7 +141,8 @@ class RunningMesh:
             refusals = [pod.envoy.refusal for pod in late if pod.envoy.refusal]
             told = refusals or [f"{pod.name} is not ready:\n{pod.log()[-2000:]}" for pod in late]
             assert not refusals, "\n".join(told)
-            assert time.monotonic() < until, "\n".join(told)
+            failed = any(pod.envoy.process.restarts for pod in late) or time.monotonic() > until
+            assert not failed, "\n".join(told)
             await asyncio.sleep(0.01)  # another process's state is no event of ours
 
     async def _stop(self) -> None:
@@ -184,8 +199,7 @@ def _add_pods(running: RunningMesh, mesh: Mesh, stack: ExitStack) -> None:
             spec = PodSpec(workload.name, number, ip, (), (), {}, running.home, logs / f"{name}.app.log")
             envoy = Envoy(spec, folder, logs / f"{name}.log")
             envoy.process.spec.log_file.touch()
-            quick = [*envoy.process.spec.command, "--file-flush-interval-msec", "20"]
-            envoy.process.spec = replace(envoy.process.spec, command=quick)
+            envoy.process.spec = replace(envoy.process.spec, command=_quick(envoy.process.spec.command))
             pod = PodOfTests(workload, number, ip, folder, envoy)
             wanted = identities.Wanted(
                 folder.certificates, _spiffe_id(workload, mesh.settings.trust_domain), dns=(DNS_NAME,)
@@ -193,6 +207,14 @@ def _add_pods(running: RunningMesh, mesh: Mesh, stack: ExitStack) -> None:
             identities.write(running.authority, wanted)
             envoy.write(_files(mesh, pod, running.addresses))
             running.pods[name] = pod
+
+
+def _quick(command: Sequence[str]) -> list[str]:
+    """Logs at once, and connections that know old policies end at once, in the place of a second later."""
+    found = list(command)
+    for option, value in {"--file-flush-interval-msec": "20", "--drain-time-s": "0"}.items():
+        found[found.index(option) + 1] = value
+    return found
 
 
 def _spiffe_id(workload: Workload, trust_domain: str) -> str:
@@ -204,11 +226,29 @@ def _files(mesh: Mesh, pod: PodOfTests, addresses: Addresses) -> dict[str, str]:
     resources = translate(mesh, _proxy(mesh, pod), addresses)
     message = bootstrap(pod.name, pod.workload.name, Place(path=ADMIN))
     found = {BOOTSTRAP: json.dumps(as_dict(message)), **_secrets()}
-    found.update({sources.path("endpoints", each.cluster_name): file_text([each]) for each in resources.endpoints})
+    endpoints = {each.cluster_name: each for each in resources.endpoints}
+    for cluster in resources.clusters:
+        if cluster.type == cluster_pb2.Cluster.EDS:
+            cluster.type = cluster_pb2.Cluster.STATIC
+            cluster.ClearField("eds_cluster_config")
+            cluster.load_assignment.CopyFrom(endpoints[cluster.name])
     found[sources.path("clusters")] = file_text(resources.clusters)
     found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})
     found[sources.path("listeners")] = file_text(resources.listeners)
     return found
+
+
+def _secrets() -> dict[str, str]:
+    """Where an Envoy finds its certificate, and whom it trusts."""
+    watched = base_pb2.WatchedDirectory(path=CERTIFICATES)
+    chain, key, root = (base_pb2.DataSource(filename=f"{CERTIFICATES}/{name}.pem") for name in ("chain", "key", "root"))
+    own = common_pb2.TlsCertificate(certificate_chain=chain, private_key=key, watched_directory=watched)
+    trusted = common_pb2.CertificateValidationContext(trusted_ca=root)
+    secrets = (
+        secret_pb2.Secret(name="default", tls_certificate=own),
+        secret_pb2.Secret(name="ROOTCA", validation_context=trusted),
+    )
+    return {sources.path("secrets", each.name): file_text([each]) for each in secrets}
 
 
 def _proxy(mesh: Mesh, pod: PodOfTests) -> Proxy:

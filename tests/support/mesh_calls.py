@@ -164,6 +164,8 @@ class RpcOutcome:
     code: grpc.StatusCode
     details: str = ""
     messages: Sequence[bytes] = ()
+    metadata: Sequence[tuple[str, str]] = ()
+    """Of the answer, initial and trailing."""
 
 
 def rpc(channel: grpc.Channel, path: str, message: bytes = b"", metadata: Iterable[tuple[str, str]] = ()) -> RpcOutcome:
@@ -174,5 +176,9 @@ def rpc(channel: grpc.Channel, path: str, message: bytes = b"", metadata: Iterab
         messages = list(call)
     except grpc.RpcError as error:
         failed: Any = error
-        return RpcOutcome(failed.code(), failed.details() or "")
-    return RpcOutcome(grpc.StatusCode.OK, "", messages)
+        return RpcOutcome(failed.code(), failed.details() or "", (), _metadata(call))
+    return RpcOutcome(grpc.StatusCode.OK, "", messages, _metadata(call))
+
+
+def _metadata(call: Any) -> list[tuple[str, str]]:
+    return [(each.key, each.value) for part in (call.initial_metadata(), call.trailing_metadata()) for each in part]
