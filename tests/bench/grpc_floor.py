@@ -1,6 +1,7 @@
 """The gRPC floor: a caller and two agents in three processes, unary calls of 400 bytes, no broker and no store.
 
-Run as a module it is one agent: it prints its port and answers until its standard input closes.
+Run as a module it is one agent, at the places that its arguments say ("unix:PATH") or a port of 127.0.0.1: it prints
+the port of the last and answers until its standard input closes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import psutil
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures, figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 METHOD = "/floor.Agent/Speak"
 
@@ -27,13 +28,13 @@ async def _speak(request: bytes, _: grpc.aio.ServicerContext[bytes, bytes]) -> b
     return request
 
 
-async def _serve() -> None:
+async def _serve(places: Sequence[str]) -> None:
     server = grpc.aio.server()
     handler = grpc.method_handlers_generic_handler(
         "floor.Agent", {"Speak": grpc.unary_unary_rpc_method_handler(_speak)}
     )
     server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = [server.add_insecure_port(place) for place in places or ["127.0.0.1:0"]][-1]
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
@@ -94,4 +95,4 @@ def run() -> list[Figures]:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(sys.argv[1:]))
