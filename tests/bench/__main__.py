@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import debates, grpc_floor, kafka_floor, kafka_hop
+from tests.bench import applying, debates, grpc_floor, ingress, kafka_floor, kafka_hop, sidecars, translation
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures
 from tests.support.broker import home_access
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.support.system import System
 
@@ -25,6 +25,16 @@ GOALS = {
     "turns/s against the Kafka floor, 1 debate": ("turns_per_second", 1, 0.7, "at least"),
     "turns/s against the Kafka floor, 100 debates": ("turns_per_second", 100, 0.6, "at least"),
 }
+
+
+VALUE_GOALS = {
+    "first_turn_seconds": 5.0,
+    "sidecar pair, added at p50, ms": sidecars.ADDED_MS,
+    "apply to in force, p99, ms": applying.P99_MS,
+    f"translation of {translation.SERVICES[-1]:,} services, s": translation.SECONDS,
+    "translation, growth a service": translation.GROWTH,
+}
+"""The most that each is to be."""
 
 
 def _ratios(mine: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, dict[str, Any]]:
@@ -38,12 +48,37 @@ def _ratios(mine: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, dict
 
 
 def _table(rows: Sequence[Figures]) -> Table:
+    # A call or a hop of the rows that hold no debates is a turn there.
     table = Table(title=f"{TURNS} turns of {TURN_BYTES} bytes a debate, model of zero latency")
     for heading in ("system", "debates", "turns", "p50 ms", "p99 ms", "turns/s", "CPU ms/turn"):
         table.add_column(heading, justify="left" if heading == "system" else "right")
     for row in rows:
         table.add_row(*(str(value) for value in row.as_json().values()))
     return table
+
+
+def _value_goals(values: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"value": values[name], "goal": f"at most {most:g}", "met": values[name] <= most}
+        for name, most in VALUE_GOALS.items()
+    }
+
+
+def _values_table(values: Mapping[str, float], goals: Mapping[str, Mapping[str, Any]]) -> Table:
+    table = Table(title="one by one")
+    for heading in ("what", "value", "goal"):
+        table.add_column(heading, justify="left" if heading == "what" else "right")
+    for name, value in values.items():
+        goal = goals.get(name)
+        said = "" if goal is None else f"{goal['goal']}: {'met' if goal['met'] else 'NOT met'}"
+        table.add_row(_title(name), str(value), said)
+    return table
+
+
+def _title(name: str) -> str:
+    if name.endswith("_rss_mib"):
+        return f"{name.removesuffix('_rss_mib')}, RSS MiB"
+    return "start to the first turn, s" if name == "first_turn_seconds" else name
 
 
 def main() -> None:
@@ -53,26 +88,33 @@ def main() -> None:
     grpc_rows = grpc_floor.run()
     console.print("A Kafka hop with and without TLS ...")
     hop_rows = kafka_hop.run()
-    console.print("The Kafka floor and Rostrum on one broker ...")
+    console.print("Calls through a pair of sidecars ...")
+    sidecar_rows, sidecar_values = sidecars.run()
+    console.print(f"Translating up to {translation.SERVICES[-1]:,} services ...")
+    translations = translation.run()
+    console.print("The Kafka floor, the ingress, changes and Rostrum in one system ...")
 
-    def floor(system: System) -> list[Figures]:
+    def while_up(system: System) -> tuple[list[Figures], list[Figures], dict[str, float]]:
         broker = system.pod("kafka-0")
-        return kafka_floor.run(home_access(system.home, broker["addresses"][0]), broker_pid=int(broker["pid"]))
+        floor = kafka_floor.run(home_access(system.home, broker["addresses"][0]), broker_pid=int(broker["pid"]))
+        ingress_rows, ingress_values = ingress.run(system)
+        return floor, ingress_rows, {**ingress_values, **applying.run(system)}
 
-    mine, values, kafka_rows = debates.run(floor)
-    ratios = _ratios(mine, kafka_rows)
-    console.print(_table([*grpc_rows, *hop_rows, *kafka_rows, *mine]))
+    mine, values, (kafka_rows, ingress_rows, more_values) = debates.run(while_up)
+    values |= {**sidecar_values, **more_values, **translation.values(translations)}
+    ratios, goals = _ratios(mine, kafka_rows), _value_goals(values)
+    rows = [*grpc_rows, *sidecar_rows, *ingress_rows, *hop_rows, *kafka_rows, *mine]
+    console.print(_table(rows))
+    console.print(_values_table(values, goals))
     for title, row in ratios.items():
         console.print(f"{title}: {row['ratio']} (goal {row['goal']}: {'met' if row['met'] else 'NOT met'})")
-    console.print(f"start to the first turn: {values['first_turn_seconds']} s (goal at most 5)")
-    for name, value in values.items():
-        if name.endswith("_rss_mib"):
-            console.print(f"{name.removesuffix('_rss_mib')}: {value} MiB resident")
     if out := os.environ.get("BENCH_OUT"):
         result = {
             "machine": {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.platform()},
-            "rows": [row.as_json() for row in (*grpc_rows, *hop_rows, *kafka_rows, *mine)],
+            "rows": [row.as_json() for row in rows],
+            "translation": [row.as_json() for row in translations],
             "ratios": ratios,
+            "goals": goals,
             "values": values,
         }
         Path(out).write_text(json.dumps(result, indent=1) + "\n", "utf-8")

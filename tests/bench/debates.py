@@ -10,7 +10,7 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc.aio
 import psutil
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Dial = Callable[[], grpc.aio.Channel]
+
+T = TypeVar("T")
 
 RUNS = {1: 12, 10: 4, 100: 1}
 """Times a number of debates is held one after another, so that each row rests on some hundred turns."""
@@ -72,8 +74,8 @@ async def _first_turn(channel_to: Dial) -> None:
                 return
 
 
-def run(while_up: Callable[[System], list[Figures]]) -> tuple[list[Figures], dict[str, float], list[Figures]]:
-    """Measures Rostrum, and `while_up` (the Kafka floor) on the same broker in the same run.
+def run(while_up: Callable[[System], T]) -> tuple[list[Figures], dict[str, float], T]:
+    """Measures Rostrum, and `while_up` (the Kafka floor, the ingress) in the same system in the same run.
 
     Returns Rostrum's figures, single values by name (seconds, MiB), and what `while_up` measured.
     """
@@ -90,13 +92,13 @@ def run(while_up: Callable[[System], list[Figures]]) -> tuple[list[Figures], dic
             asyncio.run(_first_turn(dial))
             values = {"first_turn_seconds": round(time.perf_counter() - start, 2)}
             pods = {pod["name"]: int(pod["pid"]) for pod in system.json("status")["pods"] if pod["pid"]}
-            floor = while_up(system)
+            other = while_up(system)
             mine = asyncio.run(_load(dial, list(pods.values())))
             for name, pid in pods.items():
                 values[f"{name}_rss_mib"] = round(psutil.Process(pid).memory_info().rss / 2**20, 1)
         finally:
             system.stop()
-    return mine, values, floor
+    return mine, values, other
 
 
 def service_pods(values: dict[str, float]) -> dict[str, float]:

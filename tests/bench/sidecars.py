@@ -24,7 +24,7 @@ from tests.mesh.shop import STRICT, pod
 from tests.support.mesh import running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from tests.support.mesh import RunningMesh
@@ -68,7 +68,7 @@ class Way:
     """A way to call something, and what came of it so far. `pids`: whose CPU counts; the caller's does not."""
 
     name: str
-    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+    call: Callable[..., Awaitable[object]]
     pids: Sequence[int]
     message: bytes = b"x" * TURN_BYTES
     metadata: Sequence[tuple[str, str]] = ()
@@ -77,7 +77,7 @@ class Way:
     cpu: float = 0.0
 
     async def calls(self, count: int) -> list[float]:
-        """The seconds of each call. Raises grpc.aio.AioRpcError if one fails."""
+        """The seconds of each call. Raises what the call raises if one fails."""
         found = []
         for _ in range(count):
             since = time.perf_counter()
