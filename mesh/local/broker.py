@@ -226,7 +226,7 @@ def principal(user: str) -> str:
     return f"User:CN={user}"
 
 
-async def open_node(folder: Path, ip: str, cache: Path, *, tls: Path | None = None, **ports: int) -> BrokerNode:
+async def open_node(folder: Path, ip: str, cache: Path, *, tls: Path | None, **ports: int) -> BrokerNode:
     """A node that is still to be prepared: its jars are there, fetched if they were missing, and checked."""
     return BrokerNode(folder, ip, await kafka_jars.ensure(cache), kafka_jars.java(), tls=tls, **ports)
 
@@ -267,14 +267,13 @@ def administration(access: KafkaAccess, doing: str) -> Iterator[Any]:
         raise StartupError(f"The broker at {access.bootstrap_servers} refuses to {doing}: {error}.") from error
 
 
-def make_topics(access: KafkaAccess | str, topics: Sequence[Topic]) -> list[str]:
+def make_topics(access: KafkaAccess, topics: Sequence[Topic]) -> list[str]:
     """Makes the topics that are not there and returns their names; blocks, so call it in a thread.
 
     A topic that is there keeps its settings. Raises StartupError if the broker refuses.
     """
     from mesh.bus.kafka_python import errors  # noqa: PLC0415 - 0.2 s that `rostrum status` need not pay
 
-    access = KafkaAccess(access) if isinstance(access, str) else access
     with administration(access, "make the topics") as admin:
         there = set(admin.list_topics())
         new = {

@@ -78,8 +78,7 @@ class TestBroker:
 
 def home_access(home: Path, bootstrap_servers: str) -> KafkaAccess:
     """The access of the runner of this home to its broker: to everything."""
-    folder = runner_folder(home)
-    return KafkaAccess(bootstrap_servers, TlsFiles.in_folder(folder) if folder.exists() else None)
+    return KafkaAccess(bootstrap_servers, TlsFiles.in_folder(runner_folder(home)))
 
 
 def launch(node: BrokerNode) -> subprocess.Popen[bytes]:
