@@ -81,7 +81,8 @@ def _six(text: str) -> str:
     return "\n---\n".join(found)
 
 
-def _proxies(mesh: Mesh) -> Iterator[tuple[Proxy, Addresses]]:
+def proxies(mesh: Mesh) -> Iterator[tuple[Proxy, Addresses]]:
+    """Every pod's proxy, one a workload, and where all pods are."""
     addresses = Addresses({key: (f"127.{10 + n // 250}.0.{n % 250 + 1}",) for n, key in enumerate(mesh.workloads)})
     ports = sorted({port.number for service in mesh.services.values() for port in service.ports})
     outbound = {port: Place(path=f"out/{port}.sock") for port in ports}
@@ -100,7 +101,7 @@ def _measure(files: dict[str, str]) -> tuple[float, float, Mesh]:
     start = time.perf_counter()
     mesh = load(files, namespace=sidecars.NAMESPACE)
     read = time.perf_counter()
-    for proxy, addresses in _proxies(mesh):
+    for proxy, addresses in proxies(mesh):
         translate(mesh, proxy, addresses)
     return read - start, time.perf_counter() - read, mesh
 
