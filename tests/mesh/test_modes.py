@@ -47,14 +47,6 @@ def stat(mesh: RunningMesh, name: str, workload: str = "backend") -> int:
     return sum(int(line.rpartition(": ")[2]) for line in lines)
 
 
-def unanswered(place: tuple[str, int], context: ssl.SSLContext | None) -> bool:
-    """Whether a connection there is closed without a word."""
-    try:
-        return calls.exchanged(place, b"hello", context) == b""
-    except OSError:
-        return True
-
-
 # ---- HTTP ports ----
 
 
@@ -139,8 +131,8 @@ def test_strict_tcp_takes_mutual_tls_alone() -> None:
     """Row 8: plaintext finds no chain, a caller without a certificate fails, one with it is passed on."""
     with running(case("08-strict-tcp")) as mesh:
         place = (mesh.pod("backend").ip, 7000)
-        assert unanswered(place, None)
-        assert unanswered(place, calls.tls_context(mesh.authority, None, ("istio",)))
+        assert calls.unanswered(place, b"hello")
+        assert calls.unanswered(place, b"hello", calls.tls_context(mesh.authority, None, ("istio",)))
         assert not mesh.script.seen
         wait_for("NR in the log", lambda: any(each["response_flags"] == "NR" for each in _log(mesh)))
         known = calls.tls_context(mesh.authority, mesh.identity("client"), ("istio",))

@@ -92,6 +92,14 @@ def exchanged(place: tuple[str, int] | str, sent: bytes, context: ssl.SSLContext
         return found
 
 
+def unanswered(place: tuple[str, int] | str, sent: bytes, context: ssl.SSLContext | None = None) -> bool:
+    """Whether a connection there is closed, or stays silent, without one byte of an answer."""
+    try:
+        return exchanged(place, sent, context) == b""
+    except OSError:
+        return True
+
+
 def request(
     place: tuple[str, int] | str,
     method: str,

@@ -1,0 +1,307 @@
+"""The door as it is shipped: REST, server-sent events, gRPC and gRPC-Web, tokens, and how much may come.
+
+Behind it are the real sidecars, and apps that answer as a test tells them: what services really say is for tests/e2e.
+Who may do what is in test_matrix.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+import yaml
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from rostrum.agent.v1 import agent_service_pb2
+from rostrum.debate.v1 import debate_pb2, debate_service_pb2
+
+from tests.mesh.rostrum import NAMESPACE, rostrum, shipped
+from tests.support import mesh_calls as calls
+from tests.support.mesh import RunningMesh
+from tests.support.mesh_apps import FailedError
+from tests.support.mesh_tokens import Tokens
+
+DEBATES = "/rostrum.debate.v1.DebateService"
+AGENTS = "/rostrum.agent.v1.AgentService"
+MEGABYTE = 1_048_576
+
+
+@dataclass(frozen=True)
+class Door:
+    """The ingress of a running mesh."""
+
+    mesh: RunningMesh
+    tokens: Tokens
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where it listens."""
+        return self.mesh.pod("ingress").ip, 8080
+
+    def rest(
+        self, method: str, path: str, body: object = None, *, brings: str = "operator", **more: Any
+    ) -> calls.Outcome:
+        """A request with JSON."""
+        sent = b"" if body is None else json.dumps(body).encode()
+        headers = [*self.tokens.headers(brings), ("content-type", "application/json"), *more.get("headers", ())]
+        return calls.request(self.place, method, path, host="localhost:8080", headers=headers, body=sent)
+
+    def rpc(
+        self, path: str, message: bytes = b"", *, authority: str = "", brings: str = "operator"
+    ) -> calls.RpcOutcome:
+        """An RPC."""
+        with calls.plain_channel(f"{self.place[0]}:{self.place[1]}", authority) as channel:
+            return calls.rpc(channel, path, message, self.tokens.headers(brings))
+
+
+@pytest.fixture(scope="module")
+def running_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with rostrum(shipped(), tmp_path_factory.mktemp("tokens")) as (mesh, tokens):
+        yield Door(mesh, tokens)
+
+
+@pytest.fixture
+def door(running_door: Door) -> Door:
+    """The door, and apps that have seen nothing and answer with empty messages."""
+    running_door.mesh.script.clear()
+    running_door.mesh.script.answers.clear()
+    return running_door
+
+
+def answers(door: Door, path: str, *messages: Message) -> list[bytes]:
+    """Has an RPC answer with these; returns the list of requests that it gets from now on."""
+    got: list[bytes] = []
+
+    def answer(request: bytes) -> Sequence[bytes]:
+        got.append(request)
+        return [each.SerializeToString() for each in messages]
+
+    door.mesh.script.answers[path] = answer
+    return got
+
+
+def fails(door: Door, path: str, code: int, message: str = "no", reason: str = "") -> None:
+    """Has an RPC fail."""
+    status = status_pb2.Status(code=code, message=message)
+    if reason:
+        detail = any_pb2.Any()
+        detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="rostrum.dev"))
+        status.details.append(detail)
+
+    def answer(_: bytes) -> Sequence[bytes]:
+        raise FailedError(status)
+
+    door.mesh.script.answers[path] = answer
+
+
+# ---- REST ----
+
+
+def test_a_debate_is_created_by_json(door: Door) -> None:
+    """POST /v1/debates: the body is the debate, the answer is the debate, with the protos' own names."""
+    got = answers(door, f"{DEBATES}/CreateDebate", debate_pb2.Debate(name="debates/1", topic="Trams", turn_count=0))
+    outcome = door.rest("POST", "/v1/debates?request_id=r1", {"topic": "Trams", "max_rounds": 2})
+    assert outcome.status == 200
+    assert outcome.all("content-type") == ["application/json"]
+    assert (outcome.told["name"], outcome.told["turn_count"]) == ("debates/1", 0)
+    request = debate_service_pb2.CreateDebateRequest.FromString(got[0])
+    assert (request.debate.topic, request.debate.max_rounds, request.request_id) == ("Trams", 2, "r1")
+
+
+REST = [
+    ("GET", "/v1/debates?page_size=3", None, f"{DEBATES}/ListDebates", {"page_size": 3}, "moderator"),
+    ("GET", "/v1/debates/7", None, f"{DEBATES}/GetDebate", {"name": "debates/7"}, "moderator"),
+    ("GET", "/v1/debates/7/turns", None, f"{DEBATES}/ListTurns", {"parent": "debates/7"}, "moderator"),
+    ("GET", "/v1/debates/7/events", None, f"{DEBATES}/ListEvents", {"parent": "debates/7"}, "moderator"),
+    ("GET", "/v1/debates/7:watch", None, f"{DEBATES}/WatchDebate", {"name": "debates/7"}, "moderator"),
+    ("POST", "/v1/debates?request_id=r", {}, f"{DEBATES}/CreateDebate", {"request_id": "r"}, "moderator"),
+    ("POST", "/v1/debates/7:cancel", {}, f"{DEBATES}/CancelDebate", {"name": "debates/7"}, "moderator"),
+    ("GET", "/v1/agents/team-a", None, f"{AGENTS}/GetAgent", {"name": "agents/team-a"}, "team-a"),
+    ("GET", "/v1/agents/team-b", None, f"{AGENTS}/GetAgent", {"name": "agents/team-b"}, "team-b"),
+    ("GET", "/v1/agents/team-b/utterances", None, f"{AGENTS}/ListUtterances", {"parent": "agents/team-b"}, "team-b"),
+    ("POST", "/v1/agents/team-a:ask", {"question": "Why?"}, f"{AGENTS}/Ask", {"question": "Why?"}, "team-a"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "rpc", "fields", "pod"), REST)
+def test_every_rpc_has_its_rest(
+    door: Door, method: str, path: str, body: object, rpc: str, fields: dict[str, Any], pod: str
+) -> None:
+    """Each path of google.api.http reaches the pod that serves it, as the RPC with the request that the path says."""
+    got = answers(door, rpc, debate_pb2.Debate())
+    assert door.rest(method, path, body).status == 200
+    assert [(each.pod, each.path) for each in door.mesh.script.seen] == [(f"{pod}-0", rpc)]
+    request_class: Any = getattr(
+        debate_service_pb2 if rpc.startswith(DEBATES) else agent_service_pb2, f"{rpc.rpartition('/')[2]}Request"
+    )
+    request = request_class.FromString(got[0])
+    assert {name: getattr(request, name) for name in fields} == fields
+
+
+def test_a_debate_is_followed_by_server_sent_events(door: Door) -> None:
+    """GET :watch with `curl -N`: one "data:" line an event, as JSON, in order."""
+    events = [debate_pb2.DebateEvent(number=number) for number in (1, 2, 3)]
+    answers(door, f"{DEBATES}/WatchDebate", *events)
+    outcome = door.rest("GET", "/v1/debates/7:watch", headers=[("accept", "text/event-stream")])
+    assert outcome.status == 200
+    assert outcome.all("content-type")[0].startswith("text/event-stream")
+    lines = [line for line in outcome.body.decode().splitlines() if line]
+    assert [json.loads(line.removeprefix("data: "))["number"] for line in lines] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (code_pb2.INVALID_ARGUMENT, 400),
+        (code_pb2.FAILED_PRECONDITION, 400),
+        (code_pb2.UNAUTHENTICATED, 401),
+        (code_pb2.PERMISSION_DENIED, 403),
+        (code_pb2.NOT_FOUND, 404),
+        (code_pb2.ALREADY_EXISTS, 409),
+        (code_pb2.ABORTED, 409),
+        (code_pb2.RESOURCE_EXHAUSTED, 429),
+        (code_pb2.INTERNAL, 500),
+        (code_pb2.UNIMPLEMENTED, 501),
+        (code_pb2.DEADLINE_EXCEEDED, 504),
+    ],
+)
+def test_errors_have_their_http_status_and_a_json_body(door: Door, code: int, status: int) -> None:
+    """A gRPC error is the HTTP status that google.rpc.Code says, with code, message and reason as JSON."""
+    fails(door, f"{DEBATES}/GetDebate", code, "there is no debates/7", "DEBATE_NOT_FOUND")
+    outcome = door.rest("GET", "/v1/debates/7")
+    assert (outcome.status, outcome.all("content-type")) == (status, ["application/json"])
+    assert (outcome.told["code"], outcome.told["message"]) == (code, "there is no debates/7")
+    assert outcome.told["details"][0]["reason"] == "DEBATE_NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/v1/nothing", None, 403),
+        ("GET", "/", None, 403),
+        ("GET", "/v1/agents/nobody", None, 404),
+        ("DELETE", "/v1/debates/7", None, 404),
+        ("GET", "/v1/debates/7?unknown=1", None, 400),
+        ("POST", "/v1/debates", {"max_rounds": "many"}, 400),
+    ],
+)
+def test_what_is_nobodys_rest_is_refused(door: Door, method: str, path: str, body: object, status: int) -> None:
+    """Unknown paths, methods, parameters and types end at the door: no app sees anything."""
+    assert door.rest(method, path, body).status == status
+    assert door.mesh.script.seen == []
+
+
+def test_a_body_that_is_no_json_is_refused(door: Door) -> None:
+    """400; the service may see that a call began, and gets no request."""
+    got = answers(door, f"{DEBATES}/CreateDebate")
+    headers = [*door.tokens.headers("operator"), ("content-type", "application/json")]
+    outcome = calls.request(door.place, "POST", "/v1/debates", headers=headers, body=b"{topic")
+    assert outcome.status == 400
+    assert got == []
+
+
+# ---- gRPC and gRPC-Web ----
+
+
+def test_grpc_goes_to_whom_the_authority_names(door: Door) -> None:
+    """DebateService by any name, an agent's service by its own, health and reflection of whom is asked."""
+    for path, authority, pod in (
+        (f"{DEBATES}/GetDebate", "", "moderator"),
+        (f"{DEBATES}/GetDebate", "localhost:8080", "moderator"),
+        (f"{AGENTS}/GetAgent", "team-a", "team-a"),
+        (f"{AGENTS}/GetAgent", "team-b:8080", "team-b"),
+        ("/grpc.health.v1.Health/Check", "", "moderator"),
+        ("/grpc.health.v1.Health/Check", "team-b", "team-b"),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "", "moderator"),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "team-a", "team-a"),
+    ):
+        door.mesh.script.clear()
+        assert door.rpc(path, authority=authority, brings="viewer").code is grpc.StatusCode.OK, (path, authority)
+        assert [(each.pod, each.path) for each in door.mesh.script.seen] == [(f"{pod}-0", path)]
+
+
+def test_grpc_errors_keep_their_details(door: Door) -> None:
+    """A gRPC caller gets code, message and google.rpc.Status as the service sent them."""
+    fails(door, f"{DEBATES}/GetDebate", code_pb2.NOT_FOUND, "there is no debates/7", "DEBATE_NOT_FOUND")
+    outcome = door.rpc(f"{DEBATES}/GetDebate")
+    assert (outcome.code, outcome.details) == (grpc.StatusCode.NOT_FOUND, "there is no debates/7")
+    sent: Any = dict(outcome.metadata)["grpc-status-details-bin"]
+    assert status_pb2.Status.FromString(sent).details[0].type_url.endswith("google.rpc.ErrorInfo")
+
+
+def test_grpc_web_is_served(door: Door) -> None:
+    """A browser's gRPC-Web call over HTTP/1.1: the message in a data frame, then the trailers in another."""
+    answers(door, f"{DEBATES}/GetDebate", debate_pb2.Debate(name="debates/7"))
+    message = debate_service_pb2.GetDebateRequest(name="debates/7").SerializeToString()
+    headers = [*door.tokens.headers("viewer"), ("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1")]
+    body = b"\x00" + len(message).to_bytes(4, "big") + message
+    outcome = calls.request(door.place, "POST", f"{DEBATES}/GetDebate", host="localhost", headers=headers, body=body)
+    assert (outcome.status, outcome.all("content-type")) == (200, ["application/grpc-web+proto"])
+    length = int.from_bytes(outcome.body[1:5], "big")
+    assert debate_pb2.Debate.FromString(outcome.body[5 : 5 + length]).name == "debates/7"
+    trailers = outcome.body[5 + length :]
+    assert trailers[0] == 0x80
+    assert b"grpc-status:0" in trailers
+
+
+# ---- tokens and limits ----
+
+
+def test_without_a_token_nothing_passes(door: Door) -> None:
+    """REST and gRPC: none is 403, a bad one 401; a token in the URL does not count."""
+    assert door.rest("GET", "/v1/debates", brings="no token").status == 403
+    assert door.rest("GET", "/v1/debates", brings="forged").status == 401
+    assert door.rest("GET", f"/v1/debates?access_token={door.tokens.good['operator']}", brings="no token").status == 403
+    assert door.rpc(f"{DEBATES}/GetDebate", brings="no token").code is grpc.StatusCode.PERMISSION_DENIED
+    assert door.rpc(f"{DEBATES}/GetDebate", brings="expired").code is grpc.StatusCode.UNAUTHENTICATED
+    assert door.mesh.script.seen == []
+
+
+def test_a_viewer_reads_and_does_not_write(door: Door) -> None:
+    """By REST the same rights as by gRPC."""
+    assert door.rest("GET", "/v1/debates", brings="viewer").status == 200
+    for path, body in (("/v1/debates", {"topic": "x"}), ("/v1/debates/7:cancel", {}), ("/v1/agents/team-a:ask", {})):
+        door.mesh.script.clear()
+        assert door.rest("POST", path, body, brings="viewer").status == 403
+        assert door.mesh.script.seen == []
+
+
+def test_requests_are_limited_in_size(door: Door) -> None:
+    """A body above 1 MiB is 413, by REST and gRPC, and no app sees it; a large one below passes."""
+    assert door.rest("POST", "/v1/debates", {"topic": "x" * MEGABYTE}).status == 413
+    large = debate_service_pb2.CreateDebateRequest(debate=debate_pb2.Debate(topic="x" * MEGABYTE)).SerializeToString()
+    assert door.rpc(f"{DEBATES}/CreateDebate", large).code is not grpc.StatusCode.OK
+    assert door.mesh.script.seen == []
+    assert door.rest("POST", "/v1/debates", {"topic": "x" * (MEGABYTE // 2)}).status == 200
+
+
+def test_requests_are_limited_in_rate(door: Door) -> None:
+    """With a bucket of three, the fourth call is 429 with retry-after, in gRPC RESOURCE_EXHAUSTED, token or not."""
+    changed = shipped()
+    file = next(name for name in changed if name.endswith("limits.yaml"))
+    documents = list(yaml.safe_load_all(changed[file]))
+    limit = documents[0]["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]
+    limit["token_bucket"] = {"max_tokens": 3, "tokens_per_fill": 1, "fill_interval": "3600s"}
+    changed[file] = yaml.safe_dump_all(documents)
+    try:
+        door.mesh.apply(changed)
+        assert [door.rest("GET", "/v1/debates").status for _ in range(3)] == [200] * 3
+        refused = door.rest("GET", "/v1/debates", brings="no token")
+        assert (refused.status, refused.all("retry-after")) == (429, ["1"])
+        assert door.rpc(f"{DEBATES}/GetDebate").code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(door.mesh.script.seen) == 3
+    finally:
+        door.mesh.apply(shipped())
+
+
+def test_apps_know_the_door_by_its_name(door: Door) -> None:
+    """Behind the door the caller is the ingress, and the token came along for the service's own sidecar to read."""
+    assert door.rest("GET", "/v1/debates").status == 200
+    seen = door.mesh.script.seen[0]
+    assert f"URI=spiffe://cluster.local/ns/{NAMESPACE}/sa/ingress" in seen.all("x-forwarded-client-cert")[0]
+    assert seen.all("authorization") == [value for _, value in door.tokens.headers("operator")]
