@@ -43,6 +43,10 @@ def _action(value: object) -> object:
     return value
 
 
+def _provider(value: object) -> object:
+    raise ValueError(f"it is for CUSTOM; {_REFUSED['CUSTOM']}")
+
+
 class Source(Spec):
     """Who calls. Within one source all fields have to hold, of one field's values any."""
 
@@ -109,6 +113,8 @@ class AuthorizationPolicySpec(Spec):
     selector: WorkloadSelector | None = None
     action: Annotated[Literal["ALLOW", "DENY"], BeforeValidator(_action)] = "ALLOW"
     rules: tuple[Rule, ...] = ()
+    provider: Annotated[None, BeforeValidator(_provider)] = None
+    """CUSTOM's, known here so that it is CUSTOM that is refused by name."""
 
 
 _SOURCE_KEYS = {
@@ -147,6 +153,10 @@ def check(mesh: Mesh, resource: Resource[AuthorizationPolicySpec]) -> None:
     if spec.action == "DENY" and not spec.rules:
         raise resource.refuse("rules", "DENY without rules denies nothing: write rules ([{}] denies everything)")
     for number, rule in enumerate(spec.rules):
+        for i, when in enumerate(rule.when):
+            if when.key not in _WHEN_KEYS and not _BRACKETED.fullmatch(when.key):
+                fault = f"key {when.key!r} is not known: write one of {', '.join(sorted(_WHEN_KEYS))}, {_NAMED}"
+                raise resource.refuse(f"rules[{number}].when[{i}]", fault)
         for path, condition in _described(rule):
             for fault in _faults(condition):
                 raise resource.refuse(f"rules[{number}].{path}", fault)
@@ -177,10 +187,7 @@ def _described(rule: Rule) -> Iterator[tuple[str, Condition]]:
 def _faults(condition: Condition) -> Iterator[str]:
     """What is wrong with a condition, one sentence each."""
     key, values = condition.key, (*condition.values, *condition.not_values)
-    known = {*_WHEN_KEYS, *_OPERATION_KEYS.values(), "source", "operation"}
-    if key not in known and not _BRACKETED.fullmatch(key):
-        yield f"key {key!r} is not known: write one of {', '.join(sorted(_WHEN_KEYS))}, {_NAMED}"
-    elif not values:
+    if not values:
         yield f"{key} says nothing: add values, or remove it"
     for value in values:
         fault = _fault_of(key, value)

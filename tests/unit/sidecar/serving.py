@@ -1,7 +1,7 @@
 """A pod with one port of each sort, and what its sidecar is given for them: how the tests of the server's side ask.
 
-The pod backend in namespace shop: http 8080 (Service port 80), grpc 50051, grpc-web 8081, tcp 7000, mongo 27017, and 9000
-of which nothing is said; client calls it; gate is a gateway.
+The pod backend in namespace shop: http 8080 (Service port 80), grpc 50051, grpc-web 8081, tcp 7000, mongo 27017, and
+9000 of which nothing is said; client calls it; gate is a gateway.
 """
 
 from __future__ import annotations

@@ -81,13 +81,13 @@ def test_the_oldest_wins() -> None:
     ("policy", "told"),
     [
         (_policy("TIGHT"), "spec.mtls.mode: input should be 'STRICT'"),
-        (_policy("STRICT", portLevelMtls={"80": {"mode": "STRICT"}}), "spec.portLevelMtls: has no effect without a selector"),
-        (_of_backend("STRICT", portLevelMtls={"80": {"mode": "STRICT"}}), "spec.portLevelMtls[80]: is no port of these pods"),
+        (_policy("STRICT", portLevelMtls={"80": {"mode": "STRICT"}}), "spec.portLevelMtls: has no effect"),
+        (_of_backend("STRICT", portLevelMtls={"80": {"mode": "STRICT"}}), "spec.portLevelMtls[80]: is no port"),
         (
             _policy("STRICT", namespace="istio-system", selector={"matchLabels": {"app": "root"}}),
             "spec.selector: selects nothing in the root namespace",
         ),
-        (_policy("STRICT", selector={"matchLabels": {"app": "bakend"}}), "spec.selector.matchLabels: no workload of shop"),
+        (_policy("STRICT", selector={"matchLabels": {"app": "bakend"}}), "spec.selector.matchLabels: no workload"),
         (_policy("STRICT", selector={"matchLabels": {}}), "spec.selector.matchLabels: "),
         (_policy("STRICT", modus="STRICT"), "spec.modus: is not translated, or no such field"),
     ],

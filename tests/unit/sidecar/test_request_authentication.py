@@ -117,7 +117,7 @@ def test_no_resource_is_no_filter() -> None:
 
 
 @pytest.mark.parametrize("is_gateway", [True, False])
-def test_a_gateway_chooses_its_route_anew(is_gateway: bool) -> None:
+def test_a_gateway_chooses_its_route_anew(*, is_gateway: bool) -> None:
     """After the claims are known, for routes that look at them."""
     mesh = mesh_of(_tokens(_rule()))
     (found,) = request_authentication.filters(mesh, mesh.workloads["shop", "gate"], is_gateway=is_gateway)
