@@ -127,6 +127,8 @@ def check(mesh: Mesh, resource: Resource[TelemetrySpec]) -> None:
     elif not any(_is_for(resource, each) for each in mesh.workloads.values()):
         raise resource.refuse("selector.matchLabels", "no workload has these labels: correct them")
     for number, log in enumerate(spec.access_logging):
+        if log.filter is not None and not log.providers:
+            raise resource.refuse(f"accessLogging[{number}].filter", "has no effect without providers: add envoy")
         _check_providers(resource, f"accessLogging[{number}]", log.providers, "envoy")
     for number, metrics in enumerate(spec.metrics):
         _check_providers(resource, f"metrics[{number}]", metrics.providers, "prometheus")
@@ -302,15 +304,15 @@ def listener_access_log(mesh: Mesh, workload: Workload, direction: Direction) ->
 
 
 def _logged(mesh: Mesh, workload: Workload, direction: Direction) -> AccessLogging | None:
-    """The last entry for that side that is in force; one without providers is for those named before."""
-    found: AccessLogging | None = None
-    is_named = False
+    """The last entry for that side that names the provider, if the last one of all does not switch it off."""
+    named: AccessLogging | None = None
+    is_on = False
     for level in _levels(mesh, workload):
         for each in level.access_logging:
             if _is_meant(each.match, direction):
-                is_named = is_named or bool(each.providers)
-                found = None if each.disabled or not is_named else each
-    return found
+                named = each if each.providers else named
+                is_on = not each.disabled
+    return named if is_on else None
 
 
 def _filters(log: AccessLogging) -> list[Any]:
@@ -326,6 +328,7 @@ def _filters(log: AccessLogging) -> list[Any]:
 def _file_log(filters: list[Any]) -> Any:
     config = file_pb2.FileAccessLog(path="/dev/stdout")
     config.log_format.json_format.update(_LOG_FORMAT)
+    config.log_format.json_format_options.SetInParent()
     found = accesslog_pb2.AccessLog(name="envoy.access_loggers.file", typed_config=packed(config))
     if len(filters) > 1:
         found.filter.and_filter.filters.extend(filters)

@@ -213,7 +213,8 @@ def test_a_filter() -> None:
         ({**ENVOY, "disabled": True}, ENVOY, True),
         (ENVOY, {"match": {"mode": "CLIENT"}, "disabled": True}, True),
         ({"match": {"mode": "CLIENT"}, **ENVOY}, None, False),
-        ({"filter": {"expression": "true"}}, None, False),
+        ({"disabled": False}, None, False),
+        ({**ENVOY, "disabled": True}, {"disabled": False}, True),
     ],
 )
 def test_the_narrower_scope_logs(wide: dict[str, Any], narrow: dict[str, Any] | None, expected: bool) -> None:  # noqa: FBT001
@@ -221,6 +222,15 @@ def test_the_narrower_scope_logs(wide: dict[str, Any], narrow: dict[str, Any] | 
     said = [_telemetry(namespace="istio-system", accessLogging=[wide])]
     said += [] if narrow is None else [_telemetry(accessLogging=[narrow])]
     assert bool(_logs(mesh_of(*said))) is expected
+
+
+def test_the_filter_is_that_of_the_last_who_names_the_provider() -> None:
+    """One that only switches it on again has none."""
+    wide = _telemetry(namespace="istio-system", accessLogging=[{**ENVOY, "filter": {"expression": "true"}}])
+    (found,) = _logs(mesh_of(wide, _telemetry(accessLogging=[{}])))
+    assert found["filter"]["extensionFilter"]["typedConfig"]["expression"] == "true"
+    (found,) = _logs(mesh_of(wide, _telemetry(accessLogging=[ENVOY])))
+    assert "filter" not in found
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------
@@ -309,6 +319,7 @@ def test_the_client_knows_whom_it_called() -> None:
         ({"tracing": [{"customTags": {"a": {"environment": {}}}}]}, "environment: is not translated"),
         ({"tracing": [{"useRequestIdForTraceSampling": False}]}, "useRequestIdForTraceSampling: is not translated"),
         ({"tracing": [{"match": {"mode": "BOTH"}}]}, "spec.tracing[0].match.mode: input should be"),
+        ({"accessLogging": [{"filter": {"expression": "true"}}]}, "spec.accessLogging[0].filter: has no effect"),
         ({"accessLogging": [{"filter": {"expression": ""}}]}, "spec.accessLogging[0].filter.expression: "),
     ],
 )  # fmt: skip
