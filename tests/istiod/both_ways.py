@@ -47,7 +47,8 @@ def compared(
 
 
 def _mesh_config(files: Mapping[str, str]) -> dict[str, Any]:
-    config: dict[str, Any] = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}
+    # Ours are always JSON: a sidecar's log is read by machines first.
+    config: dict[str, Any] = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}, "accessLogEncoding": "JSON"}
     for text in files.values():
         for document in yaml.safe_load_all(text):
             match document:
@@ -65,6 +66,8 @@ def _settings(config: Mapping[str, Any], jwks: Mapping[str, str]) -> MeshSetting
                 known["registry_only"] = mode == "REGISTRY_ONLY"
             case "extensionProviders", [{"opentelemetry": {"service": host, "port": port}}]:
                 known["otlp_collector"] = (host, port)
+            case "accessLogEncoding", "JSON":
+                pass
             case _:
                 raise KeyError(f"meshConfig {name} has no counterpart in MeshSettings")
     return MeshSettings(**known)

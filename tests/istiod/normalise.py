@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
+from mesh.sidecar import request_authentication
+
 Node: TypeAlias = dict[str, Any]
 
 
@@ -152,6 +154,12 @@ def _no_tracer(found: Node) -> None:
     for manager in _typed(found, "HttpConnectionManager"):
         if "provider" not in manager.get("tracing", {"provider": None}):
             del manager["tracing"]
+
+
+@by_design("istiod names a traced service by its node's bootstrap, and the oracle's proxies have none.", Side.OURS)
+def _traced_service(found: Node) -> None:
+    for tracer in _typed(found, "OpenTelemetryConfig"):
+        _drop(tracer, "serviceName")
 
 
 @by_design("istiod fills a runtime key that nobody sets into the slow start.")
@@ -334,13 +342,6 @@ def _endpoints(found: Node) -> None:
 # --- Fields that Envoy 1.40 deprecates --------------------------------------------------------------------------------
 
 
-@by_design("max_grpc_timeout is deprecated for max_stream_duration.grpc_timeout_header_max, which does the same.")
-def _grpc_timeout(found: Node) -> None:
-    for node in _nodes(found):
-        if "maxGrpcTimeout" in node:
-            node.setdefault("maxStreamDuration", {})["grpcTimeoutHeaderMax"] = node.pop("maxGrpcTimeout")
-
-
 @by_design("match_subject_alt_names is deprecated for the typed form; every name here is a URI.", Side.ISTIOD)
 def _subject_alt_names(found: Node) -> None:
     for node in _nodes(found):
@@ -389,8 +390,10 @@ def _key_set(text: str) -> object:
         keys = json.loads(text)
     except ValueError:
         return text
+    if keys == json.loads(request_authentication.NOBODY):
+        return _NOBODY
     moduli = [str(each.get("n", "")) for each in keys.get("keys", ())]
-    return _NOBODY if all(modulus.startswith(_PUBLIC_ONLY) for modulus in moduli) else keys
+    return _NOBODY if moduli and all(modulus.startswith(_PUBLIC_ONLY) for modulus in moduli) else keys
 
 
 def _sort_sets(found: Node) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mesh.sidecar import request_authentication
 from tests.istiod.comparing import differences
 from tests.istiod.normalise import BY_DESIGN
 
@@ -188,9 +189,8 @@ def _ours() -> dict[str, Any]:
     host = found["routes"][0]["virtualHosts"][0]
     host["domains"].reverse()
     route = host["routes"][0]
-    del route["metadata"], route["route"]["maxGrpcTimeout"]
+    del route["metadata"]
     route["match"]["headers"].reverse()
-    route["route"]["maxStreamDuration"] = {"grpcTimeoutHeaderMax": "2s"}
     route["route"]["retryPolicy"]["retryOn"] = "unavailable,connect-failure"
     load = _load({})
     load["endpoints"][0]["lbEndpoints"].reverse()
@@ -241,7 +241,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         'localJwks.keys[0].k: istiod "c2VjcmV0", ours "bXk"',
     ),
     "a key set that nobody can sign for": (
-        lambda ours: _manager_of(ours)["httpFilters"].__setitem__(0, _jwt({"keys": []})),
+        lambda ours: _manager_of(ours)["httpFilters"].__setitem__(0, _jwt(json.loads(request_authentication.NOBODY))),
         "localJwks: istiod",
     ),
     "TLS left out": (
@@ -268,7 +268,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda ours: _route_of(ours)["route"].update(timeout="3s"),
         'routes[50051].virtualHosts[backend:50051].routes[0].route.timeout: istiod "2s", ours "3s"',
     ),
-    "no limit of grpc-timeout": (lambda ours: _route_of(ours)["route"].pop("maxStreamDuration"), "maxStreamDuration"),
+    "no limit of grpc-timeout": (lambda ours: _route_of(ours)["route"].pop("maxGrpcTimeout"), "maxGrpcTimeout"),
     "routes in another order": (
         lambda ours: ours["routes"][0]["virtualHosts"][0]["routes"].reverse(),
         'routes[0].name: istiod "reads", ours "all"',
