@@ -8,6 +8,7 @@ authority; `broker.access` is its runner's, who may do everything. Imported by t
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -104,11 +105,15 @@ async def _until_up(node: BrokerNode, process: subprocess.Popen[bytes]) -> None:
         await asyncio.sleep(0.05)
 
 
+_NUMBERS = itertools.count()
+"""No two brokers of a process share an address: the second would seem up at once, by the first one's answer."""
+
+
 def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
     """Starts a node in `folder`; the caller kills it. Its address is its own unless `ip` is given."""
     cache = Path(os.environ.get("ROSTRUM_CACHE") or Path.home() / ".cache" / "rostrum")
     pid = os.getpid()
-    own = f"127.{200 + pid % 50}.{pid // 50 % 250 + 1}.{uuid.uuid4().int % 250 + 2}"
+    own = f"127.{200 + pid % 50}.{pid // 50 % 250 + 1}.{next(_NUMBERS) % 250 + 2}"
 
     async def prepared() -> BrokerNode:
         tls = folder / "identities" / "broker"
