@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import itertools
 import ssl
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+from google.rpc import code_pb2, status_pb2
 
 from mesh.sidecar.edges import Edge
 from tests.mesh.rostrum import NAMESPACE, PORTS, Rights, rostrum, shipped
 from tests.support import mesh_calls as calls
 from tests.support.mesh import RunningMesh
-from tests.support.mesh_apps import Seen
+from tests.support.mesh_apps import Answer, FailedError, Seen
 from tests.support.mesh_tokens import Tokens
 
 DEBATES = "/rostrum.debate.v1.DebateService"
@@ -231,20 +233,45 @@ def test_control_headers_from_outside_control_nothing(target: Target, name: str)
     header = (name, ENVOY_HEADERS[name])
     headers = [*target.tokens.headers("viewer"), *GRPC, header]
     outcome = calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
-    assert outcome.status == 200
+    assert (outcome.status, outcome.grpc_status) == (200, None)
     assert [(each.pod, each.path) for each in harmless(target, "ingress", "viewer")] == [("moderator-0", GET)]
     target.mesh.script.clear()
     calls.request(target.door, "POST", CANCEL, host="moderator", headers=headers, body=MESSAGE)
     assert target.mesh.script.seen == []
 
 
-def test_timeouts_of_others_are_not_obeyed(target: Target) -> None:
-    """x-envoy-upstream-rq-timeout-ms and x-envoy-internal do not reach the app from outside."""
-    headers = [*target.tokens.headers("viewer"), *GRPC, *ENVOY_HEADERS.items()]
-    calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
-    (seen,) = target.mesh.script.seen
-    for name in ("x-envoy-internal", "x-envoy-upstream-rq-timeout-ms", "x-envoy-retry-on", "x-envoy-max-retries"):
-        assert seen.all(name) == [], name
+def test_timeouts_and_retries_of_others_are_not_obeyed(target: Target) -> None:
+    """A caller from outside sets no timeout, no retries and no trace: a slow answer comes, an INTERNAL error is not
+    tried again, UNAVAILABLE as often as the manifests say; and nothing of the kind reaches the app."""
+    sent = {name: value for name, value in ENVOY_HEADERS.items() if name.startswith("x-envoy-")}
+    headers = [*target.tokens.headers("viewer"), *GRPC, *sent.items()]
+    answers = target.mesh.script.answers
+
+    def slowly(_: bytes) -> Sequence[bytes]:
+        threading.Event().wait(0.1)  # far above the millisecond that the caller allows
+        return [b""]
+
+    def fails(code: int) -> Answer:
+        def answer(_: bytes) -> Sequence[bytes]:
+            raise FailedError(status_pb2.Status(code=code, message="no"))
+
+        return answer
+
+    try:
+        for answer, status, tries in (
+            (slowly, None, 1),
+            (fails(code_pb2.INTERNAL), code_pb2.INTERNAL, 1),
+            (fails(code_pb2.UNAVAILABLE), code_pb2.UNAVAILABLE, 3),
+        ):
+            target.mesh.script.clear()
+            answers[GET] = answer
+            outcome = calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
+            assert (outcome.status, outcome.grpc_status) == (200, status)
+            assert len(target.mesh.script.seen) == tries
+            for name in ("x-envoy-internal", "x-envoy-upstream-rq-timeout-ms", "x-envoy-retry-on"):
+                assert target.mesh.script.seen[0].all(name) == [], name
+    finally:
+        answers.clear()
 
 
 # ---- framing ----
