@@ -24,6 +24,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LEAF_LIFETIME = dt.timedelta(hours=24)
 """As istiod's. Renewed at half of it, so a machine may sleep through a night."""
+CLOCK_SKEW = dt.timedelta(minutes=2)
+"""How long before its issue a certificate holds already, as istiod's do: another process may ask a clock that is still
+in the second before, as the kernel's coarse one is for milliseconds, and what is not valid yet is refused."""
 AUTHORITY_LIFETIME = dt.timedelta(days=3650)
 """As istiod's own CA. Nothing renews it: a home that old is told so."""
 
@@ -34,7 +37,10 @@ class CertificateError(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key and the certificates that go with it, leaf first; times in UTC, whole seconds."""
+    """A private key and the certificates that go with it, leaf first; times in UTC, whole seconds.
+
+    `not_before` is when it was issued: the certificate itself holds from CLOCK_SKEW earlier.
+    """
 
     key_pem: bytes
     chain_pem: bytes
@@ -73,7 +79,7 @@ class Authority:
         begin = now.replace(microsecond=0)
         certificate = (
             x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-            .not_valid_before(begin)
+            .not_valid_before(begin - CLOCK_SKEW)
             .not_valid_after(begin + AUTHORITY_LIFETIME)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(signs_certificates=True), critical=True)
@@ -143,7 +149,12 @@ class Authority:
         authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             x509.CertificateBuilder(
-                self._certificate.subject, subject, key.public_key(), x509.random_serial_number(), begin, end
+                self._certificate.subject,
+                subject,
+                key.public_key(),
+                x509.random_serial_number(),
+                begin - CLOCK_SKEW,
+                end,
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)

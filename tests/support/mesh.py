@@ -8,7 +8,6 @@ authority of the mesh's own. Tests call sidecars' ports from outside as any proc
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 import re
 import socket
@@ -102,11 +101,7 @@ class RunningMesh:
         return self.pods[f"{workload}-{replica}"]
 
     def identity(self, account: str, **how: Any) -> Identity:
-        """A certificate of a ServiceAccount of this mesh; `how` as of Authority.issue.
-
-        A minute old: in the first milliseconds of a second the clock that Envoy asks may still be in the one before.
-        """
-        how.setdefault("now", dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1))
+        """A certificate of a ServiceAccount of this mesh; `how` as of Authority.issue."""
         return self.authority.issue(f"spiffe://cluster.local/ns/{self.namespace}/sa/{account}", **how)
 
     def apply(self, texts: Mapping[str, str]) -> None:

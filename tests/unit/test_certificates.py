@@ -89,6 +89,12 @@ def test_lifetime_and_renewal(authority: Authority) -> None:
     assert short.renewal_time == NOW + dt.timedelta(seconds=2)
 
 
+def test_a_certificate_holds_before_it_is_issued(authority: Authority) -> None:
+    """Two minutes, leaf and root alike, so that a clock which is behind refuses neither."""
+    for pem in (authority.issue(TEAM_A, now=NOW).chain_pem, authority.root_pem):
+        assert leaf(pem).not_valid_before_utc == NOW - dt.timedelta(minutes=2)
+
+
 def test_a_leaf_does_not_outlive_its_authority(authority: Authority) -> None:
     """It ends with the root at the latest."""
     late = NOW + AUTHORITY_LIFETIME - dt.timedelta(hours=1)
