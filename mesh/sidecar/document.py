@@ -17,7 +17,6 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from mesh.sidecar import yaml_texts
 from mesh.sidecar.errors import ManifestError
 
 
@@ -33,6 +32,8 @@ class Spec(BaseModel):
 S = TypeVar("S", bound=Spec)
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where PyYAML has it: ten times as quick as Python's, and the same."""
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 
@@ -104,7 +105,7 @@ def documents(texts: Mapping[str, str], namespace: str) -> Iterator[RawDocument]
     """
     for file in sorted(texts):
         try:
-            found = yaml_texts.values(texts[file])
+            found = list(yaml.load_all(texts[file], Loader=_LOADER))
         except yaml.YAMLError as error:
             line = _line_of_fault(texts[file])
             raise ManifestError(f"{file}{line}: cannot be read as YAML: correct it there") from error
