@@ -11,6 +11,7 @@ import asyncio
 import base64
 import logging
 import os
+import ssl
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +35,9 @@ from mesh.local.processes import die_with_parent, outlived
 CLIENT_PORT = 9092
 CONTROLLER_PORT = 9093
 NODE_ID = "1"
+
+_CERT_HAS_EXPIRED = 10
+"""OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED."""
 
 START_SECONDS = 40.0
 """Longest wait for the first answer: 1 s is usual on two cores, 4 s after SIGKILL; a busy machine takes more."""
@@ -240,6 +244,20 @@ async def accepts(address: str) -> bool:
         return False
     writer.close()
     return True
+
+
+async def has_expired(access: KafkaAccess) -> bool:
+    """Whether the broker shows a certificate that has expired; no if it shows none."""
+    assert access.tls is not None  # noqa: S101 - our own broker always has a certificate
+    host, _, port = access.bootstrap_servers.rpartition(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port), ssl=access.tls.context())
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_code == _CERT_HAS_EXPIRED
+    except OSError:
+        return False
+    writer.close()
+    return False
 
 
 @contextmanager

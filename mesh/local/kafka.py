@@ -14,8 +14,15 @@ from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.local import broker
 from mesh.local.addresses import check_free
 from mesh.local.errors import LocalError
-from mesh.local.identities import Identities, Wanted, broker_identity, runner_folder, runner_identity
-from mesh.local.manifests import Manifests
+from mesh.local.identities import (
+    LOOK_SECONDS,
+    Identities,
+    Wanted,
+    broker_identity,
+    runner_folder,
+    runner_identity,
+)
+from mesh.local.manifests import Manifests, Probe
 from mesh.local.pods import PodSpec
 from mesh.local.rights import make_rights
 
@@ -71,7 +78,18 @@ class Kafka:
         node = self._node
         assert node is not None  # noqa: S101 - open comes first
         await node.prepare()
-        return PodSpec("kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log)
+        # The second look is after that of mesh.local.identities: what the node then starts with is a new certificate.
+        liveness = Probe(check=self._is_alive, period_seconds=LOOK_SECONDS, failure_threshold=2, timeout_seconds=5.0)
+        return PodSpec(
+            "kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log, liveness=liveness
+        )
+
+    async def _is_alive(self) -> bool:
+        """Not once its certificate has expired, as on a machine that slept for a day: it would take no other.
+
+        Kafka lets go of a keystore only for one that accepts it (SslEngineValidator), so it must be started again.
+        """
+        return not await broker.has_expired(self._access)
 
     def certificates_of(self, account: str, folder: Path) -> Path | None:
         """The folder of a pod's certificate for Kafka, made below its own; None if there is no such KafkaUser."""

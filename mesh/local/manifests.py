@@ -8,7 +8,7 @@ something to a cluster alone (resources, security contexts, strategy) are read a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,15 @@ from mesh.local.rights import CLUSTER, OPERATIONS, RESOURCE_TYPES, Right
 
 @dataclass(frozen=True)
 class Probe:
-    """How to ask a container whether it is well: exactly one of grpc_port, http_port, command is set."""
+    """How to ask a container whether it is well: exactly one of grpc_port, http_port, command, check is set."""
 
     grpc_port: int | None = None
     grpc_service: str = ""
     http_port: int | None = None
     http_path: str = "/"
     command: tuple[str, ...] = ()
+    check: Callable[[], Awaitable[bool]] | None = None
+    """A question of the runner's own, which no manifest has."""
     period_seconds: float = 10.0
     timeout_seconds: float = 1.0
     failure_threshold: int = 3

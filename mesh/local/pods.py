@@ -197,13 +197,18 @@ class Pod:
             return not self.spec.ports or await probing.accepts(self.spec.place(self.spec.ports[0]))
         try:
             async with asyncio.timeout(probe.timeout_seconds):
-                if probe.grpc_port is not None:
-                    return await probing.grpc_serving(self.spec.place(probe.grpc_port), probe.grpc_service)
-                if probe.http_port is not None:
-                    return await probing.http_ok(self.spec.place(probe.http_port), probe.http_path)
-                return await self._command_ok(probe.command)
+                return await self._asked(probe)
         except (OSError, TimeoutError):
             return False
+
+    def _asked(self, probe: Probe) -> Awaitable[bool]:
+        if probe.grpc_port is not None:
+            return probing.grpc_serving(self.spec.place(probe.grpc_port), probe.grpc_service)
+        if probe.http_port is not None:
+            return probing.http_ok(self.spec.place(probe.http_port), probe.http_path)
+        if probe.check is not None:
+            return probe.check()
+        return self._command_ok(probe.command)
 
     async def _command_ok(self, command: Sequence[str]) -> bool:
         child = await asyncio.create_subprocess_exec(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import os
 import socket
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,24 @@ from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.message import Incoming
 from mesh.bus.publisher import Publisher
 from mesh.local.broker import Topic, make_topics, take_certificate
-from mesh.local.identities import Identities, Wanted, broker_identity, open_authority, runner_identity
+from mesh.local.identities import (
+    Identities,
+    Wanted,
+    broker_identity,
+    open_authority,
+    runner_folder,
+    runner_identity,
+    write,
+)
+from mesh.local.kafka import Kafka
+from mesh.local.manifests import read
+from mesh.local.pods import Pod
 from mesh.local.rights import Right, make_rights
 from tests.contract.bus_suite import message, until
-from tests.support.broker import TestBroker, run_broker
+from tests.support.broker import TestBroker, cache_folder, own_ip, run_broker
 
-LIFETIME = dt.timedelta(seconds=6)
+BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
+LIFETIME = dt.timedelta(seconds=10)
 GENERATIONS = 4
 """Certificates that the broker shows before the test ends, which is not before the first has expired."""
 TOPIC = "rotation"
@@ -67,6 +81,32 @@ def test_certificates_are_renewed_under_load(broker: TestBroker, tmp_path: Path)
             await _load(broker, access)
         finally:
             await kept.stop()
+
+    asyncio.run(main())
+
+
+def test_a_broker_whose_certificate_has_expired_is_started_again(tmp_path: Path) -> None:
+    """A machine may sleep past its certificates' end, and Kafka takes no new one then: its pod starts anew with it."""
+
+    async def main() -> None:
+        authority = open_authority(tmp_path / "ca")
+        identities = Identities(authority, lifetime=dt.timedelta(seconds=15))
+        broker_folder = tmp_path / "run" / "kafka-certificates"
+        kafka = Kafka(tmp_path, own_ip(), read(BASE), identities, {})
+        await kafka.open(cache_folder(), lambda _: None)
+        await identities.stop()  # as if asleep
+        spec = await kafka.pod({"PATH": os.environ["PATH"]}, tmp_path / "kafka.log")
+        assert spec.liveness is not None
+        pod = Pod(replace(spec, liveness=replace(spec.liveness, period_seconds=0.5)))
+        pod.start()
+        try:
+            await until(lambda: pod.was_ready)
+            await until(lambda: pod.restarts > 0)
+            for each in (broker_identity(broker_folder, spec.ip), runner_identity(runner_folder(tmp_path))):
+                write(authority, each)
+            await kafka.declare(lambda _: None)
+        finally:
+            await pod.stop()
 
     asyncio.run(main())
 

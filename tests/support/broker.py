@@ -109,16 +109,25 @@ _NUMBERS = itertools.count()
 """No two brokers of a process share an address: the second would seem up at once, by the first one's answer."""
 
 
+def own_ip() -> str:
+    """A loopback address for one more broker of this process."""
+    pid = os.getpid()
+    return f"127.{200 + pid % 50}.{pid // 50 % 250 + 1}.{next(_NUMBERS) % 250 + 2}"
+
+
+def cache_folder() -> Path:
+    """Where Kafka's jars are kept."""
+    return Path(os.environ.get("ROSTRUM_CACHE") or Path.home() / ".cache" / "rostrum")
+
+
 def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
     """Starts a node in `folder`; the caller kills it. Its address is its own unless `ip` is given."""
-    cache = Path(os.environ.get("ROSTRUM_CACHE") or Path.home() / ".cache" / "rostrum")
-    pid = os.getpid()
-    own = f"127.{200 + pid % 50}.{pid // 50 % 250 + 1}.{next(_NUMBERS) % 250 + 2}"
+    own = ip or own_ip()
 
     async def prepared() -> BrokerNode:
         tls = folder / "identities" / "broker"
-        write(open_authority(folder / "identities" / "ca"), broker_identity(tls, ip or own))
-        node = await open_node(folder, ip or own, cache, tls=tls)
+        write(open_authority(folder / "identities" / "ca"), broker_identity(tls, own))
+        node = await open_node(folder, own, cache_folder(), tls=tls)
         await node.make_archive()
         await node.prepare()
         return node
