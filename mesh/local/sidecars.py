@@ -8,35 +8,28 @@ refused before anything is started. Called by the runner, again each time when p
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_pb2
-from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
 
-from mesh.local.envoy import BOOTSTRAP, Envoy
+from mesh.local import envoy_files
+from mesh.local.envoy import Envoy
 from mesh.local.errors import ManifestError
-from mesh.local.folders import ADMIN, app_socket, outbound_socket
 from mesh.local.pods import PodSpec
-from mesh.sidecar import names, sources
-from mesh.sidecar.bootstrap import bootstrap
+from mesh.sidecar import names
 from mesh.sidecar.errors import ManifestError as MeshManifestError
-from mesh.sidecar.gateway import GatewaySpec
 from mesh.sidecar.kubernetes import Workload
-from mesh.sidecar.mesh import Mesh, MeshSettings, selects
-from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.mesh import Mesh, MeshSettings
+from mesh.sidecar.proxy import Addresses, Proxy
 from mesh.sidecar.reading import load
-from mesh.sidecar.resources import Resources, as_dict, file_text
-from mesh.sidecar.service_entry import ServiceEntrySpec
+from mesh.sidecar.resources import Resources
 from mesh.sidecar.translate import translate
 
 NAMESPACE = "rostrum"
 """As the kustomizations of istio/ and k8s/ set it."""
-CERTIFICATES = "certificates"
 
 
 def texts(root: Path) -> dict[str, str]:
@@ -137,56 +130,13 @@ class Sidecars:
         except MeshManifestError as error:
             raise ManifestError(str(error)) from error
         self._inbound[proxy.workload.key] = _rules(resources)
-        found = {BOOTSTRAP: self._bootstrap(spec, proxy)}
-        found.update(_secrets(self._root_pem))
-        found[sources.path("clusters")] = file_text(_clusters(resources, self._connected))
-        found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})
-        found[sources.path("listeners")] = file_text(resources.listeners)
-        return found
+        return envoy_files.files(spec.name, proxy, resources, self._root_pem, self._connected)
 
     def proxy(self, spec: PodSpec) -> Proxy:
-        """The proxy of a pod: its own addresses, and the sockets by which app and sidecar find each other."""
+        """The proxy of a pod."""
         workload = self.workload(spec.deployment)
-        ports = {port.number for service in self.mesh.services.values() for port in service.ports}
-        ports |= {port.number for entry in self.mesh.all(ServiceEntrySpec) for port in entry.spec.ports}
-        is_gateway = self.is_gateway(spec.deployment)
-        app = {port: Place(path=app_socket(port)) for port in workload.ports.values()}
-        if is_gateway:  # it has no app: what a cluster's load balancer would lead to its ports comes to our own
-            app = {port: Place(spec.ip, own) for port, own in zip(workload.ports.values(), spec.ports, strict=True)}
-        return Proxy(
-            workload,
-            spec.ip,
-            app=app,
-            outbound={port: Place(path=outbound_socket(port)) for port in sorted(ports)},
-            secrets=CERTIFICATES,
-            is_gateway=is_gateway,
-        )
-
-    def is_gateway(self, deployment: str) -> bool:
-        """Whether a Gateway takes these pods."""
-        labels = self.workload(deployment).labels
-        return any(each.spec.selector and selects(each.spec.selector, labels) for each in self.mesh.all(GatewaySpec))
-
-    def _bootstrap(self, spec: PodSpec, proxy: Proxy) -> str:
-        message = bootstrap(spec.name, proxy.workload.name, Place(path=ADMIN))
-        return json.dumps(as_dict(message), indent=1)
-
-
-def _clusters(resources: Resources, rules: Mapping[str, str]) -> list[cluster_pb2.Cluster]:
-    """The clusters with their endpoints in them, and the digest of their hosts' rules.
-
-    Each file of endpoints of its own would cost an inotify instance, of which a user has 128; and calls under way
-    outlive a cluster's replacement as they do a change of its endpoints.
-    """
-    endpoints = {each.cluster_name: each for each in resources.endpoints}
-    for cluster in resources.clusters:
-        if cluster.type == cluster_pb2.Cluster.EDS:
-            cluster.type = cluster_pb2.Cluster.STATIC
-            cluster.ClearField("eds_cluster_config")
-            cluster.load_assignment.CopyFrom(endpoints[cluster.name])
-        if digest := rules.get(cluster.name.rpartition("|")[2]):
-            cluster.metadata.filter_metadata["rostrum"].update({"rules": digest})
-    return resources.clusters
+        ports = dict(zip(workload.ports.values(), spec.ports, strict=True))
+        return envoy_files.proxy(self.mesh, workload, spec.ip, ports)
 
 
 def _rules(resources: Resources) -> str:
@@ -199,28 +149,3 @@ def _rules(resources: Resources) -> str:
             same.ClearField("address")
             digest.update(same.SerializeToString(deterministic=True))
     return digest.hexdigest()[:16]
-
-
-def _secrets(root_pem: bytes) -> dict[str, str]:
-    """The files by which Envoy finds its certificate, looking again when it is renewed, and whom it trusts.
-
-    Source: envoy.extensions.transport_sockets.tls.v3.Secret.
-    """
-    watched = base_pb2.WatchedDirectory(path=CERTIFICATES)
-    own = secret_pb2.Secret(
-        name="default",
-        tls_certificate=common_pb2.TlsCertificate(
-            certificate_chain=_file("chain.pem"), private_key=_file("key.pem"), watched_directory=watched
-        ),
-    )
-    trusted = secret_pb2.Secret(
-        name="ROOTCA",
-        validation_context=common_pb2.CertificateValidationContext(
-            trusted_ca=base_pb2.DataSource(inline_bytes=root_pem)
-        ),
-    )
-    return {sources.path("secrets", each.name): file_text([each]) for each in (own, trusted)}
-
-
-def _file(name: str) -> base_pb2.DataSource:
-    return base_pb2.DataSource(filename=f"{CERTIFICATES}/{name}")

@@ -157,6 +157,11 @@ def _check_ports(mesh: Mesh, resource: Resource[GatewaySpec]) -> None:
                     raise resource.refuse("servers", f"{host} at port {bound.target} is in {by} and in {where}")
 
 
+def is_taken(mesh: Mesh, workload: Workload) -> bool:
+    """Whether these pods are some Gateway's."""
+    return any(selects(each.spec.selector, workload.labels) for each in mesh.all(GatewaySpec))
+
+
 def _servers(mesh: Mesh, workload: Workload) -> Iterator[_Bound]:
     """Every server of the Gateways that select the pod, the oldest first, at the pod's port behind its own number."""
     for gateway in mesh.all(GatewaySpec):

@@ -20,7 +20,7 @@ from mesh.sidecar import names, peer_authentication
 from mesh.sidecar.destination_rule import Subset, endpoint_tls_mode, policy_of, rule_for
 from mesh.sidecar.kubernetes import Workload
 from mesh.sidecar.outbound_listeners import listeners
-from mesh.sidecar.service_entry import port_of, set_dns
+from mesh.sidecar.service_entry import ServiceEntrySpec, port_of, set_dns
 from mesh.sidecar.sources import config_source
 from mesh.sidecar.traffic_policy import (
     TrafficPolicy,
@@ -41,9 +41,15 @@ if TYPE_CHECKING:
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Addresses, Proxy
     from mesh.sidecar.scope import Scope
-    from mesh.sidecar.service_entry import Endpoint, ServiceEntrySpec
+    from mesh.sidecar.service_entry import Endpoint
 
-__all__ = ["clusters", "endpoints", "listeners"]
+__all__ = ["clusters", "endpoints", "listeners", "ports"]
+
+
+def ports(mesh: Mesh) -> set[int]:
+    """Every port that some host of the mesh is called at."""
+    found = {port.number for service in mesh.services.values() for port in service.ports}
+    return found | {port.number for entry in mesh.all(ServiceEntrySpec) for port in entry.spec.ports}
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.local import sidecars
-from mesh.sidecar.gateway import GatewaySpec
-from mesh.sidecar.mesh import Mesh, selects
+from mesh.sidecar import gateway, outbound
+from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.translate import translate
@@ -84,15 +84,13 @@ def _six(text: str) -> str:
 def proxies(mesh: Mesh) -> Iterator[tuple[Proxy, Addresses]]:
     """Every pod's proxy, one a workload, and where all pods are."""
     addresses = Addresses({key: (f"127.{10 + n // 250}.0.{n % 250 + 1}",) for n, key in enumerate(mesh.workloads)})
-    ports = sorted({port.number for service in mesh.services.values() for port in service.ports})
-    outbound = {port: Place(path=f"out/{port}.sock") for port in ports}
-    gateways = [each.spec.selector for each in mesh.all(GatewaySpec)]
+    others = {port: Place(path=f"out/{port}.sock") for port in sorted(outbound.ports(mesh))}
 
     def proxy(workload: Workload) -> Proxy:
-        is_gateway = any(each and selects(each, workload.labels) for each in gateways)
+        is_gateway = gateway.is_taken(mesh, workload)
         (ip,) = addresses.pods[workload.key]
         app = {port: Place(ip, port) if is_gateway else Place(path=f"{port}.sock") for port in workload.ports.values()}
-        return Proxy(workload, ip, app=app, outbound=outbound, is_gateway=is_gateway)
+        return Proxy(workload, ip, app=app, outbound=others, is_gateway=is_gateway)
 
     return ((proxy(workload), addresses) for workload in mesh.workloads.values())
 

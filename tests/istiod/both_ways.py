@@ -11,13 +11,12 @@ from typing import Any
 
 import yaml
 
-from mesh.sidecar.gateway import GatewaySpec
+from mesh.sidecar import gateway, outbound
 from mesh.sidecar.kubernetes import Workload
-from mesh.sidecar.mesh import Mesh, MeshSettings, selects
+from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import Resources, as_dict
-from mesh.sidecar.service_entry import ServiceEntrySpec
 from mesh.sidecar.translate import translate
 from tests.istiod.comparing import differences
 from tests.support.istiod import Istiod, Places
@@ -40,7 +39,7 @@ def compared(
     ours = {
         f"{workload.namespace}/{workload.name}": translate(mesh, _proxy(mesh, workload, addresses), addresses)
         for workload in mesh.workloads.values()
-        if workload.has_sidecar or _is_gateway(mesh, workload)
+        if workload.has_sidecar or gateway.is_taken(mesh, workload)
     }
     assert sorted(theirs) == sorted(ours), "both sides are to see the same proxies"
     return {pod: differences(vars(theirs[pod]), _as_dicts(ours[pod])) for pod in sorted(theirs)}
@@ -94,8 +93,6 @@ def _places(mesh: Mesh, addresses: Addresses) -> Places:
 
 
 def _proxy(mesh: Mesh, workload: Workload, addresses: Addresses) -> Proxy:
-    ports = {port.number for service in mesh.services.values() for port in service.ports}
-    ports |= {port.number for entry in mesh.all(ServiceEntrySpec) for port in entry.spec.ports}
     targets = set(workload.ports.values())
     for service in mesh.services_of(workload):
         targets |= {number for port in service.ports if (number := workload.target_port(port)) is not None}
@@ -103,15 +100,8 @@ def _proxy(mesh: Mesh, workload: Workload, addresses: Addresses) -> Proxy:
         workload,
         addresses.pods[workload.key][0],
         app={port: Place(path=f"/run/app/{port}.sock") for port in sorted(targets)},
-        outbound={port: Place(path=f"/run/out/{port}.sock") for port in sorted(ports)},
-        is_gateway=_is_gateway(mesh, workload),
-    )
-
-
-def _is_gateway(mesh: Mesh, workload: Workload) -> bool:
-    return any(
-        bool(gateway.spec.selector) and selects(gateway.spec.selector, workload.labels)
-        for gateway in mesh.all(GatewaySpec)
+        outbound={port: Place(path=f"/run/out/{port}.sock") for port in sorted(outbound.ports(mesh))},
+        is_gateway=gateway.is_taken(mesh, workload),
     )
 
 

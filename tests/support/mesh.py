@@ -20,26 +20,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.core.v3 import base_pb2
-from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
-
-from mesh.local import identities
+from mesh.local import envoy_files, identities
 from mesh.local.addresses import Addresses as Networks
-from mesh.local.envoy import BOOTSTRAP, Envoy
-from mesh.local.folders import ADMIN, PodFolder, app_socket, outbound_socket
+from mesh.local.envoy import Envoy
+from mesh.local.folders import PodFolder, outbound_socket
 from mesh.local.pods import PodSpec
-from mesh.local.sidecars import CERTIFICATES
-from mesh.sidecar import sources
-from mesh.sidecar.bootstrap import bootstrap
+from mesh.sidecar import names
 from mesh.sidecar.certificates import Authority, Identity
-from mesh.sidecar.gateway import GatewaySpec
 from mesh.sidecar.kubernetes import Workload
-from mesh.sidecar.mesh import Mesh, MeshSettings, selects
-from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.mesh import Mesh, MeshSettings
+from mesh.sidecar.proxy import Addresses, Proxy
 from mesh.sidecar.reading import load
-from mesh.sidecar.resources import as_dict, file_text
-from mesh.sidecar.service_entry import ServiceEntrySpec
 from mesh.sidecar.translate import translate
 from tests.support.mesh_apps import APPS, Script
 
@@ -109,7 +100,7 @@ class RunningMesh:
         mesh = load(texts, self.settings, self.namespace)
         for pod in self.pods.values():
             pod.workload = mesh.workloads[pod.workload.key]
-            pod.envoy.write(_files(mesh, pod, self.addresses))
+            pod.envoy.write(_files(mesh, pod, self))
         self.run(self._settled())
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -197,10 +188,12 @@ def _add_pods(running: RunningMesh, mesh: Mesh, stack: ExitStack) -> None:
             envoy.process.spec = replace(envoy.process.spec, command=_quick(envoy.process.spec.command))
             pod = PodOfTests(workload, number, ip, folder, envoy)
             wanted = identities.Wanted(
-                folder.certificates, _spiffe_id(workload, mesh.settings.trust_domain), dns=(DNS_NAME,)
+                folder.certificates,
+                names.spiffe_id(workload.namespace, workload.service_account, mesh.settings.trust_domain),
+                dns=(DNS_NAME,),
             )
             identities.write(running.authority, wanted)
-            envoy.write(_files(mesh, pod, running.addresses))
+            envoy.write(_files(mesh, pod, running))
             running.pods[name] = pod
 
 
@@ -212,50 +205,14 @@ def _quick(command: Sequence[str]) -> list[str]:
     return found
 
 
-def _spiffe_id(workload: Workload, trust_domain: str) -> str:
-    return f"spiffe://{trust_domain}/ns/{workload.namespace}/sa/{workload.service_account}"
-
-
-def _files(mesh: Mesh, pod: PodOfTests, addresses: Addresses) -> dict[str, str]:
-    """All files of one Envoy. As mesh.local.sidecars, for pods of any namespace."""
-    resources = translate(mesh, _proxy(mesh, pod), addresses)
-    message = bootstrap(pod.name, pod.workload.name, Place(path=ADMIN))
-    found = {BOOTSTRAP: json.dumps(as_dict(message)), **_secrets()}
-    endpoints = {each.cluster_name: each for each in resources.endpoints}
-    for cluster in resources.clusters:
-        if cluster.type == cluster_pb2.Cluster.EDS:
-            cluster.type = cluster_pb2.Cluster.STATIC
-            cluster.ClearField("eds_cluster_config")
-            cluster.load_assignment.CopyFrom(endpoints[cluster.name])
-    found[sources.path("clusters")] = file_text(resources.clusters)
-    found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})
-    found[sources.path("listeners")] = file_text(resources.listeners)
-    return found
-
-
-def _secrets() -> dict[str, str]:
-    """Where an Envoy finds its certificate, and whom it trusts."""
-    watched = base_pb2.WatchedDirectory(path=CERTIFICATES)
-    chain, key, root = (base_pb2.DataSource(filename=f"{CERTIFICATES}/{name}.pem") for name in ("chain", "key", "root"))
-    own = common_pb2.TlsCertificate(certificate_chain=chain, private_key=key, watched_directory=watched)
-    trusted = common_pb2.CertificateValidationContext(trusted_ca=root)
-    secrets = (
-        secret_pb2.Secret(name="default", tls_certificate=own),
-        secret_pb2.Secret(name="ROOTCA", validation_context=trusted),
-    )
-    return {sources.path("secrets", each.name): file_text([each]) for each in secrets}
+def _files(mesh: Mesh, pod: PodOfTests, running: RunningMesh) -> dict[str, str]:
+    """All files of one Envoy."""
+    proxy = _proxy(mesh, pod)
+    return envoy_files.files(pod.name, proxy, translate(mesh, proxy, running.addresses), running.authority.root_pem)
 
 
 def _proxy(mesh: Mesh, pod: PodOfTests) -> Proxy:
-    ports = {port.number for service in mesh.services.values() for port in service.ports}
-    ports |= {port.number for entry in mesh.all(ServiceEntrySpec) for port in entry.spec.ports}
-    is_gateway = any(
-        each.spec.selector and selects(each.spec.selector, pod.workload.labels) for each in mesh.all(GatewaySpec)
-    )
-    targets = _targets(mesh, pod.workload)
-    app = {port: Place(pod.ip, port) if is_gateway else Place(path=app_socket(port)) for port in targets}
-    outbound = {port: Place(path=outbound_socket(port)) for port in sorted(ports)}
-    return Proxy(pod.workload, pod.ip, app=app, outbound=outbound, secrets=CERTIFICATES, is_gateway=is_gateway)
+    return envoy_files.proxy(mesh, pod.workload, pod.ip, {port: port for port in _targets(mesh, pod.workload)})
 
 
 def _targets(mesh: Mesh, workload: Workload) -> dict[int, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from mesh.sidecar import gateway, routes
-from mesh.sidecar.mesh import Mesh, MeshSettings, selects
+from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import as_dict
@@ -103,7 +103,7 @@ def shop(*documents: dict[str, Any], **settings: Any) -> Mesh:
 def proxy(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> Proxy:
     """The Envoy of a pod."""
     workload = mesh.workloads[namespace, pod]
-    is_gateway = any(selects(each.spec.selector, workload.labels) for each in mesh.all(gateway.GatewaySpec))
+    is_gateway = gateway.is_taken(mesh, workload)
     return Proxy(workload, "127.1.0.1", {}, {port: Place("127.1.0.1", port) for port in PORTS}, is_gateway=is_gateway)
 
 
