@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mesh.local.broker import Topic
 from mesh.local.errors import ManifestError
 from mesh.local.identities import KAFKA_BROKER, KAFKA_RUNNER
 from mesh.local.rights import CLUSTER, OPERATIONS, RESOURCE_TYPES, Right
+from mesh.sidecar.document import yaml_values
+from mesh.sidecar.errors import ManifestError as MeshManifestError
 
 
 @dataclass(frozen=True)
@@ -180,11 +180,11 @@ def read(folder: Path) -> Manifests:
     found = _Found()
     for path in files:
         try:
-            documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f" line {mark.line + 1}" if mark is not None else ""
-            raise ManifestError(f"{path}{line}: cannot be read as YAML") from error
+            documents = yaml_values(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ManifestError(f"{path}: cannot be read: {error}") from error
+        except MeshManifestError as error:
+            raise ManifestError(str(error)) from error
         for number, document in enumerate(documents, start=1):
             if document is not None:
                 found.add(document, f"{path} document {number}")

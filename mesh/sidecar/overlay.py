@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-import yaml
+import ryaml
 
 from mesh.sidecar.document import RawDocument, documents
 from mesh.sidecar.errors import ManifestError
@@ -184,4 +184,4 @@ def _file(raw: RawDocument) -> str:
 
 
 def _text(fields: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=1000)
+    return ryaml.dumps(dict(fields))

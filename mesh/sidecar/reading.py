@@ -6,7 +6,9 @@ texts, never files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from mesh.sidecar import kubernetes
@@ -34,6 +36,19 @@ _REFUSED = {
 }
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Nearly all that reading makes is kept: looking for garbage in it finds none, and took half as long again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_without_collector()
 def load(texts: Mapping[str, str], settings: MeshSettings | None = None, namespace: str = "default") -> Mesh:
     """Reads the YAML texts by file name, and checks each resource and what it refers to. Raises ManifestError.
 

@@ -94,7 +94,7 @@ spec:
 def test_broken_yaml_names_file_and_line(tmp_path: Path) -> None:
     """A file that is no YAML is named with its line."""
     (tmp_path / "x.yaml").write_text("a: 1\nb: [\n", "utf-8")
-    with pytest.raises(ManifestError, match=r"x\.yaml line 3"):
+    with pytest.raises(ManifestError, match=r"x\.yaml: cannot be read as YAML: .* at line 3"):
         read(tmp_path)
 
 

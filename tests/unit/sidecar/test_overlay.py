@@ -116,7 +116,7 @@ def test_it_is_read_back_as_it_was_written() -> None:
             "asked.yaml document 1 (Service team-a): v1 Service is neither of Istio's kinds nor a Deployment: put",
         ),
         (f"{RULE}---{RULE}", "asked.yaml document 2 (DestinationRule team-a): is declared already in asked.yaml"),
-        ("kind: [", "asked.yaml line 1: cannot be read as YAML"),
+        ("kind: [", "asked.yaml: cannot be read as YAML: did not find expected node content at line 2"),
         ("kind: DestinationRule", "asked.yaml document 1: apiVersion or kind is missing"),
     ],
 )
