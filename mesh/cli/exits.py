@@ -6,13 +6,9 @@ Scripts rely on these numbers: never change one, only add. README.md has the sam
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
-from mesh.errors import Code
-from mesh.rpc.status import UnreachableError
-
-if TYPE_CHECKING:
-    from mesh.errors import RostrumError
+from mesh.errors import Code, RostrumError
+from mesh.rpc.status import RefusedByPolicyError, UnreachableError
 
 
 class Exit(IntEnum):
@@ -41,6 +37,7 @@ BY_CODE = {
     Code.OUT_OF_RANGE: Exit.USAGE,
     Code.ALREADY_EXISTS: Exit.USAGE,
     Code.NOT_FOUND: Exit.NOT_FOUND,
+    Code.PERMISSION_DENIED: Exit.FAILURE,
     Code.UNAVAILABLE: Exit.UNAVAILABLE,
     Code.DEADLINE_EXCEEDED: Exit.UNAVAILABLE,
     Code.RESOURCE_EXHAUSTED: Exit.UNAVAILABLE,
@@ -60,6 +57,12 @@ WHAT_TO_DO = {
 }
 
 
+WITHOUT_REASON: dict[type[RostrumError], str] = {
+    UnreachableError: "see `rostrum status`, then try again",
+    RefusedByPolicyError: "`rostrum get AuthorizationPolicy` shows which there are",
+}
+
+
 class CommandError(Exception):
     """A command cannot go on. The message is one line that says what to do."""
 
@@ -71,8 +74,7 @@ class CommandError(Exception):
 def line_of(error: RostrumError) -> str:
     """Returns what a person reads of an error: what is wrong, then what to do."""
     what = " ".join(error.message.split())
-    unreachable = isinstance(error, UnreachableError)
-    todo = "see `rostrum status`, then try again" if unreachable else WHAT_TO_DO.get(error.reason, "")
+    todo = WITHOUT_REASON.get(type(error)) or WHAT_TO_DO.get(error.reason, "")
     if todo and todo not in what:
         return f"{what.rstrip('.')}: {todo}"
     return what

@@ -50,8 +50,8 @@ def trailers(error: RostrumError) -> tuple[tuple[str, bytes], ...]:
 def from_rpc_error(error: grpc.RpcError) -> RostrumError:
     """Returns the error that a failed call stands for.
 
-    A call that no service of ours answered (no connection, a deadline on this side) has no ErrorInfo: its gRPC code
-    decides, and an unknown code becomes an InternalError.
+    A call that no service of ours answered (no connection, a deadline on this side, a sidecar that refuses it) has no
+    ErrorInfo: its gRPC code decides, and an unknown code becomes an InternalError.
     """
     code = error.code() if hasattr(error, "code") else grpc.StatusCode.UNKNOWN
     message = (error.details() if hasattr(error, "details") else None) or str(code)
@@ -61,13 +61,21 @@ def from_rpc_error(error: grpc.RpcError) -> RostrumError:
             found = _from_details(value)
             if found is not None:
                 return found
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return errors.DeadlineError("the call took longer than it may; try again")
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
-        return errors.InvalidArgumentError(f"too many bytes in one message: {message}", field="request")
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return UnreachableError(f"the service does not answer ({message})")
-    return errors.InternalError(f"{code.name}: {message}")
+    return _without_details(code, message)
+
+
+def _without_details(code: grpc.StatusCode, message: str) -> RostrumError:
+    match code:
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return errors.DeadlineError("the call took longer than it may; try again")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in message:
+            return errors.InvalidArgumentError(f"too many bytes in one message: {message}", field="request")
+        case grpc.StatusCode.UNAVAILABLE:
+            return UnreachableError(f"the service does not answer ({message})")
+        case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
+            return RefusedByPolicyError(f"the mesh's policies refuse this call ({code.name}: {message})")
+        case _:
+            return errors.InternalError(f"{code.name}: {message}")
 
 
 class UnreachableError(RostrumError):
@@ -76,6 +84,13 @@ class UnreachableError(RostrumError):
     code = errors.Code.UNAVAILABLE
     reason = ""
     retriable = True
+
+
+class RefusedByPolicyError(RostrumError):
+    """A sidecar or the ingress lets this caller not in. Made on the caller's side only."""
+
+    code = errors.Code.PERMISSION_DENIED
+    reason = ""
 
 
 def _from_details(encoded: bytes) -> RostrumError | None:

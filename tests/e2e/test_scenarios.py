@@ -81,6 +81,10 @@ def test_deny(system: System) -> None:
     with applied(system, "deny", ("delete", "istio/scenarios/deny")):
         status, body, _ = get(system, "/v1/agents/team-b")
         assert (status, "RBAC: access denied" in str(body)) == (403, True)
+        told = system.rostrum("history", "team-b")
+        assert told.returncode == 1
+        assert "the mesh's policies refuse this call (PERMISSION_DENIED: RBAC: access denied): `" in told.stderr
+        assert "rostrum get AuthorizationPolicy` shows which there are" in told.stderr
         assert get(system, "/v1/agents/team-a")[0] == 200
         system.wait_for_end(system.create("One door is closed", rounds=1))
     assert get(system, "/v1/agents/team-b")[0] == 200
