@@ -70,6 +70,8 @@ def _without_details(code: grpc.StatusCode, message: str) -> RostrumError:
             return errors.DeadlineError("the call took longer than it may; try again")
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in message:
             return errors.InvalidArgumentError(f"too many bytes in one message: {message}", field="request")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return errors.RateLimitedError(f"too many calls ({message})")
         case grpc.StatusCode.UNAVAILABLE:
             return UnreachableError(f"the service does not answer ({message})")
         case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:

@@ -21,7 +21,7 @@ from mesh.errors import (
 )
 from mesh.rpc.channels import Channels
 from mesh.rpc.server import MAX_MESSAGE_BYTES, Server
-from mesh.rpc.status import UnreachableError, by_reason, from_rpc_error
+from mesh.rpc.status import RefusedByPolicyError, UnreachableError, by_reason, from_rpc_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -229,3 +229,22 @@ def test_no_server_is_unreachable() -> None:
     error = asyncio.run(use())
     assert isinstance(error, UnreachableError)
     assert error.retriable
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "becomes", "code_of_ours"),
+    [
+        ("PERMISSION_DENIED", "RBAC: access denied", RefusedByPolicyError, "PERMISSION_DENIED"),
+        ("UNAUTHENTICATED", "Jwt is expired", RefusedByPolicyError, "PERMISSION_DENIED"),
+        ("RESOURCE_EXHAUSTED", "local_rate_limited", RateLimitedError, "RESOURCE_EXHAUSTED"),
+        ("UNIMPLEMENTED", "", InternalError, "INTERNAL"),
+    ],
+)
+def test_a_refusal_of_a_sidecar_has_no_details(
+    code: str, said: str, becomes: type[RostrumError], code_of_ours: str
+) -> None:
+    """Envoy knows no reasons of ours: its code decides, and its own words stay."""
+    refusal = grpc.aio.AioRpcError(grpc.StatusCode[code], grpc.aio.Metadata(), grpc.aio.Metadata(), said)
+    error = from_rpc_error(refusal)
+    assert (type(error), error.code.value) == (becomes, code_of_ours)
+    assert said in error.message
