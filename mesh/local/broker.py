@@ -141,7 +141,8 @@ class BrokerNode:
             "num.recovery.threads.per.data.dir": "2",
             "log.cleaner.dedupe.buffer.size": "16777216",
             "log.segment.bytes": "67108864",
-            "controlled.shutdown.enable": "false",
+            # A node that says goodbye may register again at once, instead of after its old session.
+            "controlled.shutdown.enable": "true",
         }
 
     @property
