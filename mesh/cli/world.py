@@ -59,6 +59,10 @@ class Runner(Protocol):
         """Returns Istio's resources in force; of all kinds if `kind` is empty."""
         ...
 
+    async def mesh(self) -> runner_pb2.Mesh:
+        """Returns the manifests in force and where pods are."""
+        ...
+
     async def stop(self) -> bool:
         """Stops all and returns once it is gone: True, or False if nothing ran."""
         ...

@@ -120,6 +120,10 @@ class LocalRunner:
         request = runner_pb2.ListResourcesRequest(kind=kind)
         return await self._asked(lambda stub: stub.ListResources(request, timeout=ANSWER_SECONDS))
 
+    async def mesh(self) -> runner_pb2.Mesh:
+        """What the sidecars' configuration is made from. Raises LocalError."""
+        return await self._asked(lambda stub: stub.GetMesh(runner_pb2.GetMeshRequest(), timeout=ANSWER_SECONDS))
+
     async def _asked(self, ask: Callable[[runner_pb2_grpc.RunnerServiceAsyncStub], Awaitable[T]]) -> T:
         async with self._channel() as channel:
             stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)

@@ -78,6 +78,9 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
     ) -> runner_pb2.ListResourcesResponse:
         return runner_pb2.ListResourcesResponse(resources=self._system.applied.resources(request.kind))
 
+    async def GetMesh(self, request: Any, context: Any) -> runner_pb2.Mesh:  # noqa: N802, D102
+        return self._system.mesh()
+
 
 def report(step: str, **more: object) -> None:
     """Prints one line of progress; a caller that is gone is no reason to stop."""

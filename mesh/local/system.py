@@ -302,6 +302,18 @@ class System:
             late = next(each for each in waited if not each.ready)
             raise StartupError(f"{late.name} is not ready after {seconds:g} s: see {late.spec.log_file}.") from None
 
+    def mesh(self) -> runner_pb2.Mesh:
+        """What the sidecars' configuration is made from, now."""
+        places = self._places().pods
+        return runner_pb2.Mesh(
+            files=[runner_pb2.ManifestFile(name=name, text=text) for name, text in self.applied.texts().items()],
+            namespace=sidecars.NAMESPACE,
+            workloads=[
+                runner_pb2.Workload(namespace=key[0], name=key[1], ips=ips)
+                for key, ips in sorted(places.items()) if ips
+            ],
+        )  # fmt: skip
+
     def status(self) -> runner_pb2.Status:
         """The state of every pod now, by deployment and replica."""
         ordered = sorted(self.replicas.values(), key=lambda each: (each.spec.deployment, each.spec.replica))

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from mesh.istiod.generator import MESH_CONFIG, Istiod, Places
 from mesh.sidecar import gateway, outbound
 from mesh.sidecar.kubernetes import Workload
 from mesh.sidecar.mesh import Mesh, MeshSettings
@@ -19,7 +20,6 @@ from mesh.sidecar.reading import load
 from mesh.sidecar.resources import Resources, as_dict
 from mesh.sidecar.translate import translate
 from tests.istiod.comparing import differences
-from tests.support.istiod import Istiod, Places
 
 
 def compared(
@@ -46,8 +46,7 @@ def compared(
 
 
 def _mesh_config(files: Mapping[str, str]) -> dict[str, Any]:
-    # Ours are always JSON: a sidecar's log is read by machines first.
-    config: dict[str, Any] = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}, "accessLogEncoding": "JSON"}
+    config: dict[str, Any] = dict(MESH_CONFIG)
     for text in files.values():
         for document in yaml.safe_load_all(text):
             match document:

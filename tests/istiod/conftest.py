@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.istiod import running
+from mesh.istiod.building import is_built
+from mesh.istiod.generator import running
+from tests.support.istiod import needed_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.istiod import Istiod
+    from mesh.istiod.generator import Istiod
 
 HERE = Path(__file__).parent
 
@@ -34,5 +36,7 @@ def istiod(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
         with capture.global_and_fixture_disabled():
             sys.stderr.write(f"\nistiod: {line}\n")
 
+    if not is_built():
+        needed_go()
     with running(tmp_path_factory.mktemp("istiod"), say) as istiod:
         yield istiod

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import istiod
+from mesh.istiod import building
+from mesh.local.errors import MissingPartError
+from tests.support.istiod import needed_go
 
 ROOT = Path(__file__).parents[2]
 FAKE_GO = """#!/bin/sh
@@ -39,14 +41,14 @@ def _fake_go(path: Path, version: str) -> Path:
 
 def test_the_go_on_the_path_comes_first(go: Path) -> None:
     """A Go that is new enough is taken from the path."""
-    assert istiod.find_go() == str(go)
+    assert building.find_go() == str(go)
 
 
 def test_an_old_go_is_passed_over(go: Path, tmp_path: Path) -> None:
     """One that is too old for go.mod gives way to the wheel's."""
     _fake_go(go, "1.9.9")
     wheel = _fake_go(tmp_path / "wheel" / "go" / "bin" / "go", "1.26.0")
-    assert istiod.find_go() == str(wheel)
+    assert building.find_go() == str(wheel)
 
 
 def test_without_go_a_test_is_skipped_at_a_desk(go: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +56,7 @@ def test_without_go_a_test_is_skipped_at_a_desk(go: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("CI", raising=False)
     _fake_go(go, "1.9.9")
     with pytest.raises(pytest.skip.Exception, match=r"Go 1\.26\.0 or newer .*requirements/ci\.txt.* is missing"):
-        istiod.find_go()
+        needed_go()
 
 
 def test_without_go_a_test_fails_in_ci(go: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,12 +64,12 @@ def test_without_go_a_test_fails_in_ci(go: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CI", "true")
     _fake_go(go, "1.9.9")
     with pytest.raises(pytest.fail.Exception, match="in CI nothing may be"):
-        istiod.find_go()
+        needed_go()
 
 
 def test_runs_at_the_same_time_build_once(go: Path) -> None:
     """Four processes ask for the binary; one builds it, and all get the same file."""
-    code = "from tests.support.istiod import built; print(built())"
+    code = "from mesh.istiod.building import built; print(built())"
     asking = [
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
@@ -81,7 +83,7 @@ def test_runs_at_the_same_time_build_once(go: Path) -> None:
 def test_a_failed_build_says_why(go: Path) -> None:
     """What the compiler wrote is in the error, and no binary is left behind."""
     go.write_text("#!/bin/sh\ncase $1 in env) echo go1.99.0;; *) echo no such package >&2; exit 1;; esac\n")
-    with pytest.raises(RuntimeError, match="no such package"):
-        istiod.built()
-    with pytest.raises(RuntimeError, match="no such package"):
-        istiod.built()
+    with pytest.raises(MissingPartError, match="no such package"):
+        building.built()
+    with pytest.raises(MissingPartError, match="no such package"):
+        building.built()

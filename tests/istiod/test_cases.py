@@ -14,7 +14,7 @@ from tests.istiod.both_ways import compared
 from tests.manifests.sources import BASE, ISTIO, NAMESPACE, SCENARIOS, SERVICES, texts, with_scenario
 
 if TYPE_CHECKING:
-    from tests.support.istiod import Istiod
+    from mesh.istiod.generator import Istiod
 
 CASES = sorted(Path(__file__).parent.glob("cases/*.yaml"))
 

@@ -12,7 +12,7 @@ from tests.istiod.both_ways import compared
 from tests.istiod.grammar import meshes
 
 if TYPE_CHECKING:
-    from tests.support.istiod import Istiod
+    from mesh.istiod.generator import Istiod
 
 
 @pytest.mark.timeout(600, func_only=True)

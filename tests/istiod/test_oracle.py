@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mesh.istiod.generator import IstiodError, Places
 from tests.istiod.normalise import Side, normalised
-from tests.support.istiod import IstiodError, Places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.support.istiod import Config, Istiod
+    from mesh.istiod.generator import Config, Istiod
 
 HOST = "backend.shop.svc.cluster.local"
 CLUSTER = f"outbound|50051||{HOST}"

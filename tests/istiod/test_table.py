@@ -16,7 +16,7 @@ import pytest
 from tests.istiod.normalise import Side, normalised
 
 if TYPE_CHECKING:
-    from tests.support.istiod import Config, Istiod
+    from mesh.istiod.generator import Config, Istiod
 
 CASES = Path(__file__).parent / "cases"
 Location: TypeAlias = tuple[str | int, ...]

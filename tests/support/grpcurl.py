@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.support.istiod import find_go
+from tests.support.istiod import needed_go
 
 VERSION = "v1.9.3"
 BUILD_TIMEOUT_SECONDS = 900
@@ -26,7 +26,7 @@ def grpcurl() -> Path:
     binary = cache / "grpcurl"
     if binary.exists():
         return binary
-    go = find_go()
+    go = needed_go()
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another test run may be building the same

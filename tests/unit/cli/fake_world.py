@@ -229,6 +229,9 @@ class FakeRunner:
         )
         return runner_pb2.ListResourcesResponse(resources=[] if kind == "Gateway" else [found])
 
+    async def mesh(self) -> runner_pb2.Mesh:
+        return runner_pb2.Mesh(namespace="rostrum")
+
     async def stop(self) -> bool:
         self.told.append("stop")
         ran, self.running = self.running, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import jwt
@@ -70,6 +71,19 @@ def test_config_of_what_has_none(bench: Bench) -> None:
     assert result.code == Exit.NOT_FOUND
     assert "there are: moderator-0, team-a-0, team-b-0" in result.err
     assert bench.rostrum("config", "team-a-0", "--kind", "filters").code == Exit.USAGE
+
+
+def test_istiods_config_without_go(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that says which Go is needed and how to get it; a kind that istiod does not send is exit code 2."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("ROSTRUM_CACHE", str(tmp_path))
+    monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path))
+    bench.home = tmp_path
+    (tmp_path / "logs").mkdir()
+    result = bench.rostrum("config", "team-a-0", "--istiod")
+    assert (result.code, result.out) == (Exit.FAILURE, "")
+    assert re.fullmatch(r"rostrum: Go 1\.26\.0 or newer is missing, .* -r requirements/ci\.txt`\.\n", result.err)
+    assert bench.rostrum("config", "team-a-0", "--istiod", "--kind", "secrets").code == Exit.USAGE
 
 
 def test_status_shows_sidecars_and_the_way_in(bench: Bench) -> None:

@@ -55,6 +55,11 @@ class RunnerServiceStub:
                 request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesRequest.SerializeToString,
                 response_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesResponse.FromString,
                 _registered_method=True)
+        self.GetMesh = channel.unary_unary(
+                '/rostrum.local.v1.RunnerService/GetMesh',
+                request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.GetMeshRequest.SerializeToString,
+                response_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.Mesh.FromString,
+                _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/rostrum.local.v1.RunnerService/Stop',
                 request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.StopRequest.SerializeToString,
@@ -119,6 +124,19 @@ class RunnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetMesh(self, request, context):
+        """Returns what the proxies' configuration is made from: all manifests of the
+        mesh in force, and where its pods are.
+
+        Safe to repeat: yes.
+        Errors: none of its own.
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stop(self, request, context):
         """Stops all pods, the broker and the runner itself. Returns before the end;
         the socket is gone once all has stopped.
@@ -154,6 +172,11 @@ def add_RunnerServiceServicer_to_server(servicer, server):
                     servicer.ListResources,
                     request_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesRequest.FromString,
                     response_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesResponse.SerializeToString,
+            ),
+            'GetMesh': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMesh,
+                    request_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.GetMeshRequest.FromString,
+                    response_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.Mesh.SerializeToString,
             ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
@@ -270,6 +293,33 @@ class RunnerService:
             '/rostrum.local.v1.RunnerService/ListResources',
             rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesRequest.SerializeToString,
             rostrum_dot_local_dot_v1_dot_runner__pb2.ListResourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMesh(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostrum.local.v1.RunnerService/GetMesh',
+            rostrum_dot_local_dot_v1_dot_runner__pb2.GetMeshRequest.SerializeToString,
+            rostrum_dot_local_dot_v1_dot_runner__pb2.Mesh.FromString,
             options,
             channel_credentials,
             insecure,

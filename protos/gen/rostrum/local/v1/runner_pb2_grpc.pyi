@@ -73,6 +73,15 @@ class RunnerServiceStub:
     Callers: the rostrum command.
     Emits: nothing.
     """
+    GetMesh: _grpc.UnaryUnaryMultiCallable[_runner_pb2.GetMeshRequest, _runner_pb2.Mesh]
+    """Returns what the proxies' configuration is made from: all manifests of the
+    mesh in force, and where its pods are.
+
+    Safe to repeat: yes.
+    Errors: none of its own.
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
     Stop: _grpc.UnaryUnaryMultiCallable[_runner_pb2.StopRequest, _runner_pb2.StopResponse]
     """Stops all pods, the broker and the runner itself. Returns before the end;
     the socket is gone once all has stopped.
@@ -119,6 +128,15 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     """
     ListResources: _aio.UnaryUnaryMultiCallable[_runner_pb2.ListResourcesRequest, _runner_pb2.ListResourcesResponse]  # type: ignore[assignment]
     """Lists the Istio resources in force, by kind, namespace and name.
+
+    Safe to repeat: yes.
+    Errors: none of its own.
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
+    GetMesh: _aio.UnaryUnaryMultiCallable[_runner_pb2.GetMeshRequest, _runner_pb2.Mesh]  # type: ignore[assignment]
+    """Returns what the proxies' configuration is made from: all manifests of the
+    mesh in force, and where its pods are.
 
     Safe to repeat: yes.
     Errors: none of its own.
@@ -192,6 +210,21 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.ListResourcesResponse, _abc.Awaitable[_runner_pb2.ListResourcesResponse]]:
         """Lists the Istio resources in force, by kind, namespace and name.
+
+        Safe to repeat: yes.
+        Errors: none of its own.
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def GetMesh(
+        self,
+        request: _runner_pb2.GetMeshRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runner_pb2.Mesh, _abc.Awaitable[_runner_pb2.Mesh]]:
+        """Returns what the proxies' configuration is made from: all manifests of the
+        mesh in force, and where its pods are.
 
         Safe to repeat: yes.
         Errors: none of its own.
