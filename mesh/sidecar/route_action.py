@@ -56,7 +56,7 @@ class RouteDestination(Spec):
 
     destination: Destination
     weight: int = 0
-    headers: Headers = Headers()
+    headers: Headers | None = None
 
 
 class Redirect(Spec):
@@ -181,8 +181,10 @@ def _add_weighted(action: Any, each: RouteDestination, reach: Reach) -> None:
         action.hash_policy.append(hash_policy)
 
 
-def set_headers(place: Any, headers: Headers) -> str:
+def set_headers(place: Any, headers: Headers | None) -> str:
     """Adds these operations to a route or a weighted cluster. Returns the authority that they set, "" for none."""
+    if headers is None:
+        return ""
     place.request_headers_to_add.extend(_to_add(headers.request))
     place.request_headers_to_remove.extend(headers.request.remove)
     place.response_headers_to_add.extend(_to_add(headers.response))

@@ -253,7 +253,9 @@ def _check_direct_response(resource: Resource[Any], path: str, answer: DirectRes
         raise resource.refuse(f"{path}.body.string", "is above 1 MiB: shorten it")
 
 
-def _check_headers(resource: Resource[Any], path: str, headers: Headers) -> None:
+def _check_headers(resource: Resource[Any], path: str, headers: Headers | None) -> None:
+    if headers is None:
+        return
     for direction, operations in (("request", headers.request), ("response", headers.response)):
         for field, name in _names(operations):
             settable = direction == "request" and field != "remove" and is_authority(name)

@@ -60,7 +60,7 @@ class HttpRoute(Spec):
     mirror_percentage: Percent | None = None
     mirrors: tuple[Mirror, ...] = ()
     cors_policy: CorsPolicy | None = None
-    headers: Headers = Headers()
+    headers: Headers | None = None
 
     @property
     def all_mirrors(self) -> tuple[Mirror, ...]:
