@@ -16,7 +16,8 @@ from rostrum.local.v1 import runner_pb2
 from mesh.local.errors import ManifestError, disk_errors
 from mesh.local.sidecars import NAMESPACE
 from mesh.sidecar.errors import ManifestError as MeshManifestError
-from mesh.sidecar.overlay import Change, InForce, Key, Overlay
+from mesh.sidecar.kinds import ISTIO
+from mesh.sidecar.overlay import Change, Key, Overlay
 
 FILE = "applied.json"
 
@@ -57,12 +58,17 @@ class Applied:
         self.overlay = overlay
 
     def resources(self, kind: str) -> list[runner_pb2.Resource]:
-        """Istio's resources in force, by kind, namespace and name; of one kind, in any case, one or many."""
-        wanted = kind.lower()
+        """Istio's resources in force, by kind, namespace and name; of one kind, in any case, one or many.
+
+        Raises ManifestError if there is no such kind.
+        """
+        wanted = {name for _, name in ISTIO if kind.lower() in {"", *_spellings(name)}}
+        if not wanted:
+            raise ManifestError(f"There is no kind {kind!r}: there are {', '.join(name for _, name in ISTIO)}.")
         return [
             _resource(each.key, each.source, each.text)
             for each in self.overlay.in_force(self._files, NAMESPACE)
-            if wanted in {"", *_spellings(each)}
+            if each.key.kind in wanted
         ]
 
 
@@ -79,8 +85,8 @@ def messages(changes: Sequence[Change]) -> list[runner_pb2.ResourceChange]:
     ]
 
 
-def _spellings(resource: InForce) -> set[str]:
-    one = resource.key.kind.lower()
+def _spellings(kind: str) -> set[str]:
+    one = kind.lower()
     return {one, f"{one}s", f"{one[:-1]}ies"} if one.endswith("y") else {one, f"{one}s"}
 
 

@@ -76,7 +76,11 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
     async def ListResources(  # noqa: N802, D102
         self, request: runner_pb2.ListResourcesRequest, context: Any
     ) -> runner_pb2.ListResourcesResponse:
-        return runner_pb2.ListResourcesResponse(resources=self._system.applied.resources(request.kind))
+        try:
+            found = self._system.applied.resources(request.kind)
+        except ManifestError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return runner_pb2.ListResourcesResponse(resources=found)
 
     async def GetMesh(self, request: Any, context: Any) -> runner_pb2.Mesh:  # noqa: N802, D102
         return self._system.mesh()

@@ -116,7 +116,7 @@ class RunnerServiceServicer:
         """Lists the Istio resources in force, by kind, namespace and name.
 
         Safe to repeat: yes.
-        Errors: none of its own.
+        Errors: INVALID_ARGUMENT (no such kind).
         Callers: the rostrum command.
         Emits: nothing.
         """

@@ -69,7 +69,7 @@ class RunnerServiceStub:
     """Lists the Istio resources in force, by kind, namespace and name.
 
     Safe to repeat: yes.
-    Errors: none of its own.
+    Errors: INVALID_ARGUMENT (no such kind).
     Callers: the rostrum command.
     Emits: nothing.
     """
@@ -130,7 +130,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     """Lists the Istio resources in force, by kind, namespace and name.
 
     Safe to repeat: yes.
-    Errors: none of its own.
+    Errors: INVALID_ARGUMENT (no such kind).
     Callers: the rostrum command.
     Emits: nothing.
     """
@@ -212,7 +212,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the Istio resources in force, by kind, namespace and name.
 
         Safe to repeat: yes.
-        Errors: none of its own.
+        Errors: INVALID_ARGUMENT (no such kind).
         Callers: the rostrum command.
         Emits: nothing.
         """
