@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from mesh.sidecar.hosts import Host
     from mesh.sidecar.mesh import Mesh
-    from mesh.sidecar.scope import Scope
 
 
 class Subset(Spec):
@@ -93,15 +92,16 @@ def rules_of(mesh: Mesh) -> Mapping[str, Rules]:
     return found
 
 
-def rule_for(scope: Scope, host: Host, client_namespace: str) -> Resource[DestinationRuleSpec] | None:
+def rule_for(
+    rules: Mapping[str, Rules], host: Host, client_namespace: str, root_namespace: str
+) -> Resource[DestinationRuleSpec] | None:
     """The rule that clients of that namespace obey for a host: several of one namespace and host as one.
 
-    Its where and name are those of the oldest. None: nothing is said of the host.
+    Its where and name are those of the oldest. None: nothing is said of the host. `rules` are by namespace.
     """
-    root = scope.root_namespace
-    for namespace in (*([client_namespace] if client_namespace != root else []), host.namespace, root):
-        rules = scope.destination_rules.get(namespace)
-        found = [] if rules is None else rules.most_specific(host.name)
+    first = [client_namespace] if client_namespace != root_namespace else []
+    for namespace in (*first, host.namespace, root_namespace):
+        found = rules[namespace].most_specific(host.name) if namespace in rules else []
         # Where the most specific rule of a namespace is not exported, a wider one of it is not looked at either.
         visible = [each for each in found if is_visible(each, each.spec.export_to, client_namespace)]
         if visible:
@@ -119,12 +119,6 @@ def _merged(rules: Iterable[Resource[DestinationRuleSpec]]) -> Resource[Destinat
     policies = [each.spec.traffic_policy for each in (oldest, *others) if each.spec.traffic_policy is not None]
     update = {"subsets": tuple(ordered), "traffic_policy": policies[0] if policies else None}
     return replace(oldest, spec=oldest.spec.model_copy(update=update))
-
-
-def policy_for(scope: Scope, host: Host, client_namespace: str, port: int, subset: str = "") -> TrafficPolicy:
-    """What holds for a port of a host, and of it for a subset ("" for all). Its port_level_settings are used up."""
-    rule = rule_for(scope, host, client_namespace)
-    return TrafficPolicy() if rule is None else policy_of(rule.spec, port, subset)
 
 
 def policy_of(rule: DestinationRuleSpec, port: int, subset: str) -> TrafficPolicy:

@@ -24,10 +24,11 @@ from mesh.sidecar.destination_rule import takes
 from mesh.sidecar.document import Resource, Spec
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.resources import packed
+from mesh.sidecar.route import routes_of
 from mesh.sidecar.route_match import is_catch_all
 from mesh.sidecar.routes import route_configuration
 from mesh.sidecar.sources import config_source
-from mesh.sidecar.virtual_service import VirtualServiceSpec, gateways_of, hosts_of, routes_of
+from mesh.sidecar.virtual_service import VirtualServiceSpec, gateways_of, hosts_of
 
 if TYPE_CHECKING:
     from mesh.sidecar.kubernetes import Workload
@@ -310,7 +311,6 @@ def _hosts(mesh: Mesh, proxy: Proxy, scope: Scope, servers: Sequence[_Bound]) ->
             key = (bound.gateway_name, vs.where)
             if shared and key not in made:
                 made[key] = routes_of(
-                    mesh,
                     scope,
                     vs,
                     port=port,

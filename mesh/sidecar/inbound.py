@@ -23,7 +23,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
 
 from mesh.sidecar import authorization_policy, connection_manager, downstream_tls, names, peer_authentication, telemetry
-from mesh.sidecar.destination_rule import policy_for, rules_of
+from mesh.sidecar.destination_rule import rules_of
 from mesh.sidecar.errors import ManifestError
 from mesh.sidecar.kubernetes import Protocol
 from mesh.sidecar.resources import packed
@@ -243,7 +243,7 @@ def _connection_pool(mesh: Mesh, proxy: Proxy, port: _Port) -> Any:
     root = mesh.settings.root_namespace
     scope = Scope((), (), mesh.once(rules_of), registry_only=True, root_namespace=root)
     host = Host(port.service.host, port.service.namespace, port.service.ports, service=port.service)
-    return policy_for(scope, host, proxy.namespace, port.port.number).connection_pool
+    return scope.policy_for(host, proxy.namespace, port.port.number).connection_pool
 
 
 def _address(place: Place) -> Any:

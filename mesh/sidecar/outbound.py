@@ -17,7 +17,7 @@ from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from google.protobuf import struct_pb2, wrappers_pb2
 
 from mesh.sidecar import names, peer_authentication
-from mesh.sidecar.destination_rule import Subset, endpoint_tls_mode, policy_of, rule_for
+from mesh.sidecar.destination_rule import Subset, endpoint_tls_mode, policy_of
 from mesh.sidecar.kubernetes import Workload
 from mesh.sidecar.outbound_listeners import listeners
 from mesh.sidecar.service_entry import ServiceEntrySpec, port_of, set_dns
@@ -88,7 +88,7 @@ class _Target:
 
 def _targets(scope: Scope, proxy: Proxy) -> Iterator[_Target]:
     for host in scope.hosts:
-        rule = rule_for(scope, host, proxy.namespace)
+        rule = scope.rule_for(host, proxy.namespace)
         for port in host.ports:
             for subset in (None, *(() if rule is None else rule.spec.subsets)):
                 yield _Target(host, port, subset, rule)

@@ -21,7 +21,6 @@ from envoy.type.v3 import hash_policy_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
 
 from mesh.sidecar import connection_manager, names
-from mesh.sidecar.destination_rule import rule_for
 from mesh.sidecar.errors import ManifestError
 from mesh.sidecar.kubernetes import Protocol
 from mesh.sidecar.resources import packed
@@ -116,7 +115,7 @@ class _Listeners:
 
     def _tcp_proxy(self, host: Host, number: int) -> Any:
         """Passes bytes on to the host. Of its DestinationRule the policy for all ports counts alone, as in istiod."""
-        rule = rule_for(self.scope, host, self.proxy.namespace)
+        rule = self.scope.rule_for(host, self.proxy.namespace)
         policy = (None if rule is None else rule.spec.traffic_policy) or TrafficPolicy()
         cluster = names.outbound_cluster(number, "", host.name)
         config = tcp_proxy_pb2.TcpProxy(stat_prefix=cluster, cluster=cluster)

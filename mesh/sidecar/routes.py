@@ -14,10 +14,11 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
 from mesh.sidecar import names
-from mesh.sidecar.destination_rule import rule_for, takes
+from mesh.sidecar.destination_rule import takes
 from mesh.sidecar.kubernetes import Protocol
+from mesh.sidecar.route import consistent_hash, routes_of
 from mesh.sidecar.route_action import default_route, hash_policy
-from mesh.sidecar.virtual_service import consistent_hash, hosts_of, routes_of
+from mesh.sidecar.virtual_service import hosts_of
 
 if TYPE_CHECKING:
     from mesh.sidecar.document import Resource
@@ -123,7 +124,7 @@ def _entries(mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[
         known, unknown = _hosts_of(vs, by_name, wildcards)
         # Only at port 80 does istiod serve a VirtualService none of whose hosts it knows.
         of = (
-            routes_of(mesh, scope, vs, port=port, proxy=proxy, gateway_names=MESH)
+            routes_of(scope, vs, port=port, proxy=proxy, gateway_names=MESH)
             if known or (unknown and port == 80)
             else []
         )
@@ -180,7 +181,7 @@ def _domains(host: Host, proxy: Proxy, addresses: Addresses) -> list[str]:
 
 
 def _default(scope: Scope, proxy: Proxy, host: Host, port: int) -> Any:
-    rule = rule_for(scope, host, proxy.namespace)
+    rule = scope.rule_for(host, proxy.namespace)
     found = None if rule is None else consistent_hash(rule.spec.traffic_policy, port)
     cluster = names.outbound_cluster(port, "", host.name)
     return default_route(cluster, f"{host.name}:{port}/*", None if found is None else hash_policy(found))

@@ -12,12 +12,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mesh.sidecar import names
-from mesh.sidecar.destination_rule import Rules, is_visible, rules_of
+from mesh.sidecar.destination_rule import Rules, is_visible, policy_of, rule_for, rules_of
 from mesh.sidecar.hosts import Host, all_hosts, hosts_named
 from mesh.sidecar.sidecar import Import, imports_of, sidecar_for
+from mesh.sidecar.traffic_policy import TrafficPolicy
 from mesh.sidecar.virtual_service import VirtualServiceSpec
 
 if TYPE_CHECKING:
+    from mesh.sidecar.destination_rule import DestinationRuleSpec
     from mesh.sidecar.document import Resource
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
@@ -42,6 +44,15 @@ class Scope:
     def host(self, name: str) -> Host | None:
         """The host of that name."""
         return self._by_name.get(name)
+
+    def rule_for(self, host: Host, client_namespace: str) -> Resource[DestinationRuleSpec] | None:
+        """The DestinationRule that clients of that namespace obey for a host; None if nothing is said of it."""
+        return rule_for(self.destination_rules, host, client_namespace, self.root_namespace)
+
+    def policy_for(self, host: Host, client_namespace: str, port: int, subset: str = "") -> TrafficPolicy:
+        """What holds for a port of a host, and of it for a subset ("" for all)."""
+        rule = self.rule_for(host, client_namespace)
+        return TrafficPolicy() if rule is None else policy_of(rule.spec, port, subset)
 
     @cached_property
     def _by_name(self) -> Mapping[str, Host]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar.destination_rule import policy_for, rule_for
 from mesh.sidecar.errors import ManifestError
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.scope import Host, Scope
@@ -411,13 +410,13 @@ def test_a_policy_can_be_asked_for() -> None:
     """policy_for says what holds, without its ports; a host without a rule has an empty one."""
     mesh = _policy(**TOP, portLevelSettings=[{"port": {"number": 50051}, "tls": {"mode": "ISTIO_MUTUAL"}}])
     seen, host = _host(mesh, BACKEND)
-    found = policy_for(seen, host, "shop", 50051)
+    found = seen.policy_for(host, "shop", 50051)
     assert (found.load_balancer, found.port_level_settings) == (None, ())
     assert found.tls is not None
     assert found.tls.mode == "ISTIO_MUTUAL"
     _, other = _host(mesh, "other.shop.svc.cluster.local")
-    assert rule_for(seen, other, "shop") is None
-    assert policy_for(seen, other, "shop", 9080).tls is None
+    assert seen.rule_for(other, "shop") is None
+    assert seen.policy_for(other, "shop", 9080).tls is None
 
 
 def _host(mesh: Mesh, name: str) -> tuple[Scope, Host]:
