@@ -3,11 +3,13 @@
 Its protocol classes read their schemas with importlib.resources.read_text, deprecated from Python 3.11 to 3.12 and back
 since 3.13; the warning says nothing about us, and where warnings are errors the import would fail.
 
-Two faults of 3.0.12 are mended here. It forgets to close the socket of a refused connection (net/inet.py), and of one
+Three faults of 3.0.12 are mended here. It forgets to close the socket of a refused connection (net/inet.py), and of one
 whose TLS fails (net/transport.py): while a broker is away or not trusted, each attempt would leave one for the garbage
-collector. And it makes the decoder of a response when the
-first one comes, in a way that two threads must not do at once (protocol/schemas/fields/struct.py): a producer and a
-consumer that start together may leave a decoder that fails for ever, and the process then times out on every request.
+collector. A connection that is reset before its TLS begins, as by a broker that is killed, or a certificate that cannot
+be read, is no error of Kafka's to it, and any other error ends for ever the task that keeps its view of the cluster
+(cluster.py): the client then never sends or reads again. And it makes the decoder of a response when the first one
+comes, in a way that two threads must not do at once (protocol/schemas/fields/struct.py): a producer and a consumer that
+start together may leave a decoder that fails for ever, and the process then times out on every request.
 """
 
 from __future__ import annotations
@@ -52,10 +54,11 @@ _handshake = KafkaSSLTransport.handshake
 
 def _wrap_or_close(self: Any, net: Any, sock: socket.socket, host: str | None = None, **configs: Any) -> None:
     try:
+        sock.getpeername()  # Python's ssl would leave one open that was reset by now
         _wrap(self, net, sock, host=host, **configs)
-    except BaseException:
+    except OSError as error:  # ssl.SSLError is one
         sock.close()
-        raise
+        raise errors.KafkaConnectionError(f"TLS cannot begin: {error}") from error
 
 
 async def _handshake_or_close(self: Any) -> None:

@@ -79,7 +79,7 @@ class Kafka:
         assert node is not None  # noqa: S101 - open comes first
         await node.prepare()
         # The second look is after that of mesh.local.identities: what the node then starts with is a new certificate.
-        liveness = Probe(check=self._is_alive, period_seconds=LOOK_SECONDS, failure_threshold=2, timeout_seconds=5.0)
+        liveness = Probe(check=self._is_alive, period_seconds=LOOK_SECONDS, failure_threshold=2, timeout_seconds=10.0)
         return PodSpec(
             "kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log, liveness=liveness
         )

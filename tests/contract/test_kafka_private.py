@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import select
+import socket
+import struct as struct_of_bytes
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +26,12 @@ from kafka.protocol.schemas.fields import struct  # type: ignore[import-untyped]
 from kafka.protocol.schemas.fields.codegen import CodegenContext  # type: ignore[import-untyped]
 
 from mesh.bus import consumer as consumer_module
-from mesh.bus.access import KafkaAccess
+from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.consumer import KeyedConsumer
+from mesh.bus.kafka_python import errors
 from mesh.bus.reachable import wait_reachable
+from mesh.local.identities import Wanted, write
+from mesh.sidecar.certificates import Authority
 
 
 @pytest.mark.parametrize(
@@ -133,3 +140,27 @@ def test_a_stop_ends_the_wait_for_a_broker() -> None:
 
     assert not wait_reachable(KafkaAccess("127.0.0.1:9,127.0.0.1:10"), wait)
     assert len(waits) == 3
+
+
+def test_a_connection_that_is_reset_before_its_tls_is_an_error_of_kafkas(tmp_path: Path) -> None:
+    """kafka-python tries again after its own errors alone: any other ends its view of the cluster, and so the client.
+    The socket is closed."""
+    write(Authority.open(tmp_path / "ca"), Wanted(tmp_path / "team-a", kafka_user="team-a"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        broker, _ = server.accept()
+        broker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct_of_bytes.pack("ii", 1, 0))
+        broker.close()  # with that, by a reset
+    client.setblocking(False)
+    select.select([client], [], [], 10)
+    with pytest.raises(errors.KafkaConnectionError, match="TLS cannot begin"):
+        KafkaSSLTransport(None, client, host="127.0.0.1", ssl_context=TlsFiles.in_folder(tmp_path / "team-a").context())
+    assert client.fileno() == -1
+
+
+def test_a_certificate_that_cannot_be_read_is_an_error_of_kafkas(tmp_path: Path) -> None:
+    """It is tried again, as while a certificate is renewed."""
+    ours, theirs = socket.socketpair()
+    with theirs, pytest.raises(errors.KafkaConnectionError, match=r"TLS cannot begin: .*No such file"):
+        KafkaSSLTransport(None, ours, host="127.0.0.1", ssl_cafile=str(tmp_path / "missing.pem"))
+    assert ours.fileno() == -1
