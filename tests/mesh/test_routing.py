@@ -142,9 +142,11 @@ def test_a_route_has_a_time_limit() -> None:
         mesh.script.answers.update({"/quick.B/C": late, "/slow.B/C": late})
         try:
             began = time.monotonic()
-            assert rpc(mesh, "/quick.B/C") is grpc.StatusCode.UNAVAILABLE
+            # The callee is told of the limit too, and on a busy machine ends the call before its caller's sidecar.
+            ended = rpc(mesh, "/quick.B/C")
+            assert ended in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
             assert time.monotonic() - began < 0.9
-            assert flags(mesh)[0][0] == "UT"
+            assert ended is grpc.StatusCode.DEADLINE_EXCEEDED or flags(mesh)[0][0] == "UT"
             assert rpc(mesh, "/slow.B/C") is grpc.StatusCode.OK
         finally:
             later.set()
