@@ -64,7 +64,7 @@ bench: .venv/.test
 
 protos: .venv/.test
 	@$(PYTHON) protos/generate.py
-	@$(PYTHON) protos/transcoder.py
+	@$(PYTHON) -P protos/transcoder.py
 	@echo "make: wrote protos/gen"
 
 # uv keeps the pins that still fit; delete a line of a .txt (or the file) to move it to the newest release.

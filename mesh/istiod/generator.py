@@ -6,7 +6,6 @@ Owns the conversation with the program, and the mesh settings that ours are comp
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from mesh.istiod.building import built
-from mesh.local.processes import die_with_parent
 
 MESH_CONFIG: Mapping[str, Any] = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}, "accessLogEncoding": "JSON"}
 """MeshConfig of istiod under which it is like ours: unknown hosts are refused, and logs are read by machines first."""
@@ -101,6 +99,8 @@ class Istiod:
 def running(folder: Path, say: Callable[[str], None]) -> Iterator[Istiod]:
     """Starts the oracle, built first if it must be, with its log in `folder`; ends it with the block.
 
+    It ends by itself when its input does, so that it outlives nobody.
+
     Tells `say` what takes long. Raises MissingPartError as `built` does.
     """
     binary = built(say)
@@ -112,7 +112,6 @@ def running(folder: Path, say: Callable[[str], None]) -> Iterator[Istiod]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - nothing may outlive us
         ) as process,
     ):
         try:
