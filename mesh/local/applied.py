@@ -1,7 +1,7 @@
 """What was applied to the mesh of a home and deleted from it, kept in HOME/applied.json over restarts, as clusters do.
 
 Owns that file and the texts in force: the manifests' files with the overlay on them. What a change means is
-mesh.sidecar.overlay's, whether it can be obeyed is found out by `system`, which keeps it here once it is in force.
+mesh.manifests.overlay's, whether it can be obeyed is found out by `system`, which keeps it here once it is in force.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from rostrum.local.v1 import runner_pb2
 
 from mesh.local.errors import ManifestError, disk_errors
 from mesh.local.sidecars import NAMESPACE
-from mesh.sidecar.errors import ManifestError as MeshManifestError
+from mesh.manifests.errors import ManifestError as MeshManifestError
+from mesh.manifests.overlay import Change, Key, Overlay
 from mesh.sidecar.kinds import ISTIO
-from mesh.sidecar.overlay import Change, Key, Overlay
 
 FILE = "applied.json"
 

@@ -16,9 +16,11 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2
 
 from mesh.local.envoy import BOOTSTRAP
 from mesh.local.folders import ADMIN, app_socket, outbound_socket
-from mesh.sidecar import gateway, outbound, sources
+from mesh.manifests.kubernetes import Workload
+from mesh.sidecar import sources
 from mesh.sidecar.bootstrap import bootstrap
-from mesh.sidecar.kubernetes import Workload
+from mesh.sidecar.clusters import outbound
+from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Place, Proxy
 from mesh.sidecar.resources import Resources, as_dict, file_text

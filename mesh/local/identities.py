@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.local.certificates import LEAF_LIFETIME, Authority, CertificateError, Identity, write_private
 from mesh.local.errors import LocalError, StartupError, disk_errors
-from mesh.sidecar.certificates import LEAF_LIFETIME, Authority, CertificateError, Identity, write_private
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from mesh.local.broker import Topic
 from mesh.local.errors import ManifestError
 from mesh.local.identities import KAFKA_BROKER, KAFKA_RUNNER
 from mesh.local.rights import CLUSTER, OPERATIONS, RESOURCE_TYPES, Right
-from mesh.sidecar.document import yaml_values
-from mesh.sidecar.errors import ManifestError as MeshManifestError
+from mesh.manifests.document import yaml_values
+from mesh.manifests.errors import ManifestError as MeshManifestError
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from mesh.local import envoy_files
 from mesh.local.envoy import Envoy
 from mesh.local.errors import ManifestError
 from mesh.local.pods import PodSpec
-from mesh.sidecar import names
-from mesh.sidecar.errors import ManifestError as MeshManifestError
-from mesh.sidecar.kubernetes import Workload
+from mesh.manifests import names
+from mesh.manifests.errors import ManifestError as MeshManifestError
+from mesh.manifests.kubernetes import Workload
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Proxy
 from mesh.sidecar.reading import load

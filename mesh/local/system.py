@@ -30,9 +30,9 @@ from mesh.local.manifests import Deployment, Manifests
 from mesh.local.pods import Pod, PodSpec
 from mesh.local.replica import Replica
 from mesh.local.sidecars import Sidecars, Standing
+from mesh.manifests.overlay import APPLIED, DEPLOYMENT, Action, Change, Overlay
 from mesh.sidecar import proxy as mesh_proxy
 from mesh.sidecar.mesh import Mesh
-from mesh.sidecar.overlay import APPLIED, DEPLOYMENT, Action, Change, Overlay
 
 log = logging.getLogger(__name__)
 

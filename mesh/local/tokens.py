@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from mesh.local.certificates import private_pem, write_private
 from mesh.local.errors import LocalError, disk_errors
-from mesh.sidecar.certificates import private_pem, write_private
 
 ISSUER = "rostrum"
 """Issuer and audience that the RequestAuthentication of istio/base asks for."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mesh.sidecar.document import RawDocument, documents
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.document import RawDocument, documents
+from mesh.manifests.errors import ManifestError
 from mesh.sidecar.mesh import MeshSettings, selects
 
 OUTSIDE = "(outside)"

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.sidecar.service_entry import ServiceEntrySpec
+from mesh.sidecar.clusters.service_entry import ServiceEntrySpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mesh.sidecar.document import Resource
-    from mesh.sidecar.kubernetes import Service, ServicePort
+    from mesh.manifests.document import Resource
+    from mesh.manifests.kubernetes import Service, ServicePort
     from mesh.sidecar.mesh import Mesh
 
 

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.sidecar import (
-    authorization_policy,
-    destination_check,
-    destination_rule,
-    envoy_filter,
-    gateway,
-    peer_authentication,
-    request_authentication,
-    route_check,
-    service_entry,
-    sidecar,
-    telemetry,
-    virtual_service,
-)
+from mesh.sidecar import sidecar
+from mesh.sidecar.clusters import destination_check, destination_rule, service_entry
+from mesh.sidecar.listeners import envoy_filter, gateway
+from mesh.sidecar.routing import route_check, virtual_service
+from mesh.sidecar.security import authorization_policy, peer_authentication, request_authentication
+from mesh.sidecar.telemetry import telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mesh.sidecar.document import Spec
+    from mesh.manifests.document import Spec
     from mesh.sidecar.mesh import Check
 
 ISTIO: Mapping[tuple[str, str], type[Spec]] = {

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from mesh.sidecar.document import Resource, Spec
-from mesh.sidecar.kubernetes import Service, Workload
+from mesh.manifests.document import Resource, Spec
+from mesh.manifests.kubernetes import Service, Workload
 
 S = TypeVar("S", bound=Spec)
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mesh.sidecar.kubernetes import Workload
+    from mesh.manifests.kubernetes import Workload
 
 
 @dataclass(frozen=True)

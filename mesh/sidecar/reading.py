@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from mesh.sidecar import kubernetes
-from mesh.sidecar.document import RawDocument, Resource, Spec, documents, resource
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests import kubernetes
+from mesh.manifests.document import RawDocument, Resource, Spec, documents, resource
+from mesh.manifests.errors import ManifestError
 from mesh.sidecar.kinds import CHECKS, ISTIO
 from mesh.sidecar.mesh import Mesh, MeshSettings
 

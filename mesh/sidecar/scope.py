@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mesh.sidecar import names
-from mesh.sidecar.destination_rule import Rules, is_visible, policy_of, rule_for, rules_of
+from mesh.manifests import names
+from mesh.sidecar.clusters.destination_rule import Rules, is_visible, policy_of, rule_for, rules_of
+from mesh.sidecar.clusters.traffic_policy import TrafficPolicy
 from mesh.sidecar.hosts import Host, all_hosts, hosts_named
+from mesh.sidecar.routing.virtual_service import VirtualServiceSpec
 from mesh.sidecar.sidecar import Import, imports_of, sidecar_for
-from mesh.sidecar.traffic_policy import TrafficPolicy
-from mesh.sidecar.virtual_service import VirtualServiceSpec
 
 if TYPE_CHECKING:
-    from mesh.sidecar.destination_rule import DestinationRuleSpec
-    from mesh.sidecar.document import Resource
+    from mesh.manifests.document import Resource
+    from mesh.sidecar.clusters.destination_rule import DestinationRuleSpec
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
 

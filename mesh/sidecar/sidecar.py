@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from mesh.sidecar.document import Resource, Spec
+from mesh.manifests.document import Resource, Spec
 from mesh.sidecar.hosts import hosts_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mesh.sidecar.kubernetes import Workload
+    from mesh.manifests.kubernetes import Workload
     from mesh.sidecar.mesh import Mesh
 
 

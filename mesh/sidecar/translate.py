@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.sidecar import gateway, inbound, outbound, routes
+from mesh.sidecar.clusters import outbound
+from mesh.sidecar.listeners import gateway, inbound
 from mesh.sidecar.resources import Resources
+from mesh.sidecar.routing import routes
 from mesh.sidecar.scope import scope_of
 
 if TYPE_CHECKING:

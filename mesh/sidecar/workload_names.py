@@ -1,6 +1,7 @@
 """What a workload is called in traces and metrics: canonical service and revision, and the proxy's own name.
 
-Called by `mesh.sidecar.telemetry` and `.metrics`. Source: istio/istio pkg/model/labels.go, pkg/bootstrap/config.go.
+Called by `mesh.sidecar.telemetry.telemetry` and `.metrics`. Source: istio/istio pkg/model/labels.go,
+pkg/bootstrap/config.go.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mesh.sidecar.kubernetes import Workload
+    from mesh.manifests.kubernetes import Workload
 
 
 def canonical(workload: Workload) -> tuple[str, str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.local import sidecars
-from mesh.sidecar import gateway, outbound
+from mesh.sidecar.clusters import outbound
+from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
@@ -24,7 +25,7 @@ from tests.support.system import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mesh.sidecar.kubernetes import Workload
+    from mesh.manifests.kubernetes import Workload
 
 SERVICES = (10, 100, 1_000)
 RUNS = 3

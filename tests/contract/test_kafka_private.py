@@ -30,8 +30,8 @@ from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.kafka_python import errors
 from mesh.bus.reachable import wait_reachable
+from mesh.local.certificates import Authority
 from mesh.local.identities import Wanted, write
-from mesh.sidecar.certificates import Authority
 
 
 @pytest.mark.parametrize(

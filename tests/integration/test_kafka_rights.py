@@ -32,10 +32,10 @@ from mesh.bus.reachable import API_VERSIONS
 from mesh.bus.topics import TURNS_TOPIC, floors_topic
 from mesh.errors import BrokerUnavailableError
 from mesh.local.broker import make_topics
+from mesh.local.certificates import private_pem
 from mesh.local.identities import KAFKA_RUNNER, Wanted, open_authority, write
 from mesh.local.manifests import Manifests, read
 from mesh.local.rights import Right, make_rights
-from mesh.sidecar.certificates import private_pem
 from tests.contract.bus_suite import message
 from tests.support.broker import TestBroker, run_broker
 from tests.support.kafka_requests import create, fetch

@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh.local.certificates import LEAF_LIFETIME
 from mesh.local.client import ROOT
 from mesh.local.envoy import Envoy
 from mesh.local.folders import PodFolder
@@ -25,7 +26,6 @@ from mesh.local.pods import Pod, PodSpec
 from mesh.local.replica import Replica
 from mesh.local.sidecars import Sidecars, Standing, read
 from mesh.rpc.channels import Channels
-from mesh.sidecar.certificates import LEAF_LIFETIME
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from mesh.istiod.generator import MESH_CONFIG, Istiod, Places
-from mesh.sidecar import gateway, outbound
-from mesh.sidecar.kubernetes import Workload
+from mesh.manifests.kubernetes import Workload
+from mesh.sidecar.clusters import outbound
+from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
-from mesh.sidecar import request_authentication
+from mesh.sidecar.security import request_authentication
 
 Node: TypeAlias = dict[str, Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar import request_authentication
+from mesh.sidecar.security import request_authentication
 from tests.istiod.comparing import differences
 from tests.istiod.normalise import BY_DESIGN
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from mesh.bus import topics
-from mesh.sidecar.document import yaml_values
+from mesh.manifests.document import yaml_values
 from tests.manifests import sources
 from tests.manifests.sources import AGENTS, BASE, ISTIO, MANIFESTS, WORKLOADS, of_kind, the
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mesh.manifests.errors import ManifestError
 from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE, Edge, edges
-from mesh.sidecar.errors import ManifestError
 
 POD = """
 kind: Deployment

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import grpc
 
-from mesh.sidecar.certificates import Authority, Identity
+from mesh.local.certificates import Authority, Identity
 from tests.manifests import sources
 from tests.mesh.rostrum import BY_GRPC, BY_HTTP, HTTP_PATHS, NAMESPACE, PORTS, RPCS, TOKEN_READERS, Rights
 from tests.support import mesh_calls as calls

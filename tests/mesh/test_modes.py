@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from mesh.local import identities
-from mesh.sidecar.certificates import Authority
+from mesh.local.certificates import Authority
 from tests.mesh.shop import STRICT, case, pod, shop
 from tests.support import mesh_calls as calls
 from tests.support.mesh import RunningMesh, refuses_connections, running, wait_for

@@ -22,12 +22,12 @@ from typing import Any, TypeVar
 
 from mesh.local import envoy_files, identities
 from mesh.local.addresses import Addresses as Networks
+from mesh.local.certificates import Authority, Identity
 from mesh.local.envoy import Envoy
 from mesh.local.folders import PodFolder, outbound_socket
 from mesh.local.pods import PodSpec
-from mesh.sidecar import names
-from mesh.sidecar.certificates import Authority, Identity
-from mesh.sidecar.kubernetes import Workload
+from mesh.manifests import names
+from mesh.manifests.kubernetes import Workload
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Proxy
 from mesh.sidecar.reading import load

@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 
-from mesh.sidecar.certificates import Authority, Identity
+from mesh.local.certificates import Authority, Identity
 from tests.support.mesh import DNS_NAME
 
 SECONDS = 10.0

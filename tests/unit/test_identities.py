@@ -13,9 +13,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mesh.local import identities
+from mesh.local.certificates import Authority
 from mesh.local.errors import LocalError, StartupError
 from mesh.local.identities import Clock, Identities, Wanted, broker_identity, open_authority, replace_all, write
-from mesh.sidecar.certificates import Authority
 
 HOUR = dt.timedelta(hours=1)
 TEAM_A = "spiffe://cluster.local/ns/rostrum/sa/team-a"

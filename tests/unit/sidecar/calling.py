@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mesh.sidecar import outbound
+from mesh.sidecar.clusters import outbound
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Addresses, Place
 from mesh.sidecar.resources import as_dict

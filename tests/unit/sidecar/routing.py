@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from mesh.sidecar import gateway, routes
+from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import as_dict
+from mesh.sidecar.routing import routes
 from mesh.sidecar.scope import scope_of
 
 BACKEND = "backend.shop.svc.cluster.local"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mesh.sidecar import inbound
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.errors import ManifestError
+from mesh.sidecar.listeners import inbound
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Place, Proxy
 from mesh.sidecar.reading import load

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar import connection_manager
-from mesh.sidecar.kubernetes import Protocol
+from mesh.manifests.kubernetes import Protocol
+from mesh.sidecar.listeners import connection_manager
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.resources import as_dict
 from tests.unit.sidecar.serving import AUTO, GRPC, HTTP, WEB, document, kinds, manager, mesh_of, proxy

@@ -9,8 +9,8 @@ import ryaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.sidecar.document import yaml_values
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.document import yaml_values
+from mesh.manifests.errors import ManifestError
 
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=5)
 SCALARS = WORDS | st.sampled_from(["yes", "010", "1e3", "~", "12:30", "2026-11-25"]) | st.booleans() | st.integers(0, 9)

@@ -10,8 +10,8 @@ import pytest
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from google.protobuf import descriptor_pb2
 
-from mesh.sidecar import envoy_filter
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.errors import ManifestError
+from mesh.sidecar.listeners import envoy_filter
 from mesh.sidecar.resources import as_dict
 from tests.unit.sidecar.routing import proxy, shop
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar import gateway
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.errors import ManifestError
+from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.resources import as_dict
 from tests.unit.sidecar.routing import (

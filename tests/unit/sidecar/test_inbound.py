@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar import inbound
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.errors import ManifestError
+from mesh.sidecar.listeners import inbound
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Place
 from mesh.sidecar.resources import as_dict

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from mesh.sidecar.errors import ManifestError
-from mesh.sidecar.overlay import APPLIED, Action, Key, Overlay
+from mesh.manifests.errors import ManifestError
+from mesh.manifests.overlay import APPLIED, Action, Key, Overlay
 
 POLICY = """
 apiVersion: security.istio.io/v1

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar import peer_authentication
 from mesh.sidecar.mesh import Mesh
+from mesh.sidecar.security import peer_authentication
 from tests.unit.sidecar.serving import GRPC, HTTP, document, mesh_of, refusal
 
 

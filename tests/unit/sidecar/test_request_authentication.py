@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar import request_authentication
-from mesh.sidecar.request_authentication import NOBODY
 from mesh.sidecar.resources import as_dict
+from mesh.sidecar.security import request_authentication
+from mesh.sidecar.security.request_authentication import NOBODY
 from tests.unit.sidecar.serving import document, http_filter, mesh_of, refusal
 
 KEYS = '{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}'

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.errors import ManifestError
 from mesh.sidecar.mesh import Mesh
 from tests.unit.sidecar.calling import document, scope
 from tests.unit.sidecar.routing import BACKEND, destination_rule, gateway_of, service, shop, to, virtual_service

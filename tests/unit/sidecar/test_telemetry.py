@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar import metrics, telemetry
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.resources import as_dict
-from mesh.sidecar.telemetry import Direction
+from mesh.sidecar.telemetry import metrics, telemetry
+from mesh.sidecar.telemetry.telemetry import Direction
 from tests.unit.sidecar.serving import deployment, document, listener, mesh_of, refusal
 
 COLLECTOR = ("collector.shop.svc.cluster.local", 4317)

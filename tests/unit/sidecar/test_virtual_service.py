@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar.errors import ManifestError
+from mesh.manifests.errors import ManifestError
 from tests.unit.sidecar.routing import (
     BACKEND,
     CLUSTER,

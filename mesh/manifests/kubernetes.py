@@ -1,0 +1,240 @@
+"""Kubernetes' own kinds, as far as a mesh looks at them: workloads, Services, accounts, namespaces.
+
+Their other fields (probes, resources, volumes) are for whoever runs them: `mesh.local.manifests` reads a Deployment
+whole and refuses what it does not know, so these models may pass over what is not theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pydantic import ConfigDict, Field
+
+from mesh.manifests import names
+from mesh.manifests.document import Resource, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Passing(Spec):
+    """A mapping of which others read the rest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ContainerPort(Passing):
+    """One port of a container."""
+
+    name: str = ""
+    container_port: int
+
+
+class Container(Passing):
+    """Ports of a container."""
+
+    ports: tuple[ContainerPort, ...] = ()
+
+
+class PodSpec(Passing):
+    """Account and containers of a pod."""
+
+    service_account_name: str = "default"
+    containers: tuple[Container, ...] = ()
+
+
+class PodMetadata(Passing):
+    """Labels and annotations of a pod."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class PodTemplate(Passing):
+    """A workload's pods."""
+
+    metadata: PodMetadata = PodMetadata()
+    spec: PodSpec = PodSpec()
+
+
+class WorkloadSpec(Passing):
+    """spec of a Deployment or StatefulSet."""
+
+    replicas: int = 1
+    template: PodTemplate = PodTemplate()
+
+
+class ServicePortSpec(Passing):
+    """spec.ports[] of a Service."""
+
+    name: str = ""
+    port: int
+    target_port: int | str | None = None
+    protocol: str = "TCP"
+    app_protocol: str = ""
+
+
+class ServiceSpec(Passing):
+    """spec of a Service."""
+
+    selector: dict[str, str] = {}
+    ports: tuple[ServicePortSpec, ...] = ()
+    cluster_ip: str = Field(default="", alias="clusterIP")
+
+
+class NamespaceSpec(Passing):
+    """spec of a Namespace: nothing that matters here."""
+
+
+class ServiceAccountSpec(Passing):
+    """A ServiceAccount has no spec."""
+
+
+class Protocol(Enum):
+    """What a port speaks; istiod's protocol.Instance."""
+
+    HTTP = "HTTP"
+    HTTP2 = "HTTP2"
+    GRPC = "GRPC"
+    GRPC_WEB = "GRPC-Web"
+    HTTPS = "HTTPS"
+    TLS = "TLS"
+    TCP = "TCP"
+    MONGO = "Mongo"
+    REDIS = "Redis"
+    MYSQL = "MySQL"
+    AUTO = "unsupported"
+
+    @property
+    def is_http(self) -> bool:
+        """Whether a port of it gets the HTTP filter chain."""
+        return self in {Protocol.HTTP, Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB}
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether clusters of it speak HTTP/2."""
+        return self in {Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB}
+
+
+_APP_PROTOCOLS = {
+    "kubernetes.io/h2c": Protocol.HTTP2,
+    "kubernetes.io/ws": Protocol.HTTP,
+    "kubernetes.io/wss": Protocol.HTTPS,
+}
+_BY_NAME = {each.value.lower(): each for each in Protocol if each is not Protocol.AUTO}
+_SERVER_FIRST_PORTS = frozenset({25, 53, 3306, 27017})
+
+
+def protocol_of(name: str, port: int, app_protocol: str = "") -> Protocol:
+    """What a Service's port speaks: appProtocol, else the part of its name before the first "-".
+
+    Source: istio/istio pkg/config/kube/conversion.go, ConvertProtocol.
+    """
+    if app_protocol in _APP_PROTOCOLS:
+        return _APP_PROTOCOLS[app_protocol]
+    said = (app_protocol or name).lower()
+    if said == "grpc-web" or said.startswith("grpc-web-"):
+        return Protocol.GRPC_WEB
+    found = _BY_NAME.get(re.split("-", said, maxsplit=1)[0])
+    if found is None:
+        return Protocol.TCP if port in _SERVER_FIRST_PORTS else Protocol.AUTO
+    return found
+
+
+@dataclass(frozen=True)
+class ServicePort:
+    """One port of a host, as others dial it. `target` is a number or a container port's name."""
+
+    name: str
+    number: int
+    target: int | str
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Service:
+    """A host of the mesh that is a Kubernetes Service. `vip` is empty if it is headless."""
+
+    name: str
+    namespace: str
+    selector: Mapping[str, str]
+    ports: tuple[ServicePort, ...]
+    headless: bool
+    where: str
+
+    @property
+    def host(self) -> str:
+        """Its fully qualified name."""
+        return names.fqdn(self.name, self.namespace)
+
+    def port(self, number: int) -> ServicePort | None:
+        """The port of that number."""
+        return next((each for each in self.ports if each.number == number), None)
+
+    def selects(self, workload: Workload) -> bool:
+        """Whether the workload's pods are its endpoints."""
+        return (
+            bool(self.selector)
+            and workload.namespace == self.namespace
+            and self.selector.items() <= workload.labels.items()
+        )
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A Deployment or StatefulSet: `labels` are its pods', `ports` its containers' by name."""
+
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    service_account: str
+    ports: Mapping[str, int]
+    replicas: int
+    where: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(namespace, name)."""
+        return self.namespace, self.name
+
+    @property
+    def has_sidecar(self) -> bool:
+        """False if its pods say sidecar.istio.io/inject: "false"."""
+        said = self.labels.get("sidecar.istio.io/inject") or self.annotations.get("sidecar.istio.io/inject")
+        return said != "false"
+
+    def target_port(self, port: ServicePort) -> int | None:
+        """The pod's port behind a Service's port; None if no container has a port of that name."""
+        return port.target if isinstance(port.target, int) else self.ports.get(port.target)
+
+
+def service_of(resource: Resource[ServiceSpec]) -> Service:
+    """Reads a Service. UDP ports are left out, as istiod does."""
+    spec = resource.spec
+    ports = tuple(_service_port(each) for each in spec.ports if each.protocol != "UDP")
+    return Service(resource.name, resource.namespace, spec.selector, ports, spec.cluster_ip == "None", resource.where)
+
+
+def _service_port(port: ServicePortSpec) -> ServicePort:
+    protocol = protocol_of(port.name, port.port, port.app_protocol)
+    return ServicePort(port.name, port.port, port.target_port or port.port, protocol)
+
+
+def workload_of(resource: Resource[WorkloadSpec]) -> Workload:
+    """Reads a Deployment or StatefulSet."""
+    template = resource.spec.template
+    ports = [port for container in template.spec.containers for port in container.ports]
+    return Workload(
+        resource.name,
+        resource.namespace,
+        template.metadata.labels,
+        template.metadata.annotations,
+        template.spec.service_account_name,
+        {port.name or str(port.container_port): port.container_port for port in ports},
+        resource.spec.replicas,
+        resource.where,
+    )

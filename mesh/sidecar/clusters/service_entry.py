@@ -1,0 +1,156 @@
+"""ServiceEntry: hosts that are no Kubernetes Service, outside of the mesh or within it.
+
+Owns their ports and where their endpoints are; the clusters of all hosts are made in `mesh.sidecar.clusters.outbound`.
+Refuses resolution NONE (nothing is captured, so there is no original destination), wildcards, and endpoints by
+selector. Source: istio/istio pilot/pkg/serviceregistry/serviceentry/conversion.go.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any, Literal
+
+from envoy.config.core.v3 import extension_pb2
+from envoy.extensions.clusters.common.dns.v3 import dns_pb2
+from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
+from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
+from google.protobuf import duration_pb2, wrappers_pb2
+from pydantic import Field
+
+from mesh.manifests.document import Resource, Spec
+from mesh.manifests.kubernetes import Protocol, ServicePort
+from mesh.sidecar.resources import packed
+
+if TYPE_CHECKING:
+    from mesh.sidecar.mesh import Mesh
+
+
+class EntryPort(Spec):
+    """A port of the host, as others dial it."""
+
+    number: int = Field(ge=1, le=65535)
+    name: str = Field(min_length=1)
+    protocol: Literal["HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "TCP", "TLS", "MONGO", "REDIS", "MYSQL"]
+    target_port: int = Field(default=0, ge=0, le=65535)
+
+    @property
+    def as_service_port(self) -> ServicePort:
+        """The same as a Service's."""
+        protocol = next(each for each in Protocol if each.value.upper() == self.protocol)
+        return ServicePort(self.name, self.number, self.target_port or self.number, protocol)
+
+
+class Endpoint(Spec):
+    """One of the places where the host is. A port's name leads to another number than the host's."""
+
+    address: str = Field(min_length=1)
+    ports: dict[str, int] = {}
+    labels: dict[str, str] = {}
+    weight: int = Field(default=0, ge=0)
+    service_account: str = ""
+
+    @property
+    def has_sidecar(self) -> bool:
+        """Whether it speaks the mesh's mTLS: by its label, else if it has an account."""
+        return self.labels.get("security.istio.io/tlsMode", "istio" if self.service_account else "") == "istio"
+
+
+class ServiceEntrySpec(Spec):
+    """spec of a ServiceEntry."""
+
+    hosts: tuple[str, ...] = Field(min_length=1)
+    ports: tuple[EntryPort, ...] = Field(min_length=1)
+    location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
+    resolution: Literal["STATIC", "DNS", "DNS_ROUND_ROBIN"]
+    endpoints: tuple[Endpoint, ...] = ()
+    subject_alt_names: tuple[str, ...] = ()
+    export_to: tuple[str, ...] = ("*",)
+
+    @property
+    def by_dns(self) -> bool:
+        """Whether Envoy asks DNS where the host is."""
+        return self.resolution != "STATIC"
+
+    def endpoints_of(self, host: str) -> tuple[Endpoint, ...]:
+        """Its endpoints; by DNS the host itself, if none is named."""
+        return self.endpoints or ((Endpoint(address=host),) if self.by_dns else ())
+
+
+def port_of(endpoint: Endpoint, port: ServicePort) -> int:
+    """The number under which an endpoint serves a port of the host."""
+    return endpoint.ports.get(port.name) or int(port.target)
+
+
+def set_dns(cluster: Any, spec: ServiceEntrySpec) -> None:
+    """Makes the cluster one whose endpoints DNS resolves, each host's time to live respected.
+
+    As the extension DnsCluster: the cluster's own fields for this are deprecated.
+    """
+    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(udp_max_queries=wrappers_pb2.UInt32Value(value=100))
+    settings = dns_cluster_pb2.DnsCluster(
+        dns_refresh_rate=duration_pb2.Duration(seconds=60),
+        dns_jitter=duration_pb2.Duration(nanos=100_000_000),
+        respect_dns_ttl=True,
+        dns_lookup_family=dns_pb2.V4_ONLY,
+        typed_dns_resolver_config=extension_pb2.TypedExtensionConfig(
+            name="envoy.network.dns_resolver.cares", typed_config=packed(resolver)
+        ),
+        all_addresses_in_single_endpoint=spec.resolution == "DNS_ROUND_ROBIN",
+    )
+    cluster.cluster_type.name = "envoy.clusters.dns"
+    cluster.cluster_type.typed_config.CopyFrom(packed(settings))
+
+
+def check(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> None:
+    """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
+    spec = resource.spec
+    for number, host in enumerate(spec.hosts):
+        _check_host(mesh, resource, f"hosts[{number}]", host)
+    for field, values in (
+        ("number", [each.number for each in spec.ports]),
+        ("name", [each.name for each in spec.ports]),
+    ):
+        for position, value in enumerate(values):
+            if value in values[:position]:
+                raise resource.refuse(f"ports[{position}].{field}", f"{value!r} is said twice: give each port its own")
+    if spec.resolution == "STATIC" and not spec.endpoints:
+        raise resource.refuse("endpoints", "is missing: resolution STATIC needs addresses, or write resolution: DNS")
+    if spec.resolution == "DNS_ROUND_ROBIN" and len(spec.endpoints) > 1:
+        raise resource.refuse("endpoints", "DNS_ROUND_ROBIN takes one endpoint: leave one, or write resolution: DNS")
+    for number, endpoint in enumerate(spec.endpoints):
+        _check_endpoint(resource, f"endpoints[{number}]", endpoint)
+
+
+def _check_host(mesh: Mesh, resource: Resource[ServiceEntrySpec], path: str, host: str) -> None:
+    if "*" in host:
+        raise resource.refuse(path, f"{host!r}: wildcards are not resolved here: name each host")
+    if "." not in host:
+        raise resource.refuse(path, f"{host!r} has no dot: write the full name, such as {host}.example.com")
+    if host in mesh.services:
+        raise resource.refuse(path, f"{host} is a Service ({mesh.services[host].where}), which wins: remove it here")
+    for other in mesh.all(ServiceEntrySpec):
+        if other is not resource and other.namespace == resource.namespace and host in other.spec.hosts:
+            raise resource.refuse(path, f"{host} is declared already in {other.where}: remove one of the two")
+
+
+def _check_endpoint(resource: Resource[ServiceEntrySpec], path: str, endpoint: Endpoint) -> None:
+    spec = resource.spec
+    if not spec.by_dns and not _is_ip(endpoint.address):
+        raise resource.refuse(
+            f"{path}.address", f"{endpoint.address!r} is no IP address: write one, or resolution: DNS"
+        )
+    names = {each.name for each in spec.ports}
+    for name, number in endpoint.ports.items():
+        if name not in names:
+            known = ", ".join(sorted(names))
+            raise resource.refuse(f"{path}.ports", f"{name!r} is no port of the host: write one of {known}")
+        if not 1 <= number <= 65535:
+            raise resource.refuse(f"{path}.ports.{name}", f"{number} is no port: write 1 to 65535")
+
+
+def _is_ip(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Ports as Envoy's listeners: inbound, outbound, gateways, the connection manager and its filters."""

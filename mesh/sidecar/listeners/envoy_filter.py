@@ -1,0 +1,224 @@
+"""EnvoyFilter, in the one form that the ingress needs: an HTTP filter of a known type in a gateway's chain.
+
+Known are the gRPC-JSON transcoder, the local rate limit and the size limit, each also under an ExtensionWithMatcher;
+their typed_config is read as Envoy's own message and held to what Envoy asks of it. Every other patch, place, operation
+and type is refused by name. Called by `mesh.sidecar.listeners.connection_manager`.
+Source: istio/istio pilot/pkg/networking/core/envoyfilter/listener_patch.go and pilot/pkg/model/push_context.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from envoy.extensions.common.matching.v3 import extension_matcher_pb2
+from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2
+from envoy.extensions.filters.http.buffer.v3 import buffer_pb2
+from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
+from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.type.matcher.v3 import http_inputs_pb2
+from google.protobuf import any_pb2, descriptor_pb2, json_format, message
+from pydantic import Field
+
+from mesh.manifests.document import Resource, Spec
+from mesh.sidecar.mesh import selects
+
+if TYPE_CHECKING:
+    from mesh.sidecar.mesh import Mesh
+    from mesh.sidecar.proxy import Proxy
+
+_ROUTER = "envoy.filters.http.router"
+_PREFIX = "type.googleapis.com/"
+_INSIDE_MATCHERS = (http_inputs_pb2.HttpRequestHeaderMatchInput, skip_action_pb2.SkipFilter)
+"""What an ExtensionWithMatcher may hold beside the filter: naming them makes protobuf know them."""
+
+
+class WorkloadSelector(Spec):
+    """Labels of the pods."""
+
+    labels: dict[str, str] = Field(min_length=1)
+
+
+class SubFilter(Spec):
+    """The HTTP filter that the new one is put in front of."""
+
+    name: Literal["envoy.filters.http.router"]
+
+
+class NetworkFilter(Spec):
+    """The network filter whose HTTP filters are patched."""
+
+    name: Literal["envoy.filters.network.http_connection_manager"]
+    sub_filter: SubFilter | None = None
+
+
+class FilterChain(Spec):
+    """Any filter chain that has the filter."""
+
+    filter: NetworkFilter
+
+
+class ListenerMatch(Spec):
+    """Any listener that has the filter chain."""
+
+    filter_chain: FilterChain
+
+
+class PatchMatch(Spec):
+    """Where the patch goes."""
+
+    context: Literal["GATEWAY"]
+    listener: ListenerMatch
+
+
+class HttpFilterValue(Spec):
+    """An HTTP filter as Envoy's own JSON, in the snake_case of its protos."""
+
+    name: str = Field(min_length=1)
+    typed_config: dict[str, Any] = Field(alias="typed_config")
+
+
+class Patch(Spec):
+    """What is put there. INSERT_BEFORE puts it before the router, or first of all without a subFilter."""
+
+    operation: Literal["INSERT_BEFORE", "INSERT_FIRST"]
+    value: HttpFilterValue
+
+
+class ConfigPatch(Spec):
+    """One filter."""
+
+    apply_to: Literal["HTTP_FILTER"]
+    match: PatchMatch
+    patch: Patch
+
+    @property
+    def is_before_router(self) -> bool:
+        """Whether it comes last but for the router; otherwise it comes first."""
+        return self.match.listener.filter_chain.filter.sub_filter is not None
+
+
+class EnvoyFilterSpec(Spec):
+    """spec of an EnvoyFilter. Lower priorities are applied first."""
+
+    workload_selector: WorkloadSelector
+    config_patches: tuple[ConfigPatch, ...] = Field(min_length=1)
+    priority: int = 0
+
+
+def check(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> None:
+    """Raises ManifestError for a filter that Envoy would refuse, or that would do nothing."""
+    if not any(_selects(mesh, resource, each.namespace, each.labels) for each in mesh.workloads.values()):
+        raise resource.refuse("workloadSelector.labels", "no workload has these labels: correct them")
+    for number, patch in enumerate(resource.spec.config_patches):
+        path = f"configPatches[{number}].patch"
+        if patch.patch.operation == "INSERT_FIRST" and patch.is_before_router:
+            raise resource.refuse(f"{path}.operation", "INSERT_FIRST looks at no subFilter: remove that")
+        path = f"{path}.value.typed_config"
+        try:
+            config = _read(patch.patch.value.typed_config)
+        except json_format.ParseError as error:
+            raise resource.refuse(path, f"{error}: correct it") from error
+        for fault in _faults(config):
+            raise resource.refuse(path, fault)
+
+
+def applied(mesh: Mesh, proxy: Proxy, http_filters: Sequence[Any]) -> list[Any]:
+    """These HTTP filters of a gateway, the router last, with every patch for its pod: those of the root namespace
+    first, then the oldest."""
+    found = list(http_filters)
+    for resource in sorted(mesh.all(EnvoyFilterSpec), key=lambda each: _rank(mesh, each)):
+        if not _selects(mesh, resource, proxy.namespace, proxy.workload.labels):
+            continue
+        for patch in resource.spec.config_patches:
+            made = http_connection_manager_pb2.HttpFilter(name=patch.patch.value.name)
+            made.typed_config.Pack(_read(patch.patch.value.typed_config))
+            found.insert(_router(found) if patch.is_before_router else 0, made)
+    return found
+
+
+def _rank(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> tuple[int, bool, tuple[str, str]]:
+    return resource.spec.priority, resource.namespace != mesh.settings.root_namespace, resource.age
+
+
+def _selects(mesh: Mesh, resource: Resource[EnvoyFilterSpec], namespace: str, labels: Mapping[str, str]) -> bool:
+    in_reach = resource.namespace in {namespace, mesh.settings.root_namespace}
+    return in_reach and selects(resource.spec.workload_selector.labels, labels)
+
+
+def _router(http_filters: Sequence[Any]) -> int:
+    return next(number for number, each in enumerate(http_filters) if each.name == _ROUTER)
+
+
+def _read(typed_config: Mapping[str, Any]) -> message.Message:
+    """The message of a typed_config. Raises ParseError, also for a type that is not known here."""
+    name = str(typed_config.get("@type", "")).removeprefix(_PREFIX)
+    known = {model.DESCRIPTOR.full_name: model for model in _FAULTS}
+    if name not in known:
+        types = ", ".join(_PREFIX + each for each in sorted(known))
+        raise json_format.ParseError(f"@type {name or 'is missing'}: only these are translated: {types}")
+    found: message.Message = known[name]()
+    json_format.ParseDict({key: value for key, value in typed_config.items() if key != "@type"}, found)
+    return found
+
+
+def _faults(config: message.Message) -> Iterator[str]:
+    """What is wrong with a filter, one sentence each."""
+    yield from _FAULTS[type(config)](config)
+
+
+def _of_transcoder(config: Any) -> Iterator[str]:
+    if not config.services:
+        yield "services is empty: name those that are called by REST"
+    if config.WhichOneof("descriptor_set") not in {"proto_descriptor", "proto_descriptor_bin"}:
+        yield "proto_descriptor_bin is missing: put the descriptor set there"
+    if not config.proto_descriptor_bin:
+        return
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(config.proto_descriptor_bin)
+    except message.DecodeError:
+        yield "proto_descriptor_bin is no FileDescriptorSet: generate it anew"
+        return
+    known = {f"{file.package}.{service.name}" for file in files.file for service in file.service}
+    for service in config.services:
+        if service not in known:
+            yield f"services: {service} is not in proto_descriptor_bin: correct it or generate the set anew"
+
+
+def _of_rate_limit(config: Any) -> Iterator[str]:
+    if not config.stat_prefix:
+        yield "stat_prefix is missing: name the limit"
+    bucket = config.token_bucket
+    if not bucket.max_tokens or bucket.fill_interval.ToMilliseconds() < 50:
+        yield "token_bucket: max_tokens above 0 and a fill_interval of at least 50 ms are expected"
+    for name in ("filter_enabled", "filter_enforced"):
+        if not config.HasField(name):
+            yield f"{name} is missing, and without it nothing is limited: give its default_value"
+
+
+def _of_buffer(config: Any) -> Iterator[str]:
+    if not config.max_request_bytes.value:
+        yield "max_request_bytes is missing: write how many bytes a request may have"
+
+
+def _of_matcher(config: Any) -> Iterator[str]:
+    if not config.HasField("xds_matcher"):
+        yield "xds_matcher is missing: write when the filter is skipped, or leave the matcher out"
+    inner: any_pb2.Any = config.extension_config.typed_config
+    for model in (each for each in _FAULTS if each is not extension_matcher_pb2.ExtensionWithMatcher):
+        if inner.Is(model.DESCRIPTOR):
+            found = model()
+            inner.Unpack(found)
+            yield from _faults(found)
+            return
+    yield f"extension_config: {inner.TypeName() or 'no filter'} is not translated: write one that is without a matcher"
+
+
+_FAULTS: Mapping[Any, Callable[[Any], Iterator[str]]] = {
+    transcoder_pb2.GrpcJsonTranscoder: _of_transcoder,
+    local_rate_limit_pb2.LocalRateLimit: _of_rate_limit,
+    buffer_pb2.Buffer: _of_buffer,
+    extension_matcher_pb2.ExtensionWithMatcher: _of_matcher,
+}
+"""What is looked at in each filter that is translated."""

@@ -1,0 +1,1 @@
+"""VirtualServices as Envoy's routes: matches, actions, retries, faults, filters of a route."""

@@ -1,0 +1,275 @@
+"""What a VirtualService does with a request that matches: where it goes, or what it is answered with.
+
+Each model stands beside what it becomes in envoy.config.route.v3. Retries and filters are modules of their own. Called
+by `mesh.sidecar.routing.virtual_service` and `mesh.sidecar.routing.routes`.
+Source: istio/istio pilot/pkg/networking/core/route/route.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.type.v3 import percent_pb2
+from google.protobuf import wrappers_pb2
+
+from mesh.manifests.document import Spec
+from mesh.sidecar.routing.route_filters import Percent, millionths
+from mesh.sidecar.routing.route_retry import duration, retry_policy
+
+
+class PortSelector(Spec):
+    """A Service's port."""
+
+    number: int
+
+
+class Destination(Spec):
+    """Where a request goes: a host of the mesh, of it a subset, a port."""
+
+    host: str
+    subset: str = ""
+    port: PortSelector | None = None
+
+
+class HeaderOperations(Spec):
+    """What happens to the headers of one direction."""
+
+    set: dict[str, str] = {}
+    add: dict[str, str] = {}
+    remove: tuple[str, ...] = ()
+
+
+class Headers(Spec):
+    """What happens to headers on the way there and back."""
+
+    request: HeaderOperations = HeaderOperations()
+    response: HeaderOperations = HeaderOperations()
+
+
+class RouteDestination(Spec):
+    """One of the destinations between which requests are spread by weight."""
+
+    destination: Destination
+    weight: int = 0
+    headers: Headers | None = None
+
+
+class Redirect(Spec):
+    """An answer that names another place."""
+
+    uri: str = ""
+    authority: str = ""
+    port: int = 0
+    derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
+    scheme: str = ""
+    redirect_code: int = 301
+
+
+class Body(Spec):
+    """The body of an answer."""
+
+    string: str
+
+
+class DirectResponse(Spec):
+    """An answer that the proxy gives itself."""
+
+    status: int
+    body: Body | None = None
+
+
+class RegexRewrite(Spec):
+    """A path rewritten by its groups."""
+
+    match: str
+    rewrite: str
+
+
+class Rewrite(Spec):
+    """What the path and the authority become before the request goes on."""
+
+    uri: str = ""
+    authority: str = ""
+    uri_regex_rewrite: RegexRewrite | None = None
+
+
+class Mirror(Spec):
+    """A second destination whose answers nobody waits for."""
+
+    destination: Destination
+    percentage: Percent | None = None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a proxy knows of destinations: the cluster of one, and the hash by which its endpoints are chosen."""
+
+    cluster: Callable[[Destination], str]
+    hash_policy: Callable[[Destination], Any | None]
+
+
+REDIRECT_CODES: Mapping[int, Any] = {
+    301: route_pb2.RedirectAction.MOVED_PERMANENTLY,
+    302: route_pb2.RedirectAction.FOUND,
+    303: route_pb2.RedirectAction.SEE_OTHER,
+    307: route_pb2.RedirectAction.TEMPORARY_REDIRECT,
+    308: route_pb2.RedirectAction.PERMANENT_REDIRECT,
+}
+
+
+def default_route(cluster: str, operation: str, hash_policy: Any | None) -> Any:
+    """The one route of a host that no VirtualService speaks of."""
+    action = route_pb2.RouteAction(cluster=cluster, retry_policy=retry_policy(None, hashed=False))
+    set_timeout(action, None)
+    if hash_policy is not None:
+        action.hash_policy.append(hash_policy)
+    return route_pb2.Route(
+        name="default",
+        match=route_pb2.RouteMatch(prefix="/"),
+        route=action,
+        decorator=route_pb2.Decorator(operation=operation),
+    )
+
+
+def set_timeout(action: Any, timeout: timedelta | None) -> None:
+    """Without a time-out only a gRPC caller's own counts; with one, it caps the caller's.
+
+    As istiod by max_grpc_timeout, which Envoy deprecates: its successor max_stream_duration would switch `timeout` off,
+    even with its own fields unset (envoyproxy/envoy#15530, still so in 1.40).
+    """
+    limit = duration(timeout or timedelta(0))
+    action.timeout.CopyFrom(limit)
+    action.max_grpc_timeout.CopyFrom(limit)
+
+
+def set_destinations(route: Any, destinations: tuple[RouteDestination, ...], reach: Reach) -> bool:
+    """Sends the route there. Returns whether it leads to one destination that is chosen by hash.
+
+    Of several destinations those of weight 0 are left out; headers of a single one are the route's own.
+    """
+    action = route.route
+    if len(destinations) > 1:
+        for each in destinations:
+            if each.weight:
+                _add_weighted(action, each, reach)
+        return False
+    (only,) = destinations
+    action.cluster = reach.cluster(only.destination)
+    authority = set_headers(route, only.headers)
+    if authority and not action.host_rewrite_literal:
+        action.host_rewrite_literal = authority
+    hash_policy = reach.hash_policy(only.destination)
+    if hash_policy is not None:
+        action.hash_policy.append(hash_policy)
+    return hash_policy is not None
+
+
+def _add_weighted(action: Any, each: RouteDestination, reach: Reach) -> None:
+    cluster = action.weighted_clusters.clusters.add(
+        name=reach.cluster(each.destination), weight=wrappers_pb2.UInt32Value(value=each.weight)
+    )
+    authority = set_headers(cluster, each.headers)
+    if authority:
+        cluster.host_rewrite_literal = authority
+    hash_policy = reach.hash_policy(each.destination)
+    if hash_policy is not None:
+        action.hash_policy.append(hash_policy)
+
+
+def set_headers(place: Any, headers: Headers | None) -> str:
+    """Adds these operations to a route or a weighted cluster. Returns the authority that they set, "" for none."""
+    if headers is None:
+        return ""
+    place.request_headers_to_add.extend(_to_add(headers.request))
+    place.request_headers_to_remove.extend(headers.request.remove)
+    place.response_headers_to_add.extend(_to_add(headers.response))
+    place.response_headers_to_remove.extend(headers.response.remove)
+    said = {**headers.request.add, **headers.request.set}
+    return next((value for name, value in said.items() if is_authority(name)), "")
+
+
+def is_authority(header: str) -> bool:
+    """Whether a header is the host that is asked for, which Envoy rewrites in a field of its own."""
+    return header.lower() in {"host", ":authority"}
+
+
+def _to_add(operations: HeaderOperations) -> list[Any]:
+    option = base_pb2.HeaderValueOption
+    found = []
+    for values, how in (
+        (operations.set, option.OVERWRITE_IF_EXISTS_OR_ADD),
+        (operations.add, option.APPEND_IF_EXISTS_OR_ADD),
+    ):
+        for name, value in sorted(values.items()):
+            if not is_authority(name):
+                found.append(option(header=base_pb2.HeaderValue(key=name, value=value), append_action=how))
+    return found
+
+
+def set_rewrite(action: Any, rewrite: Rewrite) -> None:
+    """Rewrites path and authority on the way."""
+    if rewrite.uri_regex_rewrite is not None:
+        action.regex_rewrite.pattern.regex = rewrite.uri_regex_rewrite.match
+        action.regex_rewrite.substitution = rewrite.uri_regex_rewrite.rewrite
+    elif rewrite.uri:
+        action.prefix_rewrite = rewrite.uri
+    if rewrite.authority:
+        action.host_rewrite_literal = rewrite.authority
+
+
+def add_mirror(action: Any, mirror: Mirror, reach: Reach) -> None:
+    """Sends a copy there: of every request, or of a percentage; of none at 0."""
+    if mirror.percentage is not None and mirror.percentage.value == 0:
+        return
+    share = percent_pb2.FractionalPercent(numerator=100) if mirror.percentage is None else millionths(mirror.percentage)
+    action.request_mirror_policies.add(
+        cluster=reach.cluster(mirror.destination),
+        runtime_fraction=base_pb2.RuntimeFractionalPercent(default_value=share),
+        trace_sampled=wrappers_pb2.BoolValue(value=False),
+        disable_shadow_host_suffix_append=True,
+    )
+
+
+def redirect_action(redirect: Redirect, port: int, *, is_tls: bool) -> Any:
+    """The RedirectAction at a listener of that port. A scheme's own port is not written out."""
+    found = route_pb2.RedirectAction(
+        host_redirect=redirect.authority,
+        path_redirect=redirect.uri,
+        response_code=REDIRECT_CODES[redirect.redirect_code or 301],
+    )
+    if redirect.scheme:
+        found.scheme_redirect = redirect.scheme
+    wanted = port if redirect.derive_port == "FROM_REQUEST_PORT" else redirect.port
+    scheme = redirect.scheme or ("https" if is_tls else "http")
+    if (wanted, scheme) not in {(80, "http"), (443, "https")}:
+        found.port_redirect = wanted
+    return found
+
+
+def direct_response(answer: DirectResponse) -> Any:
+    """The DirectResponseAction."""
+    found = route_pb2.DirectResponseAction(status=answer.status)
+    if answer.body is not None:
+        found.body.inline_string = answer.body.string
+    return found
+
+
+def hash_policy(consistent_hash: Any) -> Any | None:
+    """What a DestinationRule's consistentHash takes the hash of; None if it says nothing of requests."""
+    policy = route_pb2.RouteAction.HashPolicy
+    if consistent_hash.http_header_name:
+        return policy(header=policy.Header(header_name=consistent_hash.http_header_name))
+    if consistent_hash.http_cookie is not None:
+        cookie = consistent_hash.http_cookie
+        ttl = None if cookie.ttl is None else duration(cookie.ttl)
+        return policy(cookie=policy.Cookie(name=cookie.name, path=cookie.path, ttl=ttl))
+    if consistent_hash.use_source_ip:
+        return policy(connection_properties=policy.ConnectionProperties(source_ip=True))
+    if consistent_hash.http_query_parameter_name:
+        return policy(query_parameter=policy.QueryParameter(name=consistent_hash.http_query_parameter_name))
+    return None

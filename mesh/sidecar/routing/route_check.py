@@ -1,0 +1,272 @@
+"""What a VirtualService may not say: references to what does not exist, values out of range, fields that fight.
+
+Called by `mesh.sidecar.reading`. Source: istio/istio pkg/config/validation/validation.go, and what Envoy
+refuses or istiod passes over in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mesh.manifests import names
+from mesh.manifests.document import Resource
+from mesh.sidecar.clusters.destination_rule import rules_of, takes
+from mesh.sidecar.clusters.service_entry import ServiceEntrySpec
+from mesh.sidecar.listeners.gateway import GatewaySpec
+from mesh.sidecar.routing.route_action import (
+    REDIRECT_CODES,
+    Destination,
+    DirectResponse,
+    HeaderOperations,
+    Headers,
+    Redirect,
+    Rewrite,
+    is_authority,
+)
+from mesh.sidecar.routing.route_filters import check_cors, check_fault, check_percent
+from mesh.sidecar.routing.route_match import check_match, check_regex, gateway_name
+from mesh.sidecar.routing.route_retry import SHORTEST, check_retries
+
+if TYPE_CHECKING:
+    from mesh.sidecar.mesh import Mesh
+    from mesh.sidecar.routing.virtual_service import HttpRoute, VirtualServiceSpec
+
+_LARGEST_BODY = 1024 * 1024
+"""max_direct_response_body_size_bytes of every route configuration."""
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One VirtualService and the mesh it is held to."""
+
+    mesh: Mesh
+    resource: Resource[VirtualServiceSpec]
+
+    def ports(self, host: str) -> frozenset[int] | None:
+        """The ports of a host of the mesh; None if there is none of that name."""
+        service = self.mesh.services.get(host)
+        if service is not None:
+            return frozenset(each.number for each in service.ports)
+        for entry in self.mesh.all(ServiceEntrySpec):
+            if host in entry.spec.hosts:
+                return frozenset(each.number for each in entry.spec.ports)
+        return None
+
+    def is_of_mesh(self, host: str) -> bool:
+        """Whether a host, or one that a wildcard takes, is in the mesh."""
+        if not host.startswith("*"):
+            return self.ports(host) is not None
+        entries = (each for entry in self.mesh.all(ServiceEntrySpec) for each in entry.spec.hosts)
+        return any(takes(host, each) for each in (*self.mesh.services, *entries))
+
+    def gateways(self) -> Iterator[Resource[GatewaySpec]]:
+        """The Gateways that it is bound to."""
+        bound = {gateway_name(each, self.resource.namespace) for each in self.resource.spec.gateways}
+        for each in self.mesh.all(GatewaySpec):
+            if f"{each.namespace}/{each.name}" in bound:
+                yield each
+
+    def ports_called(self, rule: HttpRoute) -> Iterator[tuple[int, bool]]:
+        """The ports at which the rule can be reached, and whether from within the mesh."""
+        spec, namespace = self.resource.spec, self.resource.namespace
+        gateways = {gateway_name(each, namespace) for each in spec.gateways}
+        for match in rule.match or (None,):
+            said = () if match is None else match.gateways
+            here = {gateway_name(each, namespace) for each in said} or gateways
+            wanted = {0} if match is None else {match.port}
+            if "mesh" in here:
+                for host in spec.hosts:
+                    for port in self.ports(names.resolved(host, namespace)) or ():
+                        if wanted & {0, port}:
+                            yield port, True
+            for each in self.gateways():
+                if f"{each.namespace}/{each.name}" in here:
+                    for server in each.spec.servers:
+                        if wanted & {0, server.port.number}:
+                            yield server.port.number, False
+
+
+def check(mesh: Mesh, resource: Resource[VirtualServiceSpec]) -> None:
+    """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
+    checked = _Checked(mesh, resource)
+    _check_gateways(checked)
+    for number, host in enumerate(resource.spec.hosts):
+        _check_host(checked, f"hosts[{number}]", host)
+    for number, namespace in enumerate(resource.spec.export_to):
+        if namespace not in {".", "*", *mesh.namespaces}:
+            raise resource.refuse(f"exportTo[{number}]", f"no namespace {namespace}: write one, or . or *")
+    for number, rule in enumerate(resource.spec.http):
+        _check_rule(checked, f"http[{number}]", rule)
+
+
+def _check_gateways(checked: _Checked) -> None:
+    known = {f"{each.namespace}/{each.name}" for each in checked.mesh.all(GatewaySpec)}
+    if not checked.resource.spec.gateways:
+        raise checked.resource.refuse("gateways", 'is empty: name a Gateway or "mesh", or leave it out')
+    for number, said in enumerate(checked.resource.spec.gateways):
+        name = gateway_name(said, checked.resource.namespace)
+        if name != "mesh" and name not in known:
+            declared = ", ".join(sorted(known)) or "none"
+            raise checked.resource.refuse(
+                f"gateways[{number}]", f"no Gateway {name}: declare it, or name one of: {declared}"
+            )
+
+
+def _check_host(checked: _Checked, path: str, said: str) -> None:
+    """A host is one of the mesh, if it is for the mesh, or one that a server of its gateways has."""
+    host = names.resolved(said, checked.resource.namespace)
+    if not said or "*" in host[1:] or (host.startswith("*") and host[1:2] not in {"", "."}) or "/" in host:
+        raise checked.resource.refuse(path, f"{said!r} is no host: write a name, *.name or *")
+    if "mesh" in checked.resource.spec.gateways and checked.is_of_mesh(host):
+        return
+    for gateway in checked.gateways():
+        for served in (each.rpartition("/")[2] for server in gateway.spec.servers for each in server.hosts):
+            if takes(served, host) or takes(host, served):
+                return
+    what = "no Service or ServiceEntry has this host, nor has a server of its gateways"
+    raise checked.resource.refuse(path, f"{host}: {what}: correct it or declare it")
+
+
+def _check_rule(checked: _Checked, path: str, rule: HttpRoute) -> None:
+    resource = checked.resource
+    for number, match in enumerate(rule.match):
+        check_match(resource, f"{path}.match[{number}]", match, resource.spec.gateways)
+    if bool(rule.route) + (rule.redirect is not None) + (rule.direct_response is not None) != 1:
+        raise resource.refuse(path, "one of route, redirect, directResponse is expected: keep one")
+    if rule.timeout is not None and rule.timeout < SHORTEST:
+        raise resource.refuse(f"{path}.timeout", "is below 1ms: leave it out for none")
+    if rule.retries is not None:
+        check_retries(resource, f"{path}.retries", rule.retries)
+    if rule.fault is not None:
+        check_fault(resource, f"{path}.fault", rule.fault)
+    if rule.cors_policy is not None:
+        check_cors(resource, f"{path}.corsPolicy", rule.cors_policy)
+    _check_headers(resource, f"{path}.headers", rule.headers)
+    if rule.route:
+        _check_routing(checked, path, rule)
+    else:
+        _check_answer(resource, path, rule)
+
+
+def _check_routing(checked: _Checked, path: str, rule: HttpRoute) -> None:
+    resource = checked.resource
+    for number, each in enumerate(rule.route):
+        here = f"{path}.route[{number}]"
+        if each.weight < 0:
+            raise resource.refuse(f"{here}.weight", f"{each.weight} is below 0: write a share of all weights")
+        _check_destination(checked, f"{here}.destination", each.destination, rule)
+        _check_headers(resource, f"{here}.headers", each.headers)
+    if len(rule.route) > 1 and not sum(each.weight for each in rule.route):
+        raise resource.refuse(f"{path}.route", "all weights are 0, so nothing goes anywhere: give one a weight")
+    if rule.rewrite is not None:
+        _check_rewrite(resource, f"{path}.rewrite", rule.rewrite)
+    if rule.mirror is None and rule.mirror_percentage is not None:
+        raise resource.refuse(f"{path}.mirrorPercentage", "there is no mirror: add it or remove the percentage")
+    if rule.mirror is not None and rule.mirrors:
+        raise resource.refuse(f"{path}.mirror", "mirrors is said, too: write all of them there")
+    if rule.mirror is not None:
+        _check_destination(checked, f"{path}.mirror", rule.mirror, rule)
+        check_percent(resource, f"{path}.mirrorPercentage", rule.mirror_percentage)
+    for number, mirror in enumerate(rule.mirrors):
+        _check_destination(checked, f"{path}.mirrors[{number}].destination", mirror.destination, rule)
+        check_percent(resource, f"{path}.mirrors[{number}].percentage", mirror.percentage)
+
+
+def _check_destination(checked: _Checked, path: str, destination: Destination, rule: HttpRoute) -> None:
+    resource = checked.resource
+    host = names.resolved(destination.host, resource.namespace)
+    ports = checked.ports(host)
+    if ports is None:
+        raise resource.refuse(f"{path}.host", f"no Service or ServiceEntry is {host}: correct it or declare one")
+    known = ", ".join(str(each) for each in sorted(ports))
+    if destination.port is not None and destination.port.number not in ports:
+        number = destination.port.number
+        raise resource.refuse(f"{path}.port.number", f"{host} has no port {number}: write one of {known}")
+    if destination.port is None:
+        for port, in_mesh in checked.ports_called(rule):
+            if port not in ports and (in_mesh or len(ports) > 1):
+                raise resource.refuse(f"{path}.port", f"is missing, and {host} has no port {port}: name one of {known}")
+    if destination.subset and destination.subset not in _subsets(checked.mesh, host):
+        raise resource.refuse(
+            f"{path}.subset",
+            f"no DestinationRule for {host} has a subset {destination.subset}: declare it or correct the name",
+        )
+
+
+def _subsets(mesh: Mesh, host: str) -> set[str]:
+    return {
+        subset.name
+        for rules in mesh.once(rules_of).values()
+        for rule in rules.taking(host)
+        for subset in rule.spec.subsets
+    }
+
+
+def _check_rewrite(resource: Resource[Any], path: str, rewrite: Rewrite) -> None:
+    if rewrite.uri and rewrite.uri_regex_rewrite is not None:
+        raise resource.refuse(path, "only one of uri and uriRegexRewrite can be obeyed: keep one")
+    if not rewrite.uri and rewrite.uri_regex_rewrite is None and not rewrite.authority:
+        raise resource.refuse(path, "says nothing: write uri, uriRegexRewrite or authority, or remove it")
+    if rewrite.uri_regex_rewrite is not None:
+        check_regex(resource, f"{path}.uriRegexRewrite.match", rewrite.uri_regex_rewrite.match)
+
+
+def _check_answer(resource: Resource[Any], path: str, rule: HttpRoute) -> None:
+    """A rule that answers itself sends nothing on, so what is said of that would be passed over."""
+    said = {
+        "rewrite": rule.rewrite,
+        "timeout": rule.timeout,
+        "retries": rule.retries,
+        "mirror": rule.mirror,
+        "mirrorPercentage": rule.mirror_percentage,
+        "mirrors": rule.mirrors or None,
+    }
+    for name, value in said.items():
+        if value is not None:
+            raise resource.refuse(f"{path}.{name}", "the rule sends nothing on, it answers itself: remove it")
+    if rule.redirect is not None:
+        _check_redirect(resource, f"{path}.redirect", rule.redirect)
+    if rule.direct_response is not None:
+        _check_direct_response(resource, f"{path}.directResponse", rule.direct_response)
+
+
+def _check_redirect(resource: Resource[Any], path: str, redirect: Redirect) -> None:
+    if redirect.redirect_code not in REDIRECT_CODES:
+        codes = ", ".join(map(str, REDIRECT_CODES))
+        raise resource.refuse(f"{path}.redirectCode", f"{redirect.redirect_code} is none: write one of {codes}")
+    if not (redirect.uri or redirect.authority or redirect.scheme or redirect.port or redirect.derive_port):
+        raise resource.refuse(path, "leads nowhere else: write uri, authority, scheme or port")
+    if redirect.port and redirect.derive_port is not None:
+        raise resource.refuse(path, "only one of port and derivePort can be obeyed: keep one")
+    if not 0 <= redirect.port <= 65535:
+        raise resource.refuse(f"{path}.port", f"{redirect.port} is no port: write 1 to 65535")
+    if redirect.scheme not in {"", "http", "https"}:
+        raise resource.refuse(f"{path}.scheme", f"{redirect.scheme} is none: write http or https")
+
+
+def _check_direct_response(resource: Resource[Any], path: str, answer: DirectResponse) -> None:
+    if not 200 <= answer.status <= 599:
+        raise resource.refuse(f"{path}.status", f"{answer.status} is no status: write 200 to 599")
+    if answer.body is not None and len(answer.body.string.encode()) > _LARGEST_BODY:
+        raise resource.refuse(f"{path}.body.string", "is above 1 MiB: shorten it")
+
+
+def _check_headers(resource: Resource[Any], path: str, headers: Headers | None) -> None:
+    if headers is None:
+        return
+    for direction, operations in (("request", headers.request), ("response", headers.response)):
+        for field, name in _names(operations):
+            settable = direction == "request" and field != "remove" and is_authority(name)
+            if not name or (not settable and (name.startswith(":") or is_authority(name))):
+                raise resource.refuse(
+                    f"{path}.{direction}.{field}",
+                    f"{name!r} cannot be changed here: only Host of a request can be set; see rewrite and redirect",
+                )
+
+
+def _names(operations: HeaderOperations) -> Iterator[tuple[str, str]]:
+    for field, said in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
+        for name in said:
+            yield field, name

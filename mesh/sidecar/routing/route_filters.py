@@ -1,0 +1,172 @@
+"""http[].fault and http[].corsPolicy of a VirtualService: what the filters of those names are told for one route.
+
+Called by `mesh.sidecar.routing.virtual_service`.
+Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateFault and TranslateCORSPolicy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from envoy.config.core.v3 import base_pb2
+from envoy.extensions.filters.common.fault.v3 import fault_pb2 as delay_pb2
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
+from envoy.extensions.filters.http.fault.v3 import fault_pb2
+from envoy.type.v3 import percent_pb2
+from google.protobuf import wrappers_pb2
+
+from mesh.manifests.document import Duration, Resource, Spec
+from mesh.sidecar.resources import packed
+from mesh.sidecar.routing.route_match import StringMatch, check_string, string_match
+from mesh.sidecar.routing.route_retry import SHORTEST, duration
+
+_GRPC_STATUS = {
+    "OK": 0,
+    "CANCELLED": 1,
+    "UNKNOWN": 2,
+    "INVALID_ARGUMENT": 3,
+    "DEADLINE_EXCEEDED": 4,
+    "NOT_FOUND": 5,
+    "ALREADY_EXISTS": 6,
+    "PERMISSION_DENIED": 7,
+    "RESOURCE_EXHAUSTED": 8,
+    "FAILED_PRECONDITION": 9,
+    "ABORTED": 10,
+    "OUT_OF_RANGE": 11,
+    "UNIMPLEMENTED": 12,
+    "INTERNAL": 13,
+    "UNAVAILABLE": 14,
+    "DATA_LOSS": 15,
+    "UNAUTHENTICATED": 16,
+}
+
+
+class Percent(Spec):
+    """0 to 100."""
+
+    value: float = 0
+
+
+class Delay(Spec):
+    """A wait before the request goes on; without a percentage for none."""
+
+    fixed_delay: Duration
+    percentage: Percent | None = None
+
+
+class Abort(Spec):
+    """An error in place of the request's answer; without a percentage for none, as in istiod."""
+
+    http_status: int | None = None
+    grpc_status: str | None = None
+    percentage: Percent | None = None
+
+
+class Fault(Spec):
+    """Faults that are injected."""
+
+    delay: Delay | None = None
+    abort: Abort | None = None
+
+
+class CorsPolicy(Spec):
+    """What a browser's page of another origin may do."""
+
+    allow_origins: tuple[StringMatch, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age: Duration | None = None
+    allow_credentials: bool | None = None
+    unmatched_preflights: Literal["FORWARD", "IGNORE"] = "FORWARD"
+
+
+def filter_configs(fault: Fault | None, cors: CorsPolicy | None) -> dict[str, Any]:
+    """A route's typed_per_filter_config, by the filter's name."""
+    found: dict[str, Any] = {}
+    if fault is not None:
+        found["envoy.filters.http.fault"] = packed(_fault(fault))
+    if cors is not None:
+        found["envoy.filters.http.cors"] = packed(_cors(cors))
+    return found
+
+
+def millionths(percent: Percent) -> Any:
+    """A percentage as Envoy's fraction of a million."""
+    return percent_pb2.FractionalPercent(
+        numerator=int(percent.value * 10_000), denominator=percent_pb2.FractionalPercent.MILLION
+    )
+
+
+def _fault(fault: Fault) -> Any:
+    found = fault_pb2.HTTPFault()
+    if fault.delay is not None:
+        share = (
+            percent_pb2.FractionalPercent() if fault.delay.percentage is None else millionths(fault.delay.percentage)
+        )
+        delay = delay_pb2.FaultDelay(fixed_delay=duration(fault.delay.fixed_delay), percentage=share)
+        found.delay.CopyFrom(delay)
+    if fault.abort is not None:
+        if fault.abort.percentage is not None:
+            found.abort.percentage.CopyFrom(millionths(fault.abort.percentage))
+        if fault.abort.grpc_status is not None:
+            found.abort.grpc_status = _GRPC_STATUS[fault.abort.grpc_status]
+        else:
+            found.abort.http_status = fault.abort.http_status or 0
+    return found
+
+
+def _cors(cors: CorsPolicy) -> Any:
+    always = percent_pb2.FractionalPercent(numerator=100)
+    found = cors_pb2.CorsPolicy(
+        allow_origin_string_match=[string_match(each) for each in cors.allow_origins],
+        allow_methods=",".join(cors.allow_methods),
+        allow_headers=",".join(cors.allow_headers),
+        expose_headers=",".join(cors.expose_headers),
+        filter_enabled=base_pb2.RuntimeFractionalPercent(default_value=always),
+        forward_not_matching_preflights=wrappers_pb2.BoolValue(value=cors.unmatched_preflights == "FORWARD"),
+    )
+    if cors.max_age is not None:
+        found.max_age = str(int(cors.max_age.total_seconds()))
+    if cors.allow_credentials is not None:
+        found.allow_credentials.value = cors.allow_credentials
+    return found
+
+
+def check_percent(resource: Resource[Any], path: str, percent: Percent | None) -> None:
+    """Raises ManifestError for less than 0 or more than 100."""
+    if percent is not None and not 0 <= percent.value <= 100:
+        raise resource.refuse(f"{path}.value", f"{percent.value:g} is no percentage: write 0 to 100")
+
+
+def check_fault(resource: Resource[Any], path: str, fault: Fault) -> None:
+    """Raises ManifestError for a fault that istiod or Envoy would refuse."""
+    if fault.delay is None and fault.abort is None:
+        raise resource.refuse(path, "says neither delay nor abort: write one or remove it")
+    if fault.delay is not None:
+        check_percent(resource, f"{path}.delay.percentage", fault.delay.percentage)
+        if fault.delay.fixed_delay < SHORTEST:
+            raise resource.refuse(f"{path}.delay.fixedDelay", "is below 1ms: write a longer one or remove the delay")
+    if fault.abort is not None:
+        _check_abort(resource, f"{path}.abort", fault.abort)
+
+
+def _check_abort(resource: Resource[Any], path: str, abort: Abort) -> None:
+    check_percent(resource, f"{path}.percentage", abort.percentage)
+    if (abort.http_status is None) == (abort.grpc_status is None):
+        raise resource.refuse(path, "one of httpStatus and grpcStatus is expected: write one")
+    if abort.http_status is not None and not 200 <= abort.http_status <= 599:
+        raise resource.refuse(f"{path}.httpStatus", f"{abort.http_status} is no status: write 200 to 599")
+    if abort.grpc_status is not None and abort.grpc_status not in _GRPC_STATUS:
+        known = ", ".join(_GRPC_STATUS)
+        raise resource.refuse(f"{path}.grpcStatus", f"{abort.grpc_status} is no status: write one of {known}")
+
+
+def check_cors(resource: Resource[Any], path: str, cors: CorsPolicy) -> None:
+    """Raises ManifestError for origins that say nothing."""
+    for number, origin in enumerate(cors.allow_origins):
+        if origin.is_presence:
+            raise resource.refuse(f"{path}.allowOrigins[{number}]", "says nothing: write exact, prefix or regex")
+        check_string(resource, f"{path}.allowOrigins[{number}]", origin)
+    if cors.max_age is not None and cors.max_age < SHORTEST:
+        raise resource.refuse(f"{path}.maxAge", "is below 1ms: write a longer one or leave it out")

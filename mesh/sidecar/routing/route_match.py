@@ -1,0 +1,249 @@
+"""http[].match of a VirtualService: what its fields are and which RouteMatch they become.
+
+Owns the parts that are decided while translating (gateways, port, sourceLabels, sourceNamespace), too. Called by
+`mesh.sidecar.routing.virtual_service`. Source: istio/istio pilot/pkg/networking/core/route/route.go,
+TranslateRouteMatch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
+from google.protobuf import wrappers_pb2
+from pydantic import model_validator
+
+from mesh.manifests.document import Resource, Spec
+
+if TYPE_CHECKING:
+    from mesh.sidecar.proxy import Proxy
+
+_CLAIMS = "@request.auth.claims"
+"""Begins a "header" that is a claim of the token."""
+_NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!]|P=)|\\[1-9]")
+"""Look-around, atomic groups and back references, which RE2 has not."""
+
+
+class StringMatch(Spec):
+    """One of exact, prefix, regex; none of them (only on headers and query parameters) asks for presence."""
+
+    exact: str | None = None
+    prefix: str | None = None
+    regex: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> StringMatch:
+        if sum(each is not None for each in (self.exact, self.prefix, self.regex)) > 1:
+            raise ValueError("only one of exact, prefix, regex can be obeyed: keep one")
+        return self
+
+    @property
+    def is_presence(self) -> bool:
+        """Whether any value will do."""
+        return self.exact is None and self.prefix is None and self.regex is None
+
+
+class Match(Spec):
+    """All that is said of one entry must hold; one entry of the list is enough."""
+
+    name: str = ""
+    uri: StringMatch | None = None
+    ignore_uri_case: bool = False
+    scheme: StringMatch | None = None
+    method: StringMatch | None = None
+    authority: StringMatch | None = None
+    headers: dict[str, StringMatch] = {}
+    without_headers: dict[str, StringMatch] = {}
+    query_params: dict[str, StringMatch] = {}
+    port: int = 0
+    gateways: tuple[str, ...] = ()
+    source_labels: dict[str, str] = {}
+    source_namespace: str = ""
+
+
+def gateway_name(name: str, namespace: str) -> str:
+    """A gateway as a VirtualService of that namespace names it, as namespace/name; "mesh" stays.
+
+    Source: istio/istio pilot/pkg/model/virtualservice.go, resolveGatewayName.
+    """
+    if name == "mesh":
+        return name
+    if "/" in name:
+        said, _, short = name.partition("/")
+        return f"{namespace if said == '.' else said}/{short}"
+    short, _, rest = name.partition(".")
+    return f"{rest.split('.')[0] or namespace}/{short}"
+
+
+def is_for(match: Match, namespace: str, *, port: int, proxy: Proxy, gateway_names: frozenset[str]) -> bool:
+    """Whether the entry, of a VirtualService in that namespace, can hold at this proxy's listener of that port.
+
+    An entry that names gateways does not look at where the caller is, as in istiod.
+    """
+    if match.port not in {0, port}:
+        return False
+    if match.gateways:
+        return any(gateway_name(each, namespace) in gateway_names for each in match.gateways)
+    return match.source_labels.items() <= proxy.workload.labels.items() and match.source_namespace in {
+        "",
+        proxy.namespace,
+    }
+
+
+def route_match(match: Match | None) -> Any:
+    """The RouteMatch of an entry; of no entry, one that takes everything."""
+    found = route_pb2.RouteMatch(prefix="/")
+    if match is None:
+        return found
+    _headers(match, found)
+    _path(match.uri, found)
+    found.case_sensitive.CopyFrom(wrappers_pb2.BoolValue(value=not match.ignore_uri_case))
+    for name, wanted in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
+        if wanted is not None:
+            found.headers.append(_header(name, wanted))
+    for name, wanted in match.query_params.items():
+        parameter = route_pb2.QueryParameterMatcher(name=name)
+        if wanted.is_presence:
+            parameter.present_match = True
+        else:
+            parameter.string_match.CopyFrom(string_match(wanted))
+        found.query_parameters.append(parameter)
+    return found
+
+
+def is_catch_all(match: Any) -> bool:
+    """Whether a RouteMatch leaves nothing to the routes behind it."""
+    everything = match.prefix == "/" or match.safe_regex.regex == ".*"
+    return everything and not (match.headers or match.query_parameters or match.dynamic_metadata)
+
+
+def string_match(wanted: StringMatch) -> Any:
+    """One of exact, prefix, regex as Envoy's StringMatcher."""
+    if wanted.exact is not None:
+        return string_pb2.StringMatcher(exact=wanted.exact)
+    if wanted.prefix is not None:
+        return string_pb2.StringMatcher(prefix=wanted.prefix)
+    return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=wanted.regex or ""))
+
+
+def _path(uri: StringMatch | None, found: Any) -> None:
+    if uri is None:
+        return
+    if uri.exact is not None:
+        found.path = uri.exact
+    elif uri.prefix is not None:
+        found.prefix = uri.prefix
+    else:
+        found.safe_regex.regex = uri.regex or ""
+
+
+def _headers(match: Match, found: Any) -> None:
+    """Headers and claims, by name; what must be absent is the same inverted."""
+    for inverted, wanted_by_name in ((False, match.headers), (True, match.without_headers)):
+        for name, wanted in wanted_by_name.items():
+            claims = claim_path(name)
+            if claims is not None:
+                found.dynamic_metadata.append(_claim(claims, wanted, invert=inverted))
+                continue
+            header = _header(name, wanted)
+            if inverted:
+                header.invert_match = True
+                header.treat_missing_header_as_empty = not wanted.is_presence
+            found.headers.append(header)
+    found.headers.sort(key=lambda each: each.name)
+
+
+def _header(name: str, wanted: StringMatch) -> Any:
+    if wanted.is_presence:
+        return route_pb2.HeaderMatcher(name=name, present_match=True)
+    return route_pb2.HeaderMatcher(name=name, string_match=string_match(wanted))
+
+
+def claim_path(header: str) -> list[str] | None:
+    """The claim that @request.auth.claims[a][b] or @request.auth.claims.a.b names; None for an ordinary header."""
+    if not header.lower().startswith(_CLAIMS):
+        return None
+    rest = header[len(_CLAIMS) :]
+    if rest.startswith("[") and rest.endswith("]"):
+        return rest[1:-1].split("][")
+    return rest[1:].split(".") if rest.startswith(".") else []
+
+
+def _claim(claims: list[str], wanted: StringMatch, *, invert: bool) -> Any:
+    """The claim as a string, or as one member of a list."""
+    value = value_pb2.ValueMatcher(string_match=string_match(wanted))
+    either = [value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=value)), value]
+    return metadata_pb2.MetadataMatcher(
+        filter="envoy.filters.http.jwt_authn",
+        path=[metadata_pb2.MetadataMatcher.PathSegment(key=each) for each in ("payload", *claims)],
+        value=value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=either)),
+        invert=invert,
+    )
+
+
+def check_match(resource: Resource[Any], path: str, match: Match, gateways: tuple[str, ...]) -> None:
+    """Raises ManifestError for an entry that Envoy would refuse or that could never hold."""
+    for name, wanted in (
+        ("uri", match.uri),
+        ("scheme", match.scheme),
+        ("method", match.method),
+        ("authority", match.authority),
+    ):
+        if wanted is not None:
+            if wanted.is_presence:
+                raise resource.refuse(f"{path}.{name}", "says nothing: write exact, prefix or regex")
+            check_string(resource, f"{path}.{name}", wanted)
+    for field, name, wanted in _named(match):
+        check_string(resource, f"{path}.{field}[{name}]", wanted)
+        _check_name(resource, f"{path}.{field}[{name}]", name, wanted, is_header=field != "queryParams")
+    if not 0 <= match.port <= 65535:
+        raise resource.refuse(f"{path}.port", f"{match.port} is no port: write 1 to 65535")
+    for each in match.gateways:
+        if gateway_name(each, resource.namespace) not in {gateway_name(said, resource.namespace) for said in gateways}:
+            raise resource.refuse(f"{path}.gateways", f"{each} is not among spec.gateways: add it there or remove it")
+
+
+def _named(match: Match) -> Iterator[tuple[str, str, StringMatch]]:
+    fields: Mapping[str, Mapping[str, StringMatch]] = {
+        "headers": match.headers,
+        "withoutHeaders": match.without_headers,
+        "queryParams": match.query_params,
+    }
+    for field, wanted_by_name in fields.items():
+        for name, wanted in wanted_by_name.items():
+            yield field, name, wanted
+
+
+def _check_name(resource: Resource[Any], path: str, name: str, wanted: StringMatch, *, is_header: bool) -> None:
+    if not name:
+        raise resource.refuse(path, "a name is expected")
+    claims = claim_path(name) if is_header else None
+    if claims is not None and not (claims and all(claims)):
+        raise resource.refuse(path, f"names no claim: write {_CLAIMS}[name]")
+    if claims is not None and wanted.is_presence:
+        raise resource.refuse(path, "a claim is compared: write exact, prefix or regex")
+    if is_header and claims is None and not re.fullmatch(r":?[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        raise resource.refuse(path, "is no name of a header: correct it")
+
+
+def check_string(resource: Resource[Any], path: str, wanted: StringMatch) -> None:
+    """Raises ManifestError for an empty prefix, and for a regex that is none of RE2's."""
+    if wanted.prefix == "":
+        raise resource.refuse(f"{path}.prefix", "is empty: write what values begin with")
+    if wanted.regex is not None:
+        check_regex(resource, f"{path}.regex", wanted.regex)
+
+
+def check_regex(resource: Resource[Any], path: str, regex: str) -> None:
+    """Raises ManifestError for an expression that Envoy's RE2 would not compile."""
+    if not regex:
+        raise resource.refuse(path, "is empty: write an expression")
+    try:
+        re.compile(regex)
+    except re.error as error:
+        raise resource.refuse(path, f"{error}, in {regex!r}: write a regular expression of RE2") from error
+    if _NOT_RE2.search(regex):
+        raise resource.refuse(path, f"RE2 has no look-around and no back references, as in {regex!r}: do without them")

@@ -1,0 +1,129 @@
+"""http[].retries of a VirtualService, and the policy of a route that says nothing of retries.
+
+Called by `mesh.sidecar.routing.route_action` and `mesh.sidecar.routing.virtual_service`.
+Source: istio/istio pilot/pkg/networking/core/route/retry/retry.go.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
+from google.protobuf import duration_pb2, wrappers_pb2
+
+from mesh.manifests.document import Duration, Resource, Spec
+from mesh.sidecar.resources import packed
+
+_DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+_CONDITIONS = frozenset(
+    {
+        "5xx",
+        "gateway-error",
+        "reset",
+        "reset-before-request",
+        "connect-failure",
+        "envoy-ratelimited",
+        "retriable-4xx",
+        "refused-stream",
+        "retriable-status-codes",
+        "retriable-headers",
+        "http3-post-connect-failure",
+        "cancelled",
+        "deadline-exceeded",
+        "internal",
+        "resource-exhausted",
+        "unavailable",
+    }
+)
+"""Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on (router filter)."""
+SHORTEST = timedelta(milliseconds=1)
+"""istiod takes no shorter time-out."""
+
+
+class Retries(Spec):
+    """How often and for what a request is tried again; attempts 0 switches it off."""
+
+    attempts: int = 0
+    per_try_timeout: Duration | None = None
+    retry_on: str = ""
+    retry_remote_localities: bool = False
+    retry_ignore_previous_hosts: bool | None = None
+    backoff: Duration | None = None
+
+
+def duration(value: timedelta) -> Any:
+    """A time as Envoy writes it."""
+    found = duration_pb2.Duration()
+    found.FromTimedelta(value)
+    return found
+
+
+def retry_policy(retries: Retries | None, *, hashed: bool) -> Any | None:
+    """The RetryPolicy of a route; None where nothing is tried again.
+
+    A route that is `hashed` leads to one endpoint by consistent hash, so tries stay with it.
+    """
+    if retries is None:
+        return _policy(Retries(attempts=2), other_hosts=not hashed)
+    if retries.attempts == 0:
+        return None
+    said = retries.retry_ignore_previous_hosts
+    return _policy(retries, other_hosts=not hashed if said is None else said)
+
+
+def _policy(retries: Retries, *, other_hosts: bool) -> Any:
+    conditions, codes = _conditions(retries.retry_on)
+    found = route_pb2.RetryPolicy(
+        retry_on=conditions or _DEFAULT_RETRY_ON,
+        num_retries=wrappers_pb2.UInt32Value(value=retries.attempts),
+        host_selection_retry_max_attempts=5,
+        retriable_status_codes=codes,
+    )
+    if other_hosts:
+        found.retry_host_predicate.add(
+            name="envoy.retry_host_predicates.previous_hosts",
+            typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
+        )
+    if retries.per_try_timeout is not None:
+        found.per_try_timeout.CopyFrom(duration(retries.per_try_timeout))
+    if retries.retry_remote_localities:
+        found.retry_priority.name = "envoy.retry_priorities.previous_priorities"
+        config = previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2)
+        found.retry_priority.typed_config.CopyFrom(packed(config))
+    if retries.backoff is not None:
+        found.retry_back_off.base_interval.CopyFrom(duration(retries.backoff))
+    return found
+
+
+def _conditions(retry_on: str) -> tuple[str, list[int]]:
+    """Conditions, and the status codes among them, which Envoy wants apart."""
+    words = [each.strip() for each in retry_on.split(",") if each.strip()]
+    codes = [int(each) for each in words if _is_code(each)]
+    conditions = ",".join(each for each in words if not _is_code(each))
+    if codes and "retriable-status-codes" not in conditions:
+        # As istiod writes it, with a comma in front where codes are all that is said. Envoy passes over it.
+        conditions += ",retriable-status-codes"
+    return conditions, codes
+
+
+def _is_code(word: str) -> bool:
+    return word.isdigit() and int(word) in {each.value for each in HTTPStatus}
+
+
+def check_retries(resource: Resource[Any], path: str, retries: Retries) -> None:
+    """Raises ManifestError for what istiod refuses, and for a condition that Envoy does not know."""
+    if retries.attempts < 0:
+        raise resource.refuse(f"{path}.attempts", f"{retries.attempts} is below 0: write 0 to switch retries off")
+    if retries.attempts == 0 and retries.model_fields_set - {"attempts"}:
+        raise resource.refuse(path, "attempts is 0, which switches retries off: set it, or remove the other fields")
+    for name, value in (("perTryTimeout", retries.per_try_timeout), ("backoff", retries.backoff)):
+        if value is not None and value < SHORTEST:
+            raise resource.refuse(f"{path}.{name}", "is below 1ms: write a longer one or leave it out")
+    for word in (each.strip() for each in retries.retry_on.split(",") if each.strip()):
+        if word not in _CONDITIONS and not _is_code(word):
+            known = ", ".join(sorted(_CONDITIONS))
+            raise resource.refuse(f"{path}.retryOn", f"{word} is no condition: write a status code or of {known}")

@@ -1,0 +1,318 @@
+"""AuthorizationPolicy: who may call what, as Envoy's RBAC filters; one per action, DENY before ALLOW.
+
+Owns the models, which policies are for a workload, and what a rule becomes where no HTTP is read (ALLOW: nothing; DENY:
+what is left of it). AUDIT and CUSTOM are refused by name. Called by `mesh.sidecar.listeners.connection_manager` and
+`.inbound`. Source: istio/istio pilot/pkg/security/authz/builder/builder.go.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.rbac.v3 import rbac_pb2
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
+from pydantic import BeforeValidator, Field
+
+from mesh.manifests.document import Spec
+from mesh.sidecar.resources import packed
+from mesh.sidecar.security.peer_authentication import WorkloadSelector
+from mesh.sidecar.security.rbac import Action, Condition, Reader, never
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from mesh.manifests.document import Resource
+    from mesh.manifests.kubernetes import Workload
+    from mesh.sidecar.mesh import Mesh
+
+_REFUSED = {
+    "AUDIT": "AUDIT is not translated, no Envoy keeps an audit: remove the policy",
+    "CUSTOM": "CUSTOM is not translated, no authorization server is asked: write ALLOW or DENY",
+}
+
+
+def _action(value: object) -> object:
+    if isinstance(value, str) and value in _REFUSED:
+        raise ValueError(_REFUSED[value])
+    return value
+
+
+def _provider(value: object) -> object:
+    raise ValueError(f"it is for CUSTOM; {_REFUSED['CUSTOM']}")
+
+
+class Source(Spec):
+    """Who calls. Within one source all fields have to hold, of one field's values any."""
+
+    principals: tuple[str, ...] = ()
+    not_principals: tuple[str, ...] = ()
+    request_principals: tuple[str, ...] = ()
+    not_request_principals: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    not_namespaces: tuple[str, ...] = ()
+    service_accounts: tuple[str, ...] = ()
+    not_service_accounts: tuple[str, ...] = ()
+    trust_domains: tuple[str, ...] = ()
+    not_trust_domains: tuple[str, ...] = ()
+    ip_blocks: tuple[str, ...] = ()
+    not_ip_blocks: tuple[str, ...] = ()
+    remote_ip_blocks: tuple[str, ...] = ()
+    not_remote_ip_blocks: tuple[str, ...] = ()
+
+
+class Operation(Spec):
+    """What is called. Ports are the pods' own."""
+
+    hosts: tuple[str, ...] = ()
+    not_hosts: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    not_ports: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    not_methods: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    not_paths: tuple[str, ...] = ()
+
+
+class From(Spec):
+    """One source."""
+
+    source: Source
+
+
+class To(Spec):
+    """One operation."""
+
+    operation: Operation
+
+
+class When(Spec):
+    """A condition on an attribute."""
+
+    key: str
+    values: tuple[str, ...] = ()
+    not_values: tuple[str, ...] = ()
+
+
+class Rule(Spec):
+    """Any of the sources, any of the operations, all of the conditions. What is left out is anybody or anything."""
+
+    from_: tuple[From, ...] = Field((), alias="from")
+    to: tuple[To, ...] = ()
+    when: tuple[When, ...] = ()
+
+
+class AuthorizationPolicySpec(Spec):
+    """spec of an AuthorizationPolicy. ALLOW without rules allows nothing."""
+
+    selector: WorkloadSelector | None = None
+    action: Annotated[Literal["ALLOW", "DENY"], BeforeValidator(_action)] = "ALLOW"
+    rules: tuple[Rule, ...] = ()
+    provider: Annotated[None, BeforeValidator(_provider)] = None
+    """CUSTOM's, known here so that it is CUSTOM that is refused by name."""
+
+
+_SOURCE_KEYS = {
+    "principals": "source.principal",
+    "request_principals": "request.auth.principal",
+    "service_accounts": "source.serviceAccount",
+    "trust_domains": "source.trustDomain",
+    "namespaces": "source.namespace",
+    "remote_ip_blocks": "remote.ip",
+    "ip_blocks": "source.ip",
+}
+"""Key of each field of a source, in the order of istiod's messages."""
+_OPERATION_KEYS = {"hosts": "hosts", "methods": "methods", "paths": "paths", "ports": "destination.port"}
+_WHEN_KEYS = frozenset(
+    {
+        *_SOURCE_KEYS.values(),
+        "request.auth.audiences",
+        "request.auth.presenter",
+        "destination.ip",
+        "destination.port",
+        "connection.sni",
+    }
+)
+_BRACKETED = re.compile(r"request\.headers\[[^\[\]]+\]|request\.auth\.claims(\[[^\[\]]+\])+")
+_NAMED = "request.headers[name], request.auth.claims[name]"
+
+
+def check(mesh: Mesh, resource: Resource[AuthorizationPolicySpec]) -> None:
+    """Raises ManifestError for what istiod would refuse, drop or pass over."""
+    spec = resource.spec
+    if resource.metadata.annotations.get("istio.io/dry-run", "false") != "false":
+        raise resource.refuse("", "is a dry run (istio.io/dry-run), which is not translated: remove the annotation")
+    namespace = None if resource.namespace == mesh.settings.root_namespace else resource.namespace
+    if spec.selector is not None and not any(mesh.workloads_with(spec.selector.match_labels, namespace)):
+        raise resource.refuse("selector.matchLabels", "no workload has these labels: correct them")
+    if spec.action == "DENY" and not spec.rules:
+        raise resource.refuse("rules", "DENY without rules denies nothing: write rules ([{}] denies everything)")
+    for number, rule in enumerate(spec.rules):
+        for i, when in enumerate(rule.when):
+            if when.key not in _WHEN_KEYS and not _BRACKETED.fullmatch(when.key):
+                fault = f"key {when.key!r} is not known: write one of {', '.join(sorted(_WHEN_KEYS))}, {_NAMED}"
+                raise resource.refuse(f"rules[{number}].when[{i}]", fault)
+        for path, condition in _described(rule):
+            for fault in _faults(condition):
+                raise resource.refuse(f"rules[{number}].{path}", fault)
+        for i, each in enumerate(rule.from_):
+            if _mixes_identities(each.source):
+                where = f"rules[{number}].from[{i}].source.serviceAccounts"
+                raise resource.refuse(where, "does not go with principals or namespaces: write another source")
+
+
+def _mixes_identities(source: Source) -> bool:
+    """istiod refuses accounts beside what they would be compared with."""
+    others = (source.principals, source.not_principals, source.namespaces, source.not_namespaces)
+    return bool(source.service_accounts or source.not_service_accounts) and any(others)
+
+
+def _described(rule: Rule) -> Iterator[tuple[str, Condition]]:
+    """Every condition with its path; an entry that says nothing has one without values."""
+    for i, source in enumerate(rule.from_):
+        found = list(_conditions(source.source, _SOURCE_KEYS))
+        yield from ((f"from[{i}].source", each) for each in found or [Condition("source", (), ())])
+    for i, operation in enumerate(rule.to):
+        found = list(_conditions(operation.operation, _OPERATION_KEYS))
+        yield from ((f"to[{i}].operation", each) for each in found or [Condition("operation", (), ())])
+    for i, when in enumerate(rule.when):
+        yield f"when[{i}]", Condition(when.key, when.values, when.not_values)
+
+
+def _faults(condition: Condition) -> Iterator[str]:
+    """What is wrong with a condition, one sentence each."""
+    key, values = condition.key, (*condition.values, *condition.not_values)
+    if not values:
+        yield f"{key} says nothing: add values, or remove it"
+    for value in values:
+        fault = _fault_of(key, value)
+        if fault:
+            yield f"{key} {value!r}: {fault}"
+
+
+def _fault_of(key: str, value: str) -> str:
+    if not value:
+        return "is empty: write a value"
+    if key in _FORMS:
+        is_good, fault = _FORMS[key]
+        return "" if is_good(value) else fault
+    if key == "paths" and ("{" in value or "}" in value):
+        return _fault_of_template(value)
+    if "*" in value[1:-1] or (len(value) > 1 and value.startswith("*") and value.endswith("*")):
+        return "one * is known, at the beginning or at the end: write it there"
+    if key == "source.principal" and "*" not in value and not re.fullmatch(r"[^/]+/ns/[^/]+/sa/[^/]+", value):
+        return "is no <trust domain>/ns/<namespace>/sa/<account>: correct it, without spiffe://"
+    return ""
+
+
+def _fault_of_template(value: str) -> str:
+    parts = value.split("/")
+    if parts[0] or not all(part in {"{*}", "{**}"} or not re.search(r"[{}*]", part) for part in parts[1:]):
+        return "{*} and {**} stand for whole segments, beside no other wildcard: correct it"
+    if parts.count("{**}") > 1 or ("{**}" in parts and "{*}" in parts[parts.index("{**}") :]):
+        return "{**} may be there once, with no {*} after it: correct it"
+    return ""
+
+
+def _is_network(value: str) -> bool:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return False
+    return "/" not in value or value.rpartition("/")[2].isdecimal()
+
+
+def _is_port(value: str) -> bool:
+    return value.isascii() and value.isdecimal() and 0 < int(value) <= 65535
+
+
+_NO_ADDRESS = "is neither an IP address nor a CIDR block: correct it"
+_FORMS: dict[str, tuple[Callable[[str], object], str]] = {
+    "source.ip": (_is_network, _NO_ADDRESS),
+    "remote.ip": (_is_network, _NO_ADDRESS),
+    "destination.ip": (_is_network, _NO_ADDRESS),
+    "destination.port": (_is_port, "is no port: correct it"),
+    "source.namespace": (re.compile(r"[-a-z0-9*]+").fullmatch, "is no name of a namespace: correct it"),
+    "source.serviceAccount": (
+        re.compile(r"([^/*]+/)?[^/*]+").fullmatch,
+        "is no <account> or <namespace>/<account>, in which no * is known: correct it",
+    ),
+}
+"""What values of these keys look like, and what is said of one that does not."""
+
+
+def _conditions(model: Source | Operation, keys: dict[str, str]) -> Iterator[Condition]:
+    for name, key in keys.items():
+        values, not_values = getattr(model, name), getattr(model, f"not_{name}")
+        if values or not_values:
+            yield Condition(key, values, not_values)
+
+
+def _labels_of(spec: AuthorizationPolicySpec) -> Mapping[str, str] | None:
+    return None if spec.selector is None else spec.selector.match_labels
+
+
+def http_filters(mesh: Mesh, workload: Workload) -> list[Any]:
+    """The HTTP filters of the policies for a workload: DENY, then ALLOW; none of an action that no policy has."""
+    return [
+        http_connection_manager_pb2.HttpFilter(
+            name="envoy.filters.http.rbac", typed_config=packed(http_rbac_pb2.RBAC(rules=rules))
+        )
+        for rules in _rules(mesh, workload, is_tcp=False)
+    ]
+
+
+def tcp_filters(mesh: Mesh, workload: Workload) -> list[Any]:
+    """The same as network filters, for ports where no HTTP is read."""
+    return [
+        listener_components_pb2.Filter(
+            name="envoy.filters.network.rbac",
+            typed_config=packed(network_rbac_pb2.RBAC(rules=rules, stat_prefix="tcp.")),
+        )
+        for rules in _rules(mesh, workload, is_tcp=True)
+    ]
+
+
+def _rules(mesh: Mesh, workload: Workload, *, is_tcp: bool) -> Iterator[Any]:
+    actions: tuple[Action, ...] = ("DENY", "ALLOW")
+    all_policies = mesh.selecting(AuthorizationPolicySpec, workload, _labels_of)
+    for action in actions:
+        policies = [each for each in all_policies if each.spec.action == action]
+        if policies:
+            found = rbac_pb2.RBAC(action=rbac_pb2.RBAC.Action.Value(action))
+            for each in policies:
+                _add(mesh, found.policies, each, is_tcp=is_tcp)
+            yield found
+
+
+def _add(mesh: Mesh, policies: Any, resource: Resource[AuthorizationPolicySpec], *, is_tcp: bool) -> None:
+    name = f"ns[{resource.namespace}]-policy[{resource.name}]-rule"
+    reader = Reader(resource.namespace, mesh.settings.trust_domain)
+    if not resource.spec.rules:
+        policies[f"{name}[0]"].CopyFrom(never())
+    for number, rule in enumerate(resource.spec.rules):
+        conditions = [each for _, each in _described(rule)]
+        if is_tcp and resource.spec.action == "ALLOW" and any(each.is_http_only for each in conditions):
+            continue
+        policies[f"{name}[{number}]"].CopyFrom(_policy(reader, rule, is_tcp=is_tcp))
+
+
+def _policy(reader: Reader, rule: Rule, *, is_tcp: bool) -> Any:
+    whens = [Condition(each.key, each.values, each.not_values) for each in rule.when]
+
+    def kept(conditions: Sequence[Condition]) -> list[Condition]:
+        return [each for each in conditions if not (is_tcp and each.is_http_only)]
+
+    asked = kept([each for each in whens if each.is_permission])
+    held = kept([each for each in whens if not each.is_permission])
+    operations = [kept(list(_conditions(each.operation, _OPERATION_KEYS))) for each in rule.to] or [[]]
+    sources = [kept(list(_conditions(each.source, _SOURCE_KEYS))) for each in rule.from_] or [[]]
+    return rbac_pb2.Policy(
+        permissions=[reader.permission([*each, *asked]) for each in operations],
+        principals=[reader.principal([*each, *held]) for each in sources],
+    )

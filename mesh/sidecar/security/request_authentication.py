@@ -1,0 +1,173 @@
+"""RequestAuthentication: which tokens are good, as Envoy's jwt_authn filter. A request without a token passes it.
+
+Owns the providers and their order. Key sets are inline: those of a jwksUri come from `MeshSettings.jwks`, and one that
+is not there is replaced by a set that nobody can sign for. Called by `mesh.sidecar.listeners.connection_manager`.
+Source: istio/istio pilot/pkg/security/authn/policy_applier.go.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import route_components_pb2
+from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from google.protobuf import empty_pb2
+from pydantic import Field
+
+from mesh.manifests.document import Spec
+from mesh.sidecar.mesh import selects
+from mesh.sidecar.resources import packed
+from mesh.sidecar.security.peer_authentication import WorkloadSelector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.manifests.document import Resource
+    from mesh.manifests.kubernetes import Workload
+    from mesh.sidecar.mesh import Mesh
+
+
+class FromHeader(Spec):
+    """A header with a token, behind a prefix."""
+
+    name: str = Field(min_length=1)
+    prefix: str = ""
+
+
+class ClaimToHeader(Spec):
+    """A claim that the app gets in a header."""
+
+    header: str = Field(min_length=1, pattern=r"^[-_A-Za-z0-9]+$")
+    claim: str = Field(min_length=1)
+
+
+class JwtRule(Spec):
+    """One issuer's tokens. Without places of its own a token is looked for in Authorization, then in access_token."""
+
+    issuer: str = Field(min_length=1)
+    audiences: tuple[str, ...] = ()
+    jwks: str = ""
+    jwks_uri: str = ""
+    from_headers: tuple[FromHeader, ...] = ()
+    from_params: tuple[str, ...] = ()
+    from_cookies: tuple[str, ...] = ()
+    forward_original_token: bool = False
+    output_payload_to_header: str = ""
+    output_claim_to_headers: tuple[ClaimToHeader, ...] = ()
+
+
+class RequestAuthenticationSpec(Spec):
+    """spec of a RequestAuthentication."""
+
+    selector: WorkloadSelector | None = None
+    jwt_rules: tuple[JwtRule, ...] = Field(min_length=1)
+
+
+NOBODY = json.dumps(
+    {
+        "keys": [
+            {
+                "kty": "EC",
+                "crv": "P-256",
+                "alg": "ES256",
+                "x": "22Xs52vTGBvUDddhYnD1cLVvixy_JkOmchfMjNRHFH4",
+                "y": "rWe38wLD-PkTD76fRYqpoRWyjpChpY7Yo31O6TIM3FE",
+            }
+        ]
+    }
+)
+"""A key set that nobody can sign for: x is the SHA-256 of "rostrum: nobody signs for this 0", so the point's logarithm,
+which is the private key, was never known to anyone."""
+
+
+def check(mesh: Mesh, resource: Resource[RequestAuthenticationSpec]) -> None:
+    """Raises ManifestError for what istiod would refuse, or what would refuse every token."""
+    spec = resource.spec
+    if not any(_is_for(mesh, resource, each) for each in mesh.workloads.values()) and spec.selector is not None:
+        raise resource.refuse("selector.matchLabels", "no workload has these labels: correct them")
+    for number, rule in enumerate(spec.jwt_rules):
+        path = f"jwtRules[{number}]"
+        if bool(rule.jwks) == bool(rule.jwks_uri):
+            raise resource.refuse(path, "one of jwks and jwksUri is needed: write where the keys are")
+        if rule.jwks and not _is_key_set(rule.jwks):
+            raise resource.refuse(f"{path}.jwks", 'is no JSON Web Key Set ({"keys": [...]}): correct it')
+        if rule.jwks_uri and not re.match(r"https?://[^/\s]+", rule.jwks_uri):
+            raise resource.refuse(f"{path}.jwksUri", "is no http or https address: correct it")
+        for name in ("audiences", "from_params", "from_cookies"):
+            if not all(getattr(rule, name)):
+                field = type(rule).model_fields[name].alias
+                raise resource.refuse(f"{path}.{field}", "has an empty value: remove it")
+
+
+def _is_key_set(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("keys"), list) and bool(found["keys"])
+
+
+def _is_for(mesh: Mesh, resource: Resource[RequestAuthenticationSpec], workload: Workload) -> bool:
+    selector = resource.spec.selector
+    return resource.namespace in {mesh.settings.root_namespace, workload.namespace} and selects(
+        None if selector is None else selector.match_labels, workload.labels
+    )
+
+
+def filters(mesh: Mesh, workload: Workload, *, is_gateway: bool) -> list[Any]:
+    """The HTTP filter that reads tokens; none if no RequestAuthentication is for the workload."""
+    resources = [each for each in mesh.all(RequestAuthenticationSpec) if _is_for(mesh, each, workload)]
+    rules = sorted((rule for each in resources for rule in each.spec.jwt_rules), key=lambda each: each.issuer)
+    if not rules:
+        return []
+    config = config_pb2.JwtAuthentication(bypass_cors_preflight=True)
+    providers = [f"origins-{number}" for number in range(len(rules))]
+    for name, rule in zip(providers, rules, strict=True):
+        config.providers[name].CopyFrom(_provider(mesh, rule))
+        config.providers[name].clear_route_cache = is_gateway
+    requirement = config_pb2.RequirementRule(
+        match=route_components_pb2.RouteMatch(prefix="/"), requires=_requirement(providers)
+    )
+    config.rules.append(requirement)
+    return [http_connection_manager_pb2.HttpFilter(name="envoy.filters.http.jwt_authn", typed_config=packed(config))]
+
+
+def _provider(mesh: Mesh, rule: JwtRule) -> Any:
+    keys = rule.jwks or mesh.settings.jwks.get(rule.jwks_uri) or NOBODY
+    found = config_pb2.JwtProvider(
+        issuer=rule.issuer,
+        audiences=rule.audiences,
+        local_jwks=base_pb2.DataSource(inline_string=keys),
+        forward=rule.forward_original_token,
+        from_headers=[config_pb2.JwtHeader(name=each.name, value_prefix=each.prefix) for each in rule.from_headers],
+        from_params=rule.from_params,
+        from_cookies=rule.from_cookies,
+        forward_payload_header=rule.output_payload_to_header,
+        payload_in_metadata="payload",
+        claim_to_headers=[
+            config_pb2.JwtClaimToHeader(header_name=each.header, claim_name=each.claim)
+            for each in rule.output_claim_to_headers
+        ],
+    )
+    found.normalize_payload_in_metadata.space_delimited_claims.extend(["permission", "scope"])
+    return found
+
+
+def _requirement(providers: Sequence[str]) -> Any:
+    """A good token of any provider, or none at all; a bad one is refused."""
+    named = [config_pb2.JwtRequirement(provider_name=each) for each in providers]
+    missing = config_pb2.JwtRequirement(allow_missing=empty_pb2.Empty())
+    if len(named) == 1:
+        return _any_of([named[0], missing])
+    each_or_none = config_pb2.JwtRequirement(
+        requires_all=config_pb2.JwtRequirementAndList(requirements=[_any_of([each, missing]) for each in named])
+    )
+    return _any_of([*named, each_or_none])
+
+
+def _any_of(requirements: Sequence[Any]) -> Any:
+    return config_pb2.JwtRequirement(requires_any=config_pb2.JwtRequirementOrList(requirements=requirements))

@@ -1,0 +1,1 @@
+"""What a proxy tells: access logs, spans, and Istio's standard metrics."""
