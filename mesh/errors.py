@@ -1,25 +1,24 @@
-"""Every error of Rostrum that a caller can meet, under one base, each with its gRPC code, reason and retriability.
+"""Every error of the runtime that a caller can meet, under one base: its gRPC code, reason, retriability and advice.
 
     RostrumError
     ├── InvalidArgumentError   INVALID_ARGUMENT      (subclasses: one a reason INVALID_*)
-    ├── DebateNotFoundError, UnknownAgentError       NOT_FOUND
+    ├── UnknownAgentError                            NOT_FOUND
     ├── RequestIdReusedError                         ALREADY_EXISTS
-    ├── EventNotYetError                             OUT_OF_RANGE
     ├── ModelError             (ModelUnavailableError UNAVAILABLE, ModelRefusedError FAILED_PRECONDITION)
     ├── StoreUnavailableError, BrokerUnavailableError UNAVAILABLE
     ├── RateLimitedError                             RESOURCE_EXHAUSTED
     ├── DeadlineError                                DEADLINE_EXCEEDED
     └── InternalError                                INTERNAL
 
-The class attributes are the table; reasons are values of rostrum.errors.v1.ErrorReason (a test holds the two together).
-This module imports neither grpc nor protobuf, so that `logic` may raise these; `mesh.rpc` turns them into
-google.rpc.Status and back.
+An application derives its own from these in `services/<service>/errors.py`; nothing here names one. The class
+attributes are the table; reasons are values of rostrum.errors.v1.ErrorReason (a test holds the two together). This
+module imports neither grpc nor protobuf, so that `logic` may raise these; `mesh.rpc` turns them into google.rpc.Status
+and back.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
 
 
 class Code(StrEnum):
@@ -40,9 +39,13 @@ class Code(StrEnum):
 class RostrumError(Exception):
     """Base of all. The message says what is wrong and what to do; `metadata` goes into ErrorInfo as it is."""
 
-    code: ClassVar[Code] = Code.INTERNAL
-    reason: ClassVar[str] = "INTERNAL"
-    retriable: ClassVar[bool] = False
+    code: Code = Code.INTERNAL
+    reason: str = "INTERNAL"
+    """Its name in ErrorReason: the class that gives one is the class that this reason comes back as."""
+    retriable: bool = False
+    """Whether the same call may succeed later, without anything else being changed."""
+    advice: str = ""
+    """What a person at the command line does next; empty where the message says it."""
 
     def __init__(self, message: str, **metadata: str) -> None:
         super().__init__(message)
@@ -55,36 +58,6 @@ class InvalidArgumentError(RostrumError):
 
     code = Code.INVALID_ARGUMENT
     reason = "INVALID_ARGUMENT"
-
-
-class InvalidTopicError(InvalidArgumentError):
-    """The topic is empty, too long, or has control characters."""
-
-    reason = "INVALID_TOPIC"
-
-
-class InvalidRoundsError(InvalidArgumentError):
-    """max_rounds is out of range."""
-
-    reason = "INVALID_ROUNDS"
-
-
-class InvalidSeatsError(InvalidArgumentError):
-    """The seats cannot hold a debate."""
-
-    reason = "INVALID_SEATS"
-
-
-class InvalidBudgetError(InvalidArgumentError):
-    """token_budget is out of range or pays for nothing."""
-
-    reason = "INVALID_BUDGET"
-
-
-class InvalidSettingsError(InvalidArgumentError):
-    """A field of DebateSettings is out of range."""
-
-    reason = "INVALID_SETTINGS"
 
 
 class InvalidRequestIdError(InvalidArgumentError):
@@ -117,18 +90,12 @@ class InvalidQuestionError(InvalidArgumentError):
     reason = "INVALID_QUESTION"
 
 
-class DebateNotFoundError(RostrumError):
-    """No such debate. Metadata: debate."""
-
-    code = Code.NOT_FOUND
-    reason = "DEBATE_NOT_FOUND"
-
-
 class UnknownAgentError(RostrumError):
     """No such agent in this deployment. Metadata: agent."""
 
     code = Code.NOT_FOUND
     reason = "UNKNOWN_AGENT"
+    advice = "`rostrum status` shows the agents there are"
 
 
 class RequestIdReusedError(RostrumError):
@@ -136,13 +103,6 @@ class RequestIdReusedError(RostrumError):
 
     code = Code.ALREADY_EXISTS
     reason = "REQUEST_ID_REUSED"
-
-
-class EventNotYetError(RostrumError):
-    """after_number is beyond the newest event. Metadata: after_number, newest."""
-
-    code = Code.OUT_OF_RANGE
-    reason = "EVENT_NOT_YET"
 
 
 class ModelError(RostrumError):
@@ -155,6 +115,7 @@ class ModelUnavailableError(ModelError):
     code = Code.UNAVAILABLE
     reason = "MODEL_UNAVAILABLE"
     retriable = True
+    advice = "see whether the model's server runs (`rostrum status`, or `ollama ps`), then try again"
 
 
 class ModelRefusedError(ModelError):
@@ -170,6 +131,7 @@ class StoreUnavailableError(RostrumError):
     code = Code.UNAVAILABLE
     reason = "STORE_UNAVAILABLE"
     retriable = True
+    advice = "see `rostrum logs moderator` and whether the disk is full, then try again"
 
 
 class BrokerUnavailableError(RostrumError):
@@ -178,6 +140,7 @@ class BrokerUnavailableError(RostrumError):
     code = Code.UNAVAILABLE
     reason = "BROKER_UNAVAILABLE"
     retriable = True
+    advice = "see `rostrum status` and `rostrum logs kafka`, then try again"
 
 
 class RateLimitedError(RostrumError):
@@ -186,6 +149,7 @@ class RateLimitedError(RostrumError):
     code = Code.RESOURCE_EXHAUSTED
     reason = "RATE_LIMITED"
     retriable = True
+    advice = "try again in a moment"
 
 
 class DeadlineError(RostrumError):
@@ -194,9 +158,11 @@ class DeadlineError(RostrumError):
     code = Code.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"
     retriable = True
+    advice = "see `rostrum status`, then try again"
 
 
 class InternalError(RostrumError):
     """A fault of ours. Metadata: error_id, which the log has too."""
 
     reason = "INTERNAL"
+    advice = "`rostrum logs` has the details"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from enum import IntEnum
 
 from mesh.errors import Code, RostrumError
-from mesh.rpc.status import RefusedByPolicyError, UnreachableError
 
 
 class Exit(IntEnum):
@@ -45,23 +44,6 @@ BY_CODE = {
     Code.INTERNAL: Exit.FAILURE,
 }
 
-WHAT_TO_DO = {
-    "DEBATE_NOT_FOUND": "`rostrum list` shows the debates there are",
-    "UNKNOWN_AGENT": "`rostrum status` shows the agents there are",
-    "STORE_UNAVAILABLE": "see `rostrum logs moderator` and whether the disk is full, then try again",
-    "BROKER_UNAVAILABLE": "see `rostrum status` and `rostrum logs kafka`, then try again",
-    "MODEL_UNAVAILABLE": "see whether the model's server runs (`rostrum status`, or `ollama ps`), then try again",
-    "RATE_LIMITED": "try again in a moment",
-    "DEADLINE_EXCEEDED": "see `rostrum status`, then try again",
-    "INTERNAL": "`rostrum logs` has the details",
-}
-
-
-WITHOUT_REASON: dict[type[RostrumError], str] = {
-    UnreachableError: "see `rostrum status`, then try again",
-    RefusedByPolicyError: "`rostrum get AuthorizationPolicy` shows which there are",
-}
-
 
 class CommandError(Exception):
     """A command cannot go on. The message is one line that says what to do."""
@@ -74,7 +56,6 @@ class CommandError(Exception):
 def line_of(error: RostrumError) -> str:
     """Returns what a person reads of an error: what is wrong, then what to do."""
     what = " ".join(error.message.split())
-    todo = WITHOUT_REASON.get(type(error)) or WHAT_TO_DO.get(error.reason, "")
-    if todo and todo not in what:
-        return f"{what.rstrip('.')}: {todo}"
+    if error.advice and error.advice not in what:
+        return f"{what.rstrip('.')}: {error.advice}"
     return what

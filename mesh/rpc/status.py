@@ -1,7 +1,8 @@
 """Errors on the wire: RostrumError to google.rpc.Status with ErrorInfo, and back.
 
-The table is in the classes themselves (mesh/errors.py); here it is only looked up. Both directions go through the
-reason, so a class that a caller does not know still comes back as a RostrumError with its message.
+The table is in the classes themselves (mesh/errors.py, and the errors.py of a service); here it is only looked up.
+Both directions go through the reason. One whose class this process has not imported comes back as an
+UnknownReasonError with the same code, reason, message and metadata.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _classes(base: type[RostrumError]) -> Iterator[type[RostrumError]]:
 
 
 def by_reason() -> dict[str, type[RostrumError]]:
-    """Returns the class of each reason; abstract ones (those that only inherit their reason) are left out."""
+    """Returns the class of each reason that this process knows; those that only inherit their reason are left out."""
     return {cls.reason: cls for cls in _classes(RostrumError) if cls.__dict__.get("reason") and cls is not RostrumError}
 
 
@@ -86,6 +87,7 @@ class UnreachableError(RostrumError):
     code = errors.Code.UNAVAILABLE
     reason = ""
     retriable = True
+    advice = "see `rostrum status`, then try again"
 
 
 class RefusedByPolicyError(RostrumError):
@@ -93,6 +95,22 @@ class RefusedByPolicyError(RostrumError):
 
     code = errors.Code.PERMISSION_DENIED
     reason = ""
+    advice = "`rostrum get AuthorizationPolicy` shows which there are"
+
+
+_RETRIABLE = {errors.Code.UNAVAILABLE, errors.Code.RESOURCE_EXHAUSTED, errors.Code.DEADLINE_EXCEEDED}
+
+
+class UnknownReasonError(RostrumError):
+    """A service's own error, whose class this caller has not imported. Made on the caller's side only."""
+
+    reason = ""
+
+    def __init__(self, code: errors.Code, reason: str, message: str, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.code = code
+        self.reason = reason
+        self.retriable = code in _RETRIABLE
 
 
 def _from_details(encoded: bytes) -> RostrumError | None:
@@ -100,6 +118,10 @@ def _from_details(encoded: bytes) -> RostrumError | None:
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.domain == DOMAIN:
-            cls = by_reason().get(info.reason, errors.InternalError)
-            return cls(status.message, **dict(info.metadata))
+            cls = by_reason().get(info.reason)
+            if cls is not None:
+                return cls(status.message, **info.metadata)
+            name = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else ""
+            code = errors.Code[name] if name in errors.Code.__members__ else errors.Code.INTERNAL
+            return UnknownReasonError(code, info.reason, status.message, **info.metadata)
     return None

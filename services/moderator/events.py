@@ -17,9 +17,9 @@ from mesh.bus.envelope import trace_headers
 from mesh.bus.errors import PoisonError
 from mesh.bus.message import Outgoing
 from mesh.bus.topics import floors_topic
-from mesh.errors import DebateNotFoundError
 from mesh.telemetry import names
 from mesh.telemetry.setup import extract
+from services.moderator.errors import DebateNotFoundError
 from services.moderator.messages import set_time, turn_message
 from services.moderator.model import HeardTurn
 

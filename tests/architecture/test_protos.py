@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import filecmp
 import json
 import re
@@ -13,8 +14,8 @@ from google.protobuf import descriptor_pb2
 from rostrum.debate.v1 import debate_pb2
 from rostrum.errors.v1 import error_reason_pb2
 
-import mesh.errors
 from tests.support.buf import ROOT, breaking, buf, build, default_branch, generator, image_of
+from tests.support.error_classes import error_classes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,21 +137,52 @@ def test_errors_and_events_exist() -> None:
         assert emitted or parts["Emits"].startswith("nothing"), name
 
 
-def test_each_reason_shows_code_and_payload_of_its_class() -> None:
-    """An ErrorReason's comment has the code and retriability of its class in mesh.errors, and a JSON example."""
-
-    def classes(base: type[mesh.errors.RostrumError]) -> Iterator[type[mesh.errors.RostrumError]]:
-        yield base
-        for each in base.__subclasses__():
-            yield from classes(each)
-
-    by_reason = {each.reason: each for each in reversed(list(classes(mesh.errors.RostrumError)))}
+def _reasons() -> dict[str, str]:
+    """The comment of each ErrorReason that may be sent, by its name."""
     file = next(file for file in _files() if file.name.endswith("error_reason.proto"))
-    for place, value in enumerate(file.enum_type[0].value):
-        if value.number == 0:
-            continue
-        comment = _comment(file, ENUM, 0, ENUM_VALUE, place)
-        error = by_reason[value.name]
-        assert comment.startswith((f"{error.code}.", f"{error.code}, ")), value.name
-        assert ("retriable" in comment.split(".")[0]) == error.retriable, value.name
-        assert isinstance(json.loads(comment[comment.index("{") :]), dict), value.name
+    values = enumerate(file.enum_type[0].value)
+    return {value.name: _comment(file, ENUM, 0, ENUM_VALUE, place) for place, value in values if value.number}
+
+
+def _payloads(comment: str) -> list[dict[str, str]]:
+    """The JSON examples of a reason's comment."""
+    return [json.loads(line) for line in comment.splitlines() if line.startswith("{")]
+
+
+def _keys_sent() -> dict[str, set[str]]:
+    """The metadata keys with which the code of mesh and services makes errors, by the name of the class."""
+    keys: dict[str, set[str]] = {}
+    for path in sorted([*(ROOT / "mesh").rglob("*.py"), *(ROOT / "services").rglob("*.py")]):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                keys.setdefault(name, set()).update(keyword.arg for keyword in node.keywords if keyword.arg)
+    return keys
+
+
+def test_each_reason_shows_code_and_payload_of_its_class() -> None:
+    """An ErrorReason's comment has the code and retriability of its class, and JSON examples of its metadata."""
+    classes = {cls.reason: cls for cls in error_classes()}
+    for name, comment in _reasons().items():
+        error = classes[name]
+        assert comment.startswith((f"{error.code}.", f"{error.code}, ")), name
+        assert ("retriable" in comment.split(".")[0]) == error.retriable, name
+        assert _payloads(comment), name
+
+
+def test_each_reason_documents_the_metadata_that_is_sent() -> None:
+    """The keys of a reason's examples are those that the code sends with its class, no more and no fewer."""
+    sent = _keys_sent()
+    reasons = _reasons()
+    for cls in error_classes():
+        documented = {key for payload in _payloads(reasons[cls.reason]) for key in payload}
+        assert documented == sent.get(cls.__name__, set()), cls.reason
+
+
+def test_an_id_that_a_reason_speaks_of_is_one_that_it_has() -> None:
+    """Where a comment says "request id" or request_id, that is a key of its metadata or the field that is wrong."""
+    for name, comment in _reasons().items():
+        payloads = _payloads(comment)
+        known = {key for payload in payloads for key in payload} | {payload.get("field", "") for payload in payloads}
+        prose = " ".join(line for line in comment.splitlines() if not line.startswith("{"))
+        assert {f"{word}_id" for word in re.findall(r"\b([a-z]+)[ _]id\b", prose)} <= known, name

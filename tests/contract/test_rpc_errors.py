@@ -13,6 +13,7 @@ from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from rostrum.errors.v1 import error_reason_pb2
 
 from mesh.errors import (
+    Code,
     DeadlineError,
     InternalError,
     InvalidArgumentError,
@@ -21,13 +22,14 @@ from mesh.errors import (
 )
 from mesh.rpc.channels import Channels
 from mesh.rpc.server import MAX_MESSAGE_BYTES, Server
-from mesh.rpc.status import RefusedByPolicyError, UnreachableError, by_reason, from_rpc_error
+from mesh.rpc.status import RefusedByPolicyError, UnknownReasonError, UnreachableError, from_rpc_error
+from tests.support.error_classes import error_classes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 AGENT_SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
-CLASSES = sorted(by_reason().values(), key=lambda cls: cls.reason)
+CLASSES = error_classes()
 
 
 class _Agent(agent_service_pb2_grpc.AgentServiceServicer):
@@ -99,7 +101,21 @@ def test_every_error_class_comes_back_as_itself(cls: type[RostrumError]) -> None
 def test_classes_and_reasons_are_the_same_set() -> None:
     """The enum of the contract has exactly one class for each value."""
     reasons = set(error_reason_pb2.ErrorReason.keys()) - {"ERROR_REASON_UNSPECIFIED"}
-    assert set(by_reason()) == reasons
+    assert {cls.reason for cls in CLASSES} == reasons
+
+
+def test_an_error_whose_class_the_caller_lacks_keeps_all_but_its_class() -> None:
+    """A reason that this process knows no class of comes back with its code, reason, message and metadata."""
+    raised = UnknownReasonError(Code.UNAVAILABLE, "OF_SOMEBODY_ELSE", "what is wrong", field="name")
+
+    async def use(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, RostrumError]:
+        return await _failure(_stub(channel).GetAgent(agent_service_pb2.GetAgentRequest()))
+
+    code, error = asyncio.run(_calling(_raising(raised), use))
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert type(error) is UnknownReasonError
+    assert (error.code, error.reason, error.retriable) == (Code.UNAVAILABLE, "OF_SOMEBODY_ELSE", True)
+    assert (error.message, error.metadata) == (raised.message, raised.metadata)
 
 
 def test_a_fault_of_ours_is_internal_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,8 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
-from mesh.errors import DebateNotFoundError, EventNotYetError, StoreUnavailableError, UnknownAgentError
+from mesh.errors import StoreUnavailableError, UnknownAgentError
+from services.moderator.errors import DebateNotFoundError, EventNotYetError
 from services.moderator.logic.checks import check_after_number, check_cancel_reason, checked_debate
 from services.moderator.logic.ports import now_us
 from services.moderator.logic.watching import Wakeups

@@ -8,10 +8,9 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mesh.errors import (
-    InvalidArgumentError,
+from mesh.errors import InvalidArgumentError, InvalidRequestIdError
+from services.moderator.errors import (
     InvalidBudgetError,
-    InvalidRequestIdError,
     InvalidRoundsError,
     InvalidSeatsError,
     InvalidSettingsError,

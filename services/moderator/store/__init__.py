@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from mesh.errors import DebateNotFoundError, RequestIdReusedError
+from mesh.errors import RequestIdReusedError
 from mesh.store.statements import Statement
+from services.moderator.errors import DebateNotFoundError
 from services.moderator.model import Change, State, Step
 from services.moderator.store.rows import (
     changing_values,

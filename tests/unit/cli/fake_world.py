@@ -28,8 +28,9 @@ from rostrum.local.v1 import runner_pb2
 from mesh.cli.__main__ import execute
 from mesh.cli.output import Output
 from mesh.cli.world import World
-from mesh.errors import DebateNotFoundError, EventNotYetError, InvalidTopicError, RostrumError
+from mesh.errors import RostrumError
 from mesh.rpc import status
+from services.moderator.errors import DebateNotFoundError, EventNotYetError, InvalidTopicError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

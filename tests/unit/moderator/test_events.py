@@ -9,7 +9,8 @@ from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
 from mesh.bus.errors import PoisonError
 from mesh.bus.message import Incoming
-from mesh.errors import DebateNotFoundError, StoreUnavailableError
+from mesh.errors import StoreUnavailableError
+from services.moderator.errors import DebateNotFoundError
 from services.moderator.events import TURN_TAKEN, TurnEvents
 from services.moderator.model import HeardTurn, Ignored
 

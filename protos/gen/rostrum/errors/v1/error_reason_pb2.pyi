@@ -4,9 +4,12 @@ isort:skip_file
 Every reason that a Rostrum error can carry.
 
 A failed RPC has in its google.rpc.Status one google.rpc.ErrorInfo with
-domain "rostrum.dev", reason = the name of a value below, and the metadata
-shown there. mesh/errors.py maps each to its class, gRPC code and whether a
-caller may retry; a test holds the two together.
+domain "rostrum.dev", reason = the name of a value below, and metadata with
+the keys shown there: each example has those that one failure sends, and
+some failures send fewer. One class bears each reason, with its gRPC code
+and whether a caller may retry: in mesh/errors.py for what any service may
+answer, in services/{service}/errors.py for a service's own. Tests hold the
+classes, and what the code sends, to this file.
 """
 
 from google.protobuf import descriptor as _descriptor
@@ -33,6 +36,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     INVALID_ARGUMENT: _ErrorReason.ValueType  # 1
     """INVALID_ARGUMENT. An argument is wrong in a way no other reason covers.
     {"field": "after_number", "value": "-1"}
+    {"field": "reason", "limit": "500"}
     """
     INVALID_TOPIC: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. The topic is empty, too long, or has control characters.
@@ -121,7 +125,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     {}
     """
     INTERNAL: _ErrorReason.ValueType  # 22
-    """INTERNAL. A fault of ours; the log of the service has it under request id.
+    """INTERNAL. A fault of ours; the log of the service has it under error_id.
     {"error_id": "4f0c..."}
     """
 
@@ -133,6 +137,7 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 INVALID_ARGUMENT: ErrorReason.ValueType  # 1
 """INVALID_ARGUMENT. An argument is wrong in a way no other reason covers.
 {"field": "after_number", "value": "-1"}
+{"field": "reason", "limit": "500"}
 """
 INVALID_TOPIC: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. The topic is empty, too long, or has control characters.
@@ -221,7 +226,7 @@ deadline passed.
 {}
 """
 INTERNAL: ErrorReason.ValueType  # 22
-"""INTERNAL. A fault of ours; the log of the service has it under request id.
+"""INTERNAL. A fault of ours; the log of the service has it under error_id.
 {"error_id": "4f0c..."}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

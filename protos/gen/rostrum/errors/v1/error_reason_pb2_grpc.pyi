@@ -4,9 +4,12 @@ isort:skip_file
 Every reason that a Rostrum error can carry.
 
 A failed RPC has in its google.rpc.Status one google.rpc.ErrorInfo with
-domain "rostrum.dev", reason = the name of a value below, and the metadata
-shown there. mesh/errors.py maps each to its class, gRPC code and whether a
-caller may retry; a test holds the two together.
+domain "rostrum.dev", reason = the name of a value below, and metadata with
+the keys shown there: each example has those that one failure sends, and
+some failures send fewer. One class bears each reason, with its gRPC code
+and whether a caller may retry: in mesh/errors.py for what any service may
+answer, in services/{service}/errors.py for a service's own. Tests hold the
+classes, and what the code sends, to this file.
 """
 
 from collections import abc as _abc
