@@ -13,8 +13,8 @@ from services.debater.messages import heard_turn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mesh.agent.model import HeardTurn
     from mesh.rpc.channels import Channels
-    from services.debater.model import HeardTurn
 
 
 class ModeratorRecord:

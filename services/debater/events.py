@@ -12,18 +12,18 @@ from google.protobuf.message import DecodeError
 from rostrum.agent.v1 import floor_pb2
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
+from mesh.agent.model import Floor, Stance
 from mesh.bus.envelope import trace_headers
 from mesh.bus.errors import PoisonError
 from mesh.bus.message import Outgoing
 from mesh.bus.topics import TURNS_TOPIC
 from services.debater.messages import heard_turn
-from services.debater.model import Floor, Stance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mesh.agent.model import Utterance
     from mesh.bus.message import Incoming
-    from services.debater.model import Utterance
 
 log = logging.getLogger(__name__)
 

@@ -16,16 +16,16 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mesh.agent.model import Kind, Utterance, seed
 from mesh.errors import InvalidQuestionError, InvalidRequestIdError, ModelError, ModelRefusedError, RostrumError
 from mesh.llm.port import Limits
 from services.debater import prompts
-from services.debater.model import Kind, Utterance, seed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
+    from mesh.agent.model import Floor, HeardTurn, Memory
     from mesh.llm.port import Completion, Message, Model
-    from services.debater.model import Floor, HeardTurn, Memory
 
 log = logging.getLogger(__name__)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.agent.api import SERVICE_NAME, AgentApi
+from mesh.agent.store import AgentStore, metadata
 from mesh.bus.topics import floors_topic
 from mesh.service import Foundation
 from mesh.settings import load
-from services.debater.api import SERVICE_NAME, AgentApi
 from services.debater.clients import ModeratorRecord
 from services.debater.events import FloorEvents, TurnMessages
 from services.debater.logic import Debater
 from services.debater.settings import Settings
-from services.debater.store import DebaterStore, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def build(environ: Mapping[str, str], *, model: Model | None = None) -> Sequence
     settings = load(Settings, environ)
     foundation = Foundation(environ, metadata, MIGRATIONS, model=model)
     agent = foundation.settings.service
-    store = DebaterStore(foundation.database, TurnMessages(), agent)
+    store = AgentStore(foundation.database, TurnMessages(), agent)
     record = ModeratorRecord(foundation.channels, settings.moderator_address)
     debater = Debater(agent, foundation.model, store, record)
     AgentApi(debater, settings.description).add_to(foundation.server.grpc)

@@ -11,16 +11,16 @@ import grpc.aio
 import pytest
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
+from mesh.agent.api import SERVICE_NAME, AgentApi
+from mesh.agent.store import AgentStore, metadata
 from mesh.rpc.channels import Channels
 from mesh.rpc.server import Server
 from mesh.rpc.status import from_rpc_error
 from mesh.store.database import Database
 from mesh.store.migrations import migrate
 from mesh.testing.scripted_model import NOTHING, UNAVAILABLE, USUAL, Answer, ScriptedModel
-from services.debater.api import SERVICE_NAME, AgentApi
 from services.debater.events import TurnMessages
 from services.debater.logic import Debater
-from services.debater.store import DebaterStore, metadata
 from services.debater.wiring import MIGRATIONS
 from tests.unit.debater.fake_store import DEBATE, FakeRecord, floor
 
@@ -40,7 +40,7 @@ class _Service:
     stub: Any
     model: ScriptedModel
     debater: Debater
-    store: DebaterStore
+    store: AgentStore
 
     async def speak(self, turn_number: int) -> None:
         """Takes a floor; the answer stays in the outbox, since there is no broker here."""
@@ -59,7 +59,7 @@ async def _service(folder: Path, answer: Answer) -> AsyncIterator[_Service]:
     database = Database(url, metadata, name="team-a")
     await database.start()
     model = ScriptedModel(script=lambda _call: answer)
-    store = DebaterStore(database, TurnMessages(), "team-a")
+    store = AgentStore(database, TurnMessages(), "team-a")
     debater = Debater("team-a", model, store, FakeRecord())
     server = Server("127.0.0.1:0")
     AgentApi(debater, "One line").add_to(server.grpc)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from rostrum.debate.v1 import debate_pb2
 
+from mesh.agent.model import seed
 from mesh.llm.port import seed_for
-from services.debater.model import seed
 from tests.support.crash_points import CrashFolder, Plan, Point
 from tests.support.scripted_service import turn_text
 from tests.support.system import NEVER_REDUNDANT, System, wait_until

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from rostrum.debate.v1 import debate_pb2
 
-from services.debater.model import seed
+from mesh.agent.model import seed
 from tests.support.system import NEVER_REDUNDANT, System, paused, wait_until
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from mesh.agent.model import Floor, HeardTurn, Memory, Stance, Utterance
 from mesh.errors import RequestIdReusedError
-from services.debater.model import Floor, HeardTurn, Memory, Stance, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence

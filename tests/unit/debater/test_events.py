@@ -9,10 +9,10 @@ import pytest
 from rostrum.agent.v1 import floor_pb2
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
+from mesh.agent.model import Floor, HeardTurn, Kind, Stance, Utterance
 from mesh.bus.errors import PoisonError
 from mesh.bus.message import Incoming
 from services.debater.events import FLOOR_GRANTED, FLOOR_WITHDRAWN, TURN_TAKEN, FloorEvents, TurnMessages
-from services.debater.model import Floor, HeardTurn, Kind, Stance, Utterance
 from tests.unit.debater.fake_store import floor
 
 GRANTED = floor_pb2.FloorGranted(

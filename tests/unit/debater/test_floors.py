@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.agent.model import HeardTurn
 from mesh.errors import DeadlineError
 from mesh.testing.scripted_model import HUGE, NOTHING, REFUSED, SLOW, UNAVAILABLE, Answer, Call, ScriptedModel
 from services.debater import logic
 from services.debater.logic import Debater
-from services.debater.model import HeardTurn
 from tests.unit.debater.fake_store import DEBATE, SENSIBLE, FakeRecord, FakeStore, floor
 
 if TYPE_CHECKING:

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
 
+from mesh.agent.model import HeardTurn, Kind, Memory, Utterance
 from mesh.errors import RequestIdReusedError
 from mesh.store.database import insert_or_skip
 from mesh.store.delivery import delivery_tables
 from mesh.store.statements import Statement
-from services.debater.model import HeardTurn, Kind, Memory, Utterance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mesh.agent.model import Floor
     from mesh.bus.message import Outgoing
     from mesh.store.database import Committed, Database, Transaction
-    from services.debater.model import Floor
 
 metadata = sa.MetaData()
 delivery_tables(metadata)
@@ -90,7 +90,7 @@ class Messages(Protocol):
         ...
 
 
-class DebaterStore:
+class AgentStore:
     """What the agent said and heard. Methods raise StoreUnavailableError when the database cannot be used."""
 
     def __init__(self, database: Database, messages: Messages, agent: str) -> None:
