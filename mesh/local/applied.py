@@ -16,8 +16,8 @@ from rostrum.local.v1 import runner_pb2
 from mesh.local.errors import ManifestError, disk_errors
 from mesh.local.sidecars import NAMESPACE
 from mesh.manifests.errors import ManifestError as MeshManifestError
+from mesh.manifests.istio.kinds import KINDS
 from mesh.manifests.overlay import Change, Key, Overlay
-from mesh.sidecar.kinds import ISTIO
 
 FILE = "applied.json"
 
@@ -62,9 +62,9 @@ class Applied:
 
         Raises ManifestError if there is no such kind.
         """
-        wanted = {name for _, name in ISTIO if kind.lower() in {"", *_spellings(name)}}
+        wanted = {name for _, name in KINDS if kind.lower() in {"", *_spellings(name)}}
         if not wanted:
-            raise ManifestError(f"There is no kind {kind!r}: there are {', '.join(name for _, name in ISTIO)}.")
+            raise ManifestError(f"There is no kind {kind!r}: there are {', '.join(name for _, name in KINDS)}.")
         return [
             _resource(each.key, each.source, each.text)
             for each in self.overlay.in_force(self._files, NAMESPACE)

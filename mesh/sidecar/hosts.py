@@ -1,4 +1,4 @@
-"""Hosts that can be called: Kubernetes Services and ServiceEntries as one thing.
+"""Hosts that can be called: Services and ServiceEntries as one thing, and which names and exports reach them.
 
 Which of them a proxy sees is said in `mesh.sidecar.scope`.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.sidecar.clusters.service_entry import ServiceEntrySpec
+from mesh.manifests.istio.service_entry import ServiceEntrySpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mesh.manifests.document import Resource
+    from mesh.manifests.document import Resource, Spec
     from mesh.manifests.kubernetes import Service, ServicePort
     from mesh.sidecar.mesh import Mesh
 
@@ -63,3 +63,13 @@ def _entries(mesh: Mesh) -> Iterator[Host]:
         ports = tuple(each.as_service_port for each in entry.spec.ports)
         for name in entry.spec.hosts:
             yield Host(name, entry.namespace, ports, entry=entry)
+
+
+def takes(pattern: str, host: str) -> bool:
+    """Whether a host of a resource, which may begin with "*", is that of a host."""
+    return host.endswith(pattern[1:]) if pattern.startswith("*") else pattern == host
+
+
+def is_visible(resource: Resource[Spec], export_to: tuple[str, ...], namespace: str) -> bool:
+    """Whether a resource is exported to a namespace."""
+    return bool({"*", namespace} & set(export_to)) or ("." in export_to and resource.namespace == namespace)

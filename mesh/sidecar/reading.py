@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from mesh.manifests import kubernetes
 from mesh.manifests.document import RawDocument, Resource, Spec, documents, resource
 from mesh.manifests.errors import ManifestError
-from mesh.sidecar.kinds import CHECKS, ISTIO
+from mesh.manifests.istio import kinds
+from mesh.sidecar.kinds import CHECKS
 from mesh.sidecar.mesh import Mesh, MeshSettings
 
 S = TypeVar("S", bound=Spec)
@@ -28,12 +29,6 @@ _KUBERNETES: Mapping[tuple[str, str], type[Spec]] = {
 }
 _NOT_OURS = {"kustomize.config.k8s.io", "kafka.strimzi.io"}
 """API groups that others read: kustomize, and Strimzi or mesh.local."""
-_REFUSED = {
-    "WasmPlugin": "filters of your own are not run: remove it",
-    "ProxyConfig": "sidecars are configured by Rostrum: remove it",
-    "WorkloadEntry": "workloads are Deployments or StatefulSets: declare one",
-    "WorkloadGroup": "workloads are Deployments or StatefulSets: declare one",
-}
 
 
 @contextmanager
@@ -57,7 +52,7 @@ def load(texts: Mapping[str, str], settings: MeshSettings | None = None, namespa
     found: dict[type[Spec], list[Resource[Any]]] = {}
     seen: dict[tuple[str, str, str], str] = {}
     for raw in documents(texts, namespace):
-        model = _KUBERNETES.get((raw.api_version, raw.kind)) or _istio_model(raw, ISTIO)
+        model = _KUBERNETES.get((raw.api_version, raw.kind)) or _istio_model(raw)
         if model is None:
             continue
         known = model in _KUBERNETES.values()
@@ -74,15 +69,15 @@ def load(texts: Mapping[str, str], settings: MeshSettings | None = None, namespa
     return mesh
 
 
-def _istio_model(raw: RawDocument, istio: Mapping[tuple[str, str], type[Spec]]) -> type[Spec] | None:
+def _istio_model(raw: RawDocument) -> type[Spec] | None:
     group, _, version = raw.api_version.partition("/")
     if group in _NOT_OURS or (raw.api_version, raw.kind) == ("v1", "ConfigMap"):
         return None
-    model = istio.get((group, raw.kind))
+    model = kinds.KINDS.get((group, raw.kind))
     if model is None:
-        why = _REFUSED.get(raw.kind, "is not translated: remove it, or see the README's table of kinds")
+        why = kinds.REFUSED.get(raw.kind, "is not translated: remove it, or see the README's table of kinds")
         raise ManifestError(f"{raw.where}: {raw.api_version} {raw.kind}: {why}")
-    if version not in {"v1", "v1beta1", "v1alpha3", "v1alpha1"}:
+    if version not in kinds.VERSIONS:
         raise ManifestError(f"{raw.where}: apiVersion: {raw.kind} has no version {version}: write {group}/v1")
     return model
 

@@ -12,15 +12,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mesh.manifests import names
-from mesh.sidecar.clusters.destination_rule import Rules, is_visible, policy_of, rule_for, rules_of
-from mesh.sidecar.clusters.traffic_policy import TrafficPolicy
-from mesh.sidecar.hosts import Host, all_hosts, hosts_named
-from mesh.sidecar.routing.virtual_service import VirtualServiceSpec
+from mesh.manifests.istio.traffic_policy import TrafficPolicy
+from mesh.manifests.istio.virtual_service import VirtualServiceSpec
+from mesh.sidecar.destination_rules import Rules, policy_of, rule_for, rules_of
+from mesh.sidecar.hosts import Host, all_hosts, hosts_named, is_visible
 from mesh.sidecar.sidecar import Import, imports_of, sidecar_for
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource
-    from mesh.sidecar.clusters.destination_rule import DestinationRuleSpec
+    from mesh.manifests.istio.destination_rule import DestinationRuleSpec
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
 

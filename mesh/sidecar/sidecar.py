@@ -1,18 +1,16 @@
 """Sidecar: which of the mesh's hosts the proxies of some workloads see.
 
-Owns the model, the pick of the one that holds for a pod, and the matching of hosts; `mesh.sidecar.scope` narrows by it.
-Listeners of one's own (port, bind, ingress) are no fields here, so they are refused.
+Owns the pick of the one that holds for a pod, and the matching of hosts; `mesh.sidecar.scope` narrows by it.
 Source: istio/istio pilot/pkg/model/sidecar.go.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from mesh.manifests.document import Resource, Spec
+from mesh.manifests.document import Resource
+from mesh.manifests.istio.sidecar import SidecarSpec
 from mesh.sidecar.hosts import hosts_named
 
 if TYPE_CHECKING:
@@ -20,32 +18,6 @@ if TYPE_CHECKING:
 
     from mesh.manifests.kubernetes import Workload
     from mesh.sidecar.mesh import Mesh
-
-
-class WorkloadSelector(Spec):
-    """The pods it is for."""
-
-    labels: dict[str, str] = Field(min_length=1)
-
-
-class Egress(Spec):
-    """The hosts that are seen, as namespace/host."""
-
-    hosts: tuple[str, ...] = Field(min_length=1)
-
-
-class OutboundTrafficPolicy(Spec):
-    """What becomes of a call to a host that is not seen."""
-
-    mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"] = "REGISTRY_ONLY"
-
-
-class SidecarSpec(Spec):
-    """spec of a Sidecar."""
-
-    workload_selector: WorkloadSelector | None = None
-    egress: tuple[Egress, ...] = Field(default=(), max_length=1)
-    outbound_traffic_policy: OutboundTrafficPolicy | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.sidecar.clusters import outbound
-from mesh.sidecar.listeners import gateway, inbound
+from mesh.sidecar.listeners import gateway, inbound, outbound_listeners
 from mesh.sidecar.resources import Resources
 from mesh.sidecar.routing import routes
 from mesh.sidecar.scope import scope_of
@@ -23,7 +23,7 @@ def translate(mesh: Mesh, proxy: Proxy, addresses: Addresses) -> Resources:
     if proxy.is_gateway:
         return Resources(gateway.listeners(mesh, proxy), clusters, gateway.routes(mesh, proxy, scope), endpoints)
     return Resources(
-        [*inbound.listeners(mesh, proxy), *outbound.listeners(mesh, proxy, scope, addresses)],
+        [*inbound.listeners(mesh, proxy), *outbound_listeners.listeners(mesh, proxy, scope, addresses)],
         [*inbound.clusters(mesh, proxy), *clusters],
         routes.routes(mesh, proxy, scope, addresses),
         endpoints,

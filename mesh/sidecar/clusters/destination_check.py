@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from mesh.sidecar.clusters.destination_rule import DestinationRuleSpec, Subset, host_of, takes
-from mesh.sidecar.hosts import all_hosts, hosts_named
+from mesh.manifests.istio.destination_rule import DestinationRuleSpec, Subset, host_of
+from mesh.sidecar.hosts import all_hosts, hosts_named, takes
 from mesh.sidecar.mesh import selects
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource
-    from mesh.sidecar.clusters.traffic_policy import (
+    from mesh.manifests.istio.traffic_policy import (
         ClientTls,
         ConnectionPool,
         ConsistentHash,

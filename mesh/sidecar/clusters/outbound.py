@@ -17,11 +17,12 @@ from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from google.protobuf import struct_pb2, wrappers_pb2
 
 from mesh.manifests import names
+from mesh.manifests.istio.destination_rule import Subset
+from mesh.manifests.istio.service_entry import ServiceEntrySpec
+from mesh.manifests.istio.traffic_policy import TrafficPolicy
 from mesh.manifests.kubernetes import Workload
-from mesh.sidecar.clusters.destination_rule import Subset, endpoint_tls_mode, policy_of
-from mesh.sidecar.clusters.service_entry import ServiceEntrySpec, port_of, set_dns
+from mesh.sidecar.clusters.service_entry import port_of, set_dns
 from mesh.sidecar.clusters.traffic_policy import (
-    TrafficPolicy,
     protocol_options,
     set_connection_pool,
     set_load_balancer,
@@ -29,22 +30,22 @@ from mesh.sidecar.clusters.traffic_policy import (
     set_protocol_options,
 )
 from mesh.sidecar.clusters.upstream_tls import by_endpoint, mutual, originated, set_automatic_names
-from mesh.sidecar.listeners.outbound_listeners import listeners
+from mesh.sidecar.destination_rules import endpoint_tls_mode, policy_of
 from mesh.sidecar.security import peer_authentication
 from mesh.sidecar.sources import config_source
 from mesh.sidecar.workload_names import canonical
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource
+    from mesh.manifests.istio.destination_rule import DestinationRuleSpec
+    from mesh.manifests.istio.service_entry import Endpoint
     from mesh.manifests.kubernetes import Service, ServicePort
-    from mesh.sidecar.clusters.destination_rule import DestinationRuleSpec
-    from mesh.sidecar.clusters.service_entry import Endpoint
     from mesh.sidecar.hosts import Host
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Addresses, Proxy
     from mesh.sidecar.scope import Scope
 
-__all__ = ["clusters", "endpoints", "listeners", "ports"]
+__all__ = ["clusters", "endpoints", "ports"]
 
 
 def ports(mesh: Mesh) -> set[int]:

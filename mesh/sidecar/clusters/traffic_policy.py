@@ -1,22 +1,30 @@
-"""trafficPolicy of a DestinationRule: connections, outliers, balancing, TLS; and what each becomes of a cluster.
+"""What a trafficPolicy becomes of a cluster: connections, outliers, balancing.
 
-Each model stands beside what it becomes. Which policy holds for a port or subset is said in `destination_rule`, TLS in
-`upstream_tls`. Called by `mesh.sidecar.clusters.outbound`, and by `mesh.sidecar.listeners.inbound` for the connection
-pool alone. Source: istio/istio pilot/pkg/networking/core/cluster_traffic_policy.go.
+The models are in `mesh.manifests.istio.traffic_policy`; which policy holds for a port or subset is said in
+`mesh.sidecar.destination_rules`, TLS in `upstream_tls`. Called by `mesh.sidecar.clusters.outbound`, and by
+`mesh.sidecar.listeners.inbound` for the connection pool alone. Source: istio/istio
+pilot/pkg/networking/core/cluster_traffic_policy.go.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, base_pb2, protocol_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
-from pydantic import Field
 
-from mesh.manifests.document import Duration, Spec
+from mesh.manifests.istio.traffic_policy import (
+    ConnectionPool,
+    ConsistentHash,
+    HttpPool,
+    LoadBalancer,
+    OutlierDetection,
+    TcpKeepalive,
+    TcpPool,
+)
 from mesh.sidecar.resources import packed
 
 if TYPE_CHECKING:
@@ -27,151 +35,6 @@ if TYPE_CHECKING:
 UNLIMITED = 2**32 - 1
 """istiod's default for each circuit breaker; Envoy's own (1024 connections, 3 retries) would be felt."""
 _PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-
-class TcpKeepalive(Spec):
-    """Probes of an idle connection. Unset: the system's."""
-
-    probes: int = Field(default=0, ge=0)
-    time: Duration | None = None
-    interval: Duration | None = None
-
-
-class TcpPool(Spec):
-    """Limits of connections. Zero is no limit."""
-
-    max_connections: int = Field(default=0, ge=0)
-    connect_timeout: Duration | None = None
-    tcp_keepalive: TcpKeepalive | None = None
-    max_connection_duration: Duration | None = None
-    idle_timeout: Duration | None = None
-
-
-class KeepAlive(Spec):
-    """HTTP/2 pings."""
-
-    interval: Duration
-    timeout: Duration
-
-
-class HttpPool(Spec):
-    """Limits of requests. Zero is no limit."""
-
-    http1_max_pending_requests: int = Field(default=0, ge=0)
-    http2_max_requests: int = Field(default=0, ge=0)
-    max_requests_per_connection: int = Field(default=0, ge=0)
-    max_retries: int = Field(default=0, ge=0)
-    idle_timeout: Duration | None = None
-    h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] = "DEFAULT"
-    use_client_protocol: bool = False
-    max_concurrent_streams: int = Field(default=0, ge=0)
-    http2_keep_alive: KeepAlive | None = None
-
-
-class ConnectionPool(Spec):
-    """connectionPool."""
-
-    tcp: TcpPool = TcpPool()
-    http: HttpPool = HttpPool()
-
-
-class OutlierDetection(Spec):
-    """When an endpoint is left alone for a while. What is unset is Envoy's default."""
-
-    consecutive5xx_errors: int | None = Field(default=None, ge=0, alias="consecutive5xxErrors")
-    consecutive_gateway_errors: int | None = Field(default=None, ge=0)
-    split_external_local_origin_errors: bool = False
-    consecutive_local_origin_failures: int | None = Field(default=None, ge=0)
-    interval: Duration | None = None
-    base_ejection_time: Duration | None = None
-    max_ejection_percent: int = Field(default=0, ge=0, le=100)
-    min_health_percent: int = Field(default=0, ge=0, le=100)
-
-
-class Warmup(Spec):
-    """How a new endpoint gets its share little by little."""
-
-    duration: Duration
-    minimum_percent: float = Field(default=10, ge=0, le=100)
-    aggression: float = Field(default=1, ge=1)
-
-
-class HttpCookie(Spec):
-    """The cookie whose value is hashed. With a ttl the proxy sets one where there is none."""
-
-    name: str
-    path: str = ""
-    ttl: Duration | None = None
-
-
-class RingHash(Spec):
-    """Hashing on a ring."""
-
-    minimum_ring_size: int = Field(default=0, ge=0)
-
-
-class Maglev(Spec):
-    """Hashing by a table, whose size is a prime."""
-
-    table_size: int = Field(default=0, ge=0, le=5_000_011)
-
-
-class ConsistentHash(Spec):
-    """What the endpoint is chosen by; what it becomes of routes is in `routing.route_action.hash_policy`."""
-
-    http_header_name: str = ""
-    http_cookie: HttpCookie | None = None
-    use_source_ip: bool = False
-    http_query_parameter_name: str = ""
-    ring_hash: RingHash | None = None
-    maglev: Maglev | None = None
-    minimum_ring_size: int = Field(default=0, ge=0)
-
-
-class LoadBalancer(Spec):
-    """How the endpoint is chosen."""
-
-    simple: Literal["UNSPECIFIED", "LEAST_CONN", "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"] | None = None
-    consistent_hash: ConsistentHash | None = None
-    warmup: Warmup | None = None
-
-
-class ClientTls(Spec):
-    """How the proxy speaks TLS with the host. Paths are the Envoy's."""
-
-    mode: Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]
-    sni: str = ""
-    subject_alt_names: tuple[str, ...] = ()
-    client_certificate: str = ""
-    private_key: str = ""
-    ca_certificates: str = ""
-    insecure_skip_verify: bool = False
-
-
-class PortNumber(Spec):
-    """A Service's port."""
-
-    number: int
-
-
-class PortPolicy(Spec):
-    """What holds for one port in the place of all that is said for the others."""
-
-    port: PortNumber
-    connection_pool: ConnectionPool | None = None
-    outlier_detection: OutlierDetection | None = None
-    load_balancer: LoadBalancer | None = None
-    tls: ClientTls | None = None
-
-
-class TrafficPolicy(Spec):
-    """trafficPolicy of a rule or subset."""
-
-    connection_pool: ConnectionPool | None = None
-    outlier_detection: OutlierDetection | None = None
-    load_balancer: LoadBalancer | None = None
-    tls: ClientTls | None = None
-    port_level_settings: tuple[PortPolicy, ...] = ()
 
 
 def duration(value: timedelta) -> duration_pb2.Duration:

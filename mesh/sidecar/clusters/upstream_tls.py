@@ -22,7 +22,7 @@ from mesh.sidecar.resources import packed
 from mesh.sidecar.sources import config_source
 
 if TYPE_CHECKING:
-    from mesh.sidecar.clusters.traffic_policy import ClientTls
+    from mesh.manifests.istio.traffic_policy import ClientTls
     from mesh.sidecar.mesh import Mesh
 
 _SAN = common_pb2.SubjectAltNameMatcher

@@ -1,15 +1,15 @@
-"""EnvoyFilter, in the one form that the ingress needs: an HTTP filter of a known type in a gateway's chain.
+"""EnvoyFilter, in the one form that the ingress gateway needs: an HTTP filter of a known type in a gateway's chain.
 
 Known are the gRPC-JSON transcoder, the local rate limit and the size limit, each also under an ExtensionWithMatcher;
-their typed_config is read as Envoy's own message and held to what Envoy asks of it. Every other patch, place, operation
-and type is refused by name. Called by `mesh.sidecar.listeners.connection_manager`.
-Source: istio/istio pilot/pkg/networking/core/envoyfilter/listener_patch.go and pilot/pkg/model/push_context.go.
+their typed_config is read as Envoy's own message and held to what Envoy asks of it. Every other type is refused by
+name. Called by `mesh.sidecar.listeners.connection_manager`. Source: istio/istio
+pilot/pkg/networking/core/envoyfilter/listener_patch.go and pilot/pkg/model/push_context.go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2
@@ -19,9 +19,9 @@ from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.type.matcher.v3 import http_inputs_pb2
 from google.protobuf import any_pb2, descriptor_pb2, json_format, message
-from pydantic import Field
 
-from mesh.manifests.document import Resource, Spec
+from mesh.manifests.document import Resource
+from mesh.manifests.istio.envoy_filter import EnvoyFilterSpec
 from mesh.sidecar.mesh import selects
 
 if TYPE_CHECKING:
@@ -32,79 +32,6 @@ _ROUTER = "envoy.filters.http.router"
 _PREFIX = "type.googleapis.com/"
 _INSIDE_MATCHERS = (http_inputs_pb2.HttpRequestHeaderMatchInput, skip_action_pb2.SkipFilter)
 """What an ExtensionWithMatcher may hold beside the filter: naming them makes protobuf know them."""
-
-
-class WorkloadSelector(Spec):
-    """Labels of the pods."""
-
-    labels: dict[str, str] = Field(min_length=1)
-
-
-class SubFilter(Spec):
-    """The HTTP filter that the new one is put in front of."""
-
-    name: Literal["envoy.filters.http.router"]
-
-
-class NetworkFilter(Spec):
-    """The network filter whose HTTP filters are patched."""
-
-    name: Literal["envoy.filters.network.http_connection_manager"]
-    sub_filter: SubFilter | None = None
-
-
-class FilterChain(Spec):
-    """Any filter chain that has the filter."""
-
-    filter: NetworkFilter
-
-
-class ListenerMatch(Spec):
-    """Any listener that has the filter chain."""
-
-    filter_chain: FilterChain
-
-
-class PatchMatch(Spec):
-    """Where the patch goes."""
-
-    context: Literal["GATEWAY"]
-    listener: ListenerMatch
-
-
-class HttpFilterValue(Spec):
-    """An HTTP filter as Envoy's own JSON, in the snake_case of its protos."""
-
-    name: str = Field(min_length=1)
-    typed_config: dict[str, Any] = Field(alias="typed_config")
-
-
-class Patch(Spec):
-    """What is put there. INSERT_BEFORE puts it before the router, or first of all without a subFilter."""
-
-    operation: Literal["INSERT_BEFORE", "INSERT_FIRST"]
-    value: HttpFilterValue
-
-
-class ConfigPatch(Spec):
-    """One filter."""
-
-    apply_to: Literal["HTTP_FILTER"]
-    match: PatchMatch
-    patch: Patch
-
-    @property
-    def is_before_router(self) -> bool:
-        """Whether it comes last but for the router; otherwise it comes first."""
-        return self.match.listener.filter_chain.filter.sub_filter is not None
-
-
-class EnvoyFilterSpec(Spec):
-    """spec of an EnvoyFilter. Lower priorities are applied first."""
-
-    workload_selector: WorkloadSelector
-    config_patches: tuple[ConfigPatch, ...] = Field(min_length=1)
-    priority: int = 0
 
 
 def check(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> None:

@@ -1,15 +1,15 @@
 """Gateway: listeners and route configurations of the gateway pods that its selector takes.
 
 Owns which servers share a listener and a route configuration, which hosts of which VirtualServices meet there, and the
-TLS that a server ends. TCP servers, TLS passed through or between gateways, and QUIC are refused. Called by
-`mesh.sidecar.translate`. Source: istio/istio pilot/pkg/networking/core/gateway.go and pilot/pkg/model/gateway.go.
+TLS that a server ends. Called by `mesh.sidecar.translate`. Source: istio/istio pilot/pkg/networking/core/gateway.go and
+pilot/pkg/model/gateway.go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.listener.v3 import listener_pb2
@@ -17,17 +17,17 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
-from pydantic import Field
 
-from mesh.manifests.document import Resource, Spec
-from mesh.sidecar.clusters.destination_rule import takes
+from mesh.manifests.document import Resource
+from mesh.manifests.istio.gateway import GatewaySpec, Server, ServerTls
+from mesh.manifests.istio.virtual_service import VirtualServiceSpec, gateways_of, hosts_of
+from mesh.sidecar.hosts import takes
 from mesh.sidecar.listeners import connection_manager
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.resources import packed
 from mesh.sidecar.routing.route import routes_of
 from mesh.sidecar.routing.route_match import is_catch_all
 from mesh.sidecar.routing.routes import route_configuration
-from mesh.sidecar.routing.virtual_service import VirtualServiceSpec, gateways_of, hosts_of
 from mesh.sidecar.sources import config_source
 from mesh.sidecar.telemetry import telemetry
 
@@ -36,43 +36,6 @@ if TYPE_CHECKING:
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
     from mesh.sidecar.scope import Scope
-
-
-class ServerPort(Spec):
-    """The port that clients call."""
-
-    number: int
-    name: str
-    protocol: Literal["HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS"]
-
-
-class ServerTls(Spec):
-    """How the server meets TLS: by sending plaintext callers to https, or by ending it with a named certificate."""
-
-    https_redirect: bool = False
-    mode: Literal["SIMPLE", "MUTUAL"] | None = None
-    credential_name: str = ""
-
-
-class Server(Spec):
-    """One port and the hosts served there; a host may be namespace/host, for VirtualServices of that namespace."""
-
-    name: str = ""
-    port: ServerPort
-    hosts: tuple[str, ...] = Field(min_length=1)
-    tls: ServerTls | None = None
-
-    @property
-    def is_tls(self) -> bool:
-        """Whether it ends TLS."""
-        return self.port.protocol == "HTTPS"
-
-
-class GatewaySpec(Spec):
-    """spec of a Gateway."""
-
-    selector: dict[str, str] = Field(min_length=1)
-    servers: tuple[Server, ...] = Field(min_length=1)
 
 
 @dataclass(frozen=True)

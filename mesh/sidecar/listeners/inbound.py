@@ -25,8 +25,8 @@ from google.protobuf import duration_pb2, wrappers_pb2
 from mesh.manifests import names
 from mesh.manifests.errors import ManifestError
 from mesh.manifests.kubernetes import Protocol
-from mesh.sidecar.clusters.destination_rule import rules_of
 from mesh.sidecar.clusters.traffic_policy import protocol_options, set_connection_pool, set_protocol_options
+from mesh.sidecar.destination_rules import rules_of
 from mesh.sidecar.listeners import connection_manager, downstream_tls
 from mesh.sidecar.resources import packed
 from mesh.sidecar.scope import Host, Scope

@@ -22,8 +22,9 @@ from google.protobuf import duration_pb2, wrappers_pb2
 
 from mesh.manifests import names
 from mesh.manifests.errors import ManifestError
+from mesh.manifests.istio.traffic_policy import TrafficPolicy
 from mesh.manifests.kubernetes import Protocol
-from mesh.sidecar.clusters.traffic_policy import TrafficPolicy, duration
+from mesh.sidecar.clusters.traffic_policy import duration
 from mesh.sidecar.listeners import connection_manager
 from mesh.sidecar.resources import packed
 

@@ -30,11 +30,9 @@ from mesh.sidecar.routing.route_retry import retry_policy
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource
+    from mesh.manifests.istio.virtual_service import Destination, HttpRoute, Match, VirtualServiceSpec
     from mesh.sidecar.hosts import Host
     from mesh.sidecar.proxy import Proxy
-    from mesh.sidecar.routing.route_action import Destination
-    from mesh.sidecar.routing.route_match import Match
-    from mesh.sidecar.routing.virtual_service import HttpRoute, VirtualServiceSpec
     from mesh.sidecar.scope import Scope
 
 

@@ -1,7 +1,7 @@
 """What a VirtualService does with a request that matches: where it goes, or what it is answered with.
 
-Each model stands beside what it becomes in envoy.config.route.v3. Retries and filters are modules of their own. Called
-by `mesh.sidecar.routing.virtual_service` and `mesh.sidecar.routing.routes`.
+The models are in `mesh.manifests.istio.virtual_service`, what they become is in envoy.config.route.v3. Retries and
+filters are modules of their own. Called by `mesh.sidecar.routing.route` and `mesh.sidecar.routing.routes`.
 Source: istio/istio pilot/pkg/networking/core/route/route.go.
 """
 
@@ -10,99 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import wrappers_pb2
 
-from mesh.manifests.document import Spec
-from mesh.sidecar.routing.route_filters import Percent, millionths
+from mesh.manifests.istio.virtual_service import (
+    Destination,
+    DirectResponse,
+    HeaderOperations,
+    Headers,
+    Mirror,
+    Redirect,
+    Rewrite,
+    RouteDestination,
+)
+from mesh.sidecar.routing.route_filters import millionths
 from mesh.sidecar.routing.route_retry import duration, retry_policy
-
-
-class PortSelector(Spec):
-    """A Service's port."""
-
-    number: int
-
-
-class Destination(Spec):
-    """Where a request goes: a host of the mesh, of it a subset, a port."""
-
-    host: str
-    subset: str = ""
-    port: PortSelector | None = None
-
-
-class HeaderOperations(Spec):
-    """What happens to the headers of one direction."""
-
-    set: dict[str, str] = {}
-    add: dict[str, str] = {}
-    remove: tuple[str, ...] = ()
-
-
-class Headers(Spec):
-    """What happens to headers on the way there and back."""
-
-    request: HeaderOperations = HeaderOperations()
-    response: HeaderOperations = HeaderOperations()
-
-
-class RouteDestination(Spec):
-    """One of the destinations between which requests are spread by weight."""
-
-    destination: Destination
-    weight: int = 0
-    headers: Headers | None = None
-
-
-class Redirect(Spec):
-    """An answer that names another place."""
-
-    uri: str = ""
-    authority: str = ""
-    port: int = 0
-    derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
-    scheme: str = ""
-    redirect_code: int = 301
-
-
-class Body(Spec):
-    """The body of an answer."""
-
-    string: str
-
-
-class DirectResponse(Spec):
-    """An answer that the proxy gives itself."""
-
-    status: int
-    body: Body | None = None
-
-
-class RegexRewrite(Spec):
-    """A path rewritten by its groups."""
-
-    match: str
-    rewrite: str
-
-
-class Rewrite(Spec):
-    """What the path and the authority become before the request goes on."""
-
-    uri: str = ""
-    authority: str = ""
-    uri_regex_rewrite: RegexRewrite | None = None
-
-
-class Mirror(Spec):
-    """A second destination whose answers nobody waits for."""
-
-    destination: Destination
-    percentage: Percent | None = None
 
 
 @dataclass(frozen=True)

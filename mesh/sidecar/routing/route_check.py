@@ -12,26 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.manifests import names
 from mesh.manifests.document import Resource
-from mesh.sidecar.clusters.destination_rule import rules_of, takes
-from mesh.sidecar.clusters.service_entry import ServiceEntrySpec
-from mesh.sidecar.listeners.gateway import GatewaySpec
-from mesh.sidecar.routing.route_action import (
-    REDIRECT_CODES,
+from mesh.manifests.istio.gateway import GatewaySpec
+from mesh.manifests.istio.service_entry import ServiceEntrySpec
+from mesh.manifests.istio.virtual_service import (
     Destination,
     DirectResponse,
     HeaderOperations,
     Headers,
     Redirect,
     Rewrite,
-    is_authority,
+    gateway_name,
 )
+from mesh.sidecar.destination_rules import rules_of
+from mesh.sidecar.hosts import takes
+from mesh.sidecar.routing.route_action import REDIRECT_CODES, is_authority
 from mesh.sidecar.routing.route_filters import check_cors, check_fault, check_percent
-from mesh.sidecar.routing.route_match import check_match, check_regex, gateway_name
+from mesh.sidecar.routing.route_match import check_match, check_regex
 from mesh.sidecar.routing.route_retry import SHORTEST, check_retries
 
 if TYPE_CHECKING:
+    from mesh.manifests.istio.virtual_service import HttpRoute, VirtualServiceSpec
     from mesh.sidecar.mesh import Mesh
-    from mesh.sidecar.routing.virtual_service import HttpRoute, VirtualServiceSpec
 
 _LARGEST_BODY = 1024 * 1024
 """max_direct_response_body_size_bytes of every route configuration."""

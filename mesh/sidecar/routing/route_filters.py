@@ -1,12 +1,12 @@
 """http[].fault and http[].corsPolicy of a VirtualService: what the filters of those names are told for one route.
 
-Called by `mesh.sidecar.routing.virtual_service`.
+Called by `mesh.sidecar.routing.route`.
 Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateFault and TranslateCORSPolicy.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.common.fault.v3 import fault_pb2 as delay_pb2
@@ -15,9 +15,10 @@ from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import wrappers_pb2
 
-from mesh.manifests.document import Duration, Resource, Spec
+from mesh.manifests.document import Resource
+from mesh.manifests.istio.virtual_service import Abort, CorsPolicy, Fault, Percent
 from mesh.sidecar.resources import packed
-from mesh.sidecar.routing.route_match import StringMatch, check_string, string_match
+from mesh.sidecar.routing.route_match import check_string, string_match
 from mesh.sidecar.routing.route_retry import SHORTEST, duration
 
 _GRPC_STATUS = {
@@ -39,46 +40,6 @@ _GRPC_STATUS = {
     "DATA_LOSS": 15,
     "UNAUTHENTICATED": 16,
 }
-
-
-class Percent(Spec):
-    """0 to 100."""
-
-    value: float = 0
-
-
-class Delay(Spec):
-    """A wait before the request goes on; without a percentage for none."""
-
-    fixed_delay: Duration
-    percentage: Percent | None = None
-
-
-class Abort(Spec):
-    """An error in place of the request's answer; without a percentage for none, as in istiod."""
-
-    http_status: int | None = None
-    grpc_status: str | None = None
-    percentage: Percent | None = None
-
-
-class Fault(Spec):
-    """Faults that are injected."""
-
-    delay: Delay | None = None
-    abort: Abort | None = None
-
-
-class CorsPolicy(Spec):
-    """What a browser's page of another origin may do."""
-
-    allow_origins: tuple[StringMatch, ...] = ()
-    allow_methods: tuple[str, ...] = ()
-    allow_headers: tuple[str, ...] = ()
-    expose_headers: tuple[str, ...] = ()
-    max_age: Duration | None = None
-    allow_credentials: bool | None = None
-    unmatched_preflights: Literal["FORWARD", "IGNORE"] = "FORWARD"
 
 
 def filter_configs(fault: Fault | None, cors: CorsPolicy | None) -> dict[str, Any]:

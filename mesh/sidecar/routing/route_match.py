@@ -1,8 +1,7 @@
-"""http[].match of a VirtualService: what its fields are and which RouteMatch they become.
+"""http[].match of a VirtualService: which RouteMatch its fields become.
 
 Owns the parts that are decided while translating (gateways, port, sourceLabels, sourceNamespace), too. Called by
-`mesh.sidecar.routing.virtual_service`. Source: istio/istio pilot/pkg/networking/core/route/route.go,
-TranslateRouteMatch.
+`mesh.sidecar.routing.route`. Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateRouteMatch.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from envoy.config.route.v3 import route_components_pb2 as route_pb2
 from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
 from google.protobuf import wrappers_pb2
-from pydantic import model_validator
 
-from mesh.manifests.document import Resource, Spec
+from mesh.manifests.document import Resource
+from mesh.manifests.istio.virtual_service import Match, StringMatch, gateway_name
 
 if TYPE_CHECKING:
     from mesh.sidecar.proxy import Proxy
@@ -25,57 +24,6 @@ _CLAIMS = "@request.auth.claims"
 """Begins a "header" that is a claim of the token."""
 _NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!]|P=)|\\[1-9]")
 """Look-around, atomic groups and back references, which RE2 has not."""
-
-
-class StringMatch(Spec):
-    """One of exact, prefix, regex; none of them (only on headers and query parameters) asks for presence."""
-
-    exact: str | None = None
-    prefix: str | None = None
-    regex: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> StringMatch:
-        if sum(each is not None for each in (self.exact, self.prefix, self.regex)) > 1:
-            raise ValueError("only one of exact, prefix, regex can be obeyed: keep one")
-        return self
-
-    @property
-    def is_presence(self) -> bool:
-        """Whether any value will do."""
-        return self.exact is None and self.prefix is None and self.regex is None
-
-
-class Match(Spec):
-    """All that is said of one entry must hold; one entry of the list is enough."""
-
-    name: str = ""
-    uri: StringMatch | None = None
-    ignore_uri_case: bool = False
-    scheme: StringMatch | None = None
-    method: StringMatch | None = None
-    authority: StringMatch | None = None
-    headers: dict[str, StringMatch] = {}
-    without_headers: dict[str, StringMatch] = {}
-    query_params: dict[str, StringMatch] = {}
-    port: int = 0
-    gateways: tuple[str, ...] = ()
-    source_labels: dict[str, str] = {}
-    source_namespace: str = ""
-
-
-def gateway_name(name: str, namespace: str) -> str:
-    """A gateway as a VirtualService of that namespace names it, as namespace/name; "mesh" stays.
-
-    Source: istio/istio pilot/pkg/model/virtualservice.go, resolveGatewayName.
-    """
-    if name == "mesh":
-        return name
-    if "/" in name:
-        said, _, short = name.partition("/")
-        return f"{namespace if said == '.' else said}/{short}"
-    short, _, rest = name.partition(".")
-    return f"{rest.split('.')[0] or namespace}/{short}"
 
 
 def is_for(match: Match, namespace: str, *, port: int, proxy: Proxy, gateway_names: frozenset[str]) -> bool:

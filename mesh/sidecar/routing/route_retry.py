@@ -1,6 +1,6 @@
 """http[].retries of a VirtualService, and the policy of a route that says nothing of retries.
 
-Called by `mesh.sidecar.routing.route_action` and `mesh.sidecar.routing.virtual_service`.
+Called by `mesh.sidecar.routing.route_action` and `mesh.sidecar.routing.route`.
 Source: istio/istio pilot/pkg/networking/core/route/retry/retry.go.
 """
 
@@ -15,7 +15,8 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
 from google.protobuf import duration_pb2, wrappers_pb2
 
-from mesh.manifests.document import Duration, Resource, Spec
+from mesh.manifests.document import Resource
+from mesh.manifests.istio.virtual_service import Retries
 from mesh.sidecar.resources import packed
 
 _DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
@@ -42,17 +43,6 @@ _CONDITIONS = frozenset(
 """Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on (router filter)."""
 SHORTEST = timedelta(milliseconds=1)
 """istiod takes no shorter time-out."""
-
-
-class Retries(Spec):
-    """How often and for what a request is tried again; attempts 0 switches it off."""
-
-    attempts: int = 0
-    per_try_timeout: Duration | None = None
-    retry_on: str = ""
-    retry_remote_localities: bool = False
-    retry_ignore_previous_hosts: bool | None = None
-    backoff: Duration | None = None
 
 
 def duration(value: timedelta) -> Any:

@@ -14,18 +14,18 @@ from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
 
 from mesh.manifests import names
+from mesh.manifests.istio.virtual_service import hosts_of
 from mesh.manifests.kubernetes import Protocol
-from mesh.sidecar.clusters.destination_rule import takes
+from mesh.sidecar.hosts import takes
 from mesh.sidecar.routing.route import consistent_hash, routes_of
 from mesh.sidecar.routing.route_action import default_route, hash_policy
-from mesh.sidecar.routing.virtual_service import hosts_of
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource
+    from mesh.manifests.istio.virtual_service import VirtualServiceSpec
     from mesh.manifests.kubernetes import ServicePort
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Addresses, Proxy
-    from mesh.sidecar.routing.virtual_service import VirtualServiceSpec
     from mesh.sidecar.scope import Host, Scope
 
 MESH = frozenset({"mesh"})

@@ -1,8 +1,8 @@
 """AuthorizationPolicy: who may call what, as Envoy's RBAC filters; one per action, DENY before ALLOW.
 
-Owns the models, which policies are for a workload, and what a rule becomes where no HTTP is read (ALLOW: nothing; DENY:
-what is left of it). AUDIT and CUSTOM are refused by name. Called by `mesh.sidecar.listeners.connection_manager` and
-`.inbound`. Source: istio/istio pilot/pkg/security/authz/builder/builder.go.
+Owns which policies are for a workload, and what a rule becomes where no HTTP is read (ALLOW: nothing; DENY: what is
+left of it). Called by `mesh.sidecar.listeners.connection_manager` and `.inbound`. Source: istio/istio
+pilot/pkg/security/authz/builder/builder.go.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as http_rbac_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
-from pydantic import BeforeValidator, Field
 
-from mesh.manifests.document import Spec
+from mesh.manifests.istio.authorization_policy import AuthorizationPolicySpec, Operation, Rule, Source
 from mesh.sidecar.resources import packed
-from mesh.sidecar.security.peer_authentication import WorkloadSelector
 from mesh.sidecar.security.rbac import Action, Condition, Reader, never
 
 if TYPE_CHECKING:
@@ -30,92 +28,6 @@ if TYPE_CHECKING:
     from mesh.manifests.document import Resource
     from mesh.manifests.kubernetes import Workload
     from mesh.sidecar.mesh import Mesh
-
-_REFUSED = {
-    "AUDIT": "AUDIT is not translated, no Envoy keeps an audit: remove the policy",
-    "CUSTOM": "CUSTOM is not translated, no authorization server is asked: write ALLOW or DENY",
-}
-
-
-def _action(value: object) -> object:
-    if isinstance(value, str) and value in _REFUSED:
-        raise ValueError(_REFUSED[value])
-    return value
-
-
-def _provider(value: object) -> object:
-    raise ValueError(f"it is for CUSTOM; {_REFUSED['CUSTOM']}")
-
-
-class Source(Spec):
-    """Who calls. Within one source all fields have to hold, of one field's values any."""
-
-    principals: tuple[str, ...] = ()
-    not_principals: tuple[str, ...] = ()
-    request_principals: tuple[str, ...] = ()
-    not_request_principals: tuple[str, ...] = ()
-    namespaces: tuple[str, ...] = ()
-    not_namespaces: tuple[str, ...] = ()
-    service_accounts: tuple[str, ...] = ()
-    not_service_accounts: tuple[str, ...] = ()
-    trust_domains: tuple[str, ...] = ()
-    not_trust_domains: tuple[str, ...] = ()
-    ip_blocks: tuple[str, ...] = ()
-    not_ip_blocks: tuple[str, ...] = ()
-    remote_ip_blocks: tuple[str, ...] = ()
-    not_remote_ip_blocks: tuple[str, ...] = ()
-
-
-class Operation(Spec):
-    """What is called. Ports are the pods' own."""
-
-    hosts: tuple[str, ...] = ()
-    not_hosts: tuple[str, ...] = ()
-    ports: tuple[str, ...] = ()
-    not_ports: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    not_methods: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    not_paths: tuple[str, ...] = ()
-
-
-class From(Spec):
-    """One source."""
-
-    source: Source
-
-
-class To(Spec):
-    """One operation."""
-
-    operation: Operation
-
-
-class When(Spec):
-    """A condition on an attribute."""
-
-    key: str
-    values: tuple[str, ...] = ()
-    not_values: tuple[str, ...] = ()
-
-
-class Rule(Spec):
-    """Any of the sources, any of the operations, all of the conditions. What is left out is anybody or anything."""
-
-    from_: tuple[From, ...] = Field((), alias="from")
-    to: tuple[To, ...] = ()
-    when: tuple[When, ...] = ()
-
-
-class AuthorizationPolicySpec(Spec):
-    """spec of an AuthorizationPolicy. ALLOW without rules allows nothing."""
-
-    selector: WorkloadSelector | None = None
-    action: Annotated[Literal["ALLOW", "DENY"], BeforeValidator(_action)] = "ALLOW"
-    rules: tuple[Rule, ...] = ()
-    provider: Annotated[None, BeforeValidator(_provider)] = None
-    """CUSTOM's, known here so that it is CUSTOM that is refused by name."""
-
 
 _SOURCE_KEYS = {
     "principals": "source.principal",

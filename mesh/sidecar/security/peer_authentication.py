@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from mesh.manifests.document import Spec
+from mesh.manifests.istio.peer_authentication import MutualTls, PeerAuthenticationSpec
 from mesh.sidecar.mesh import selects
 
 if TYPE_CHECKING:
@@ -22,26 +20,6 @@ if TYPE_CHECKING:
     from mesh.sidecar.mesh import Mesh
 
 Mode = Literal["STRICT", "PERMISSIVE", "DISABLE"]
-
-
-class MutualTls(Spec):
-    """A mode; UNSET takes that of the wider scope."""
-
-    mode: Literal["STRICT", "PERMISSIVE", "DISABLE", "UNSET"] = "UNSET"
-
-
-class WorkloadSelector(Spec):
-    """Labels of the pods."""
-
-    match_labels: dict[str, str] = Field(min_length=1)
-
-
-class PeerAuthenticationSpec(Spec):
-    """spec of a PeerAuthentication. Ports are the pods' own, not their Services'."""
-
-    selector: WorkloadSelector | None = None
-    mtls: MutualTls = MutualTls()
-    port_level_mtls: dict[str, MutualTls] = {}
 
 
 def check(mesh: Mesh, resource: Resource[PeerAuthenticationSpec]) -> None:

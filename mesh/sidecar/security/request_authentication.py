@@ -16,12 +16,10 @@ from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from google.protobuf import empty_pb2
-from pydantic import Field
 
-from mesh.manifests.document import Spec
+from mesh.manifests.istio.request_authentication import JwtRule, RequestAuthenticationSpec
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.resources import packed
-from mesh.sidecar.security.peer_authentication import WorkloadSelector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,42 +27,6 @@ if TYPE_CHECKING:
     from mesh.manifests.document import Resource
     from mesh.manifests.kubernetes import Workload
     from mesh.sidecar.mesh import Mesh
-
-
-class FromHeader(Spec):
-    """A header with a token, behind a prefix."""
-
-    name: str = Field(min_length=1)
-    prefix: str = ""
-
-
-class ClaimToHeader(Spec):
-    """A claim that the app gets in a header."""
-
-    header: str = Field(min_length=1, pattern=r"^[-_A-Za-z0-9]+$")
-    claim: str = Field(min_length=1)
-
-
-class JwtRule(Spec):
-    """One issuer's tokens. Without places of its own a token is looked for in Authorization, then in access_token."""
-
-    issuer: str = Field(min_length=1)
-    audiences: tuple[str, ...] = ()
-    jwks: str = ""
-    jwks_uri: str = ""
-    from_headers: tuple[FromHeader, ...] = ()
-    from_params: tuple[str, ...] = ()
-    from_cookies: tuple[str, ...] = ()
-    forward_original_token: bool = False
-    output_payload_to_header: str = ""
-    output_claim_to_headers: tuple[ClaimToHeader, ...] = ()
-
-
-class RequestAuthenticationSpec(Spec):
-    """spec of a RequestAuthentication."""
-
-    selector: WorkloadSelector | None = None
-    jwt_rules: tuple[JwtRule, ...] = Field(min_length=1)
 
 
 NOBODY = json.dumps(

@@ -1,7 +1,7 @@
 """Telemetry: which calls are traced and which are logged, and by what sampling.
 
-Owns the models, the order of the scopes (root namespace, namespace, workload; the later overrides), the tracer and the
-access log. The standard metrics are always on, so a Telemetry may only name them. Called by
+Owns the order of the scopes (root namespace, namespace, workload; the later overrides), the tracer and the access log.
+The standard metrics are always on, so a Telemetry may only name them. Called by
 `mesh.sidecar.listeners.connection_manager` and `.inbound`. Source: istio/istio pilot/pkg/model/telemetry.go and
 telemetry_logging.go, pilot/pkg/networking/core/tracing.go.
 """
@@ -20,13 +20,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.type.metadata.v3 import metadata_pb2
 from envoy.type.tracing.v3 import custom_tag_pb2
 from envoy.type.v3 import percent_pb2
-from pydantic import Field
 
 from mesh.manifests import names
-from mesh.manifests.document import Spec
+from mesh.manifests.istio.telemetry import AccessLogging, CustomTag, LiteralTag, Match, Provider, TelemetrySpec, Tracing
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.resources import packed
-from mesh.sidecar.security.peer_authentication import WorkloadSelector
 from mesh.sidecar.workload_names import canonical, node_cluster
 
 if TYPE_CHECKING:
@@ -37,82 +35,8 @@ if TYPE_CHECKING:
     from mesh.sidecar.mesh import Mesh
 
 Direction = Literal["inbound", "outbound", "gateway"]
-Mode = Literal["CLIENT", "SERVER", "CLIENT_AND_SERVER"]
 DEFAULT_SAMPLING_PERCENT = 1.0
 """istiod's PILOT_TRACE_SAMPLING."""
-
-
-class Provider(Spec):
-    """Where it goes, by a name of the mesh's."""
-
-    name: str
-
-
-class Match(Spec):
-    """Which side of a call."""
-
-    mode: Mode = "CLIENT_AND_SERVER"
-
-
-class Filter(Spec):
-    """A CEL expression over Envoy's attributes; what it is false for is not logged."""
-
-    expression: str = Field(min_length=1)
-
-
-class LiteralTag(Spec):
-    """A text."""
-
-    value: str = Field(min_length=1)
-
-
-class HeaderTag(Spec):
-    """A header of the request."""
-
-    name: str = Field(min_length=1)
-    default_value: str = ""
-
-
-class CustomTag(Spec):
-    """What a span gets besides Istio's own tags: one of the two."""
-
-    literal: LiteralTag | None = None
-    header: HeaderTag | None = None
-
-
-class Tracing(Spec):
-    """Spans of calls. They go to the mesh's collector, whatever the provider is called."""
-
-    match: Match = Match()
-    providers: tuple[Provider, ...] = Field((), max_length=1)
-    random_sampling_percentage: float | None = Field(None, ge=0, le=100)
-    disable_span_reporting: bool | None = None
-    custom_tags: dict[str, CustomTag] | None = None
-    enable_istio_tags: bool | None = None
-
-
-class AccessLogging(Spec):
-    """Lines of JSON on the Envoy's standard output."""
-
-    match: Match = Match()
-    providers: tuple[Provider, ...] = ()
-    disabled: bool = False
-    filter: Filter | None = None
-
-
-class Metrics(Spec):
-    """The standard set, as it is."""
-
-    providers: tuple[Provider, ...] = ()
-
-
-class TelemetrySpec(Spec):
-    """spec of a Telemetry."""
-
-    selector: WorkloadSelector | None = None
-    tracing: tuple[Tracing, ...] = ()
-    access_logging: tuple[AccessLogging, ...] = ()
-    metrics: tuple[Metrics, ...] = ()
 
 
 def check(mesh: Mesh, resource: Resource[TelemetrySpec]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mesh.sidecar.clusters import outbound
+from mesh.sidecar.listeners import outbound_listeners
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Addresses, Place
 from mesh.sidecar.resources import as_dict
@@ -76,7 +77,7 @@ def marks(mesh: Mesh, name: str = CLUSTER) -> list[str]:
 def listeners(mesh: Mesh, ports: Mapping[int, Place], vips: Mapping[str, str] = VIPS) -> dict[str, Any]:
     """The client's outbound listeners by name, if it has these ports."""
     own = replace(proxy(mesh), outbound=ports)
-    found = outbound.listeners(mesh, own, scope_of(mesh, own), addresses(mesh, vips))
+    found = outbound_listeners.listeners(mesh, own, scope_of(mesh, own), addresses(mesh, vips))
     return {each["name"]: each for each in map(as_dict, found)}
 
 

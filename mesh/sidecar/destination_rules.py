@@ -1,8 +1,9 @@
 """DestinationRule: which one holds for a host, and the policy of its port and subset.
 
 Owns the look-up (the client's namespace, the host's, the root's; the most specific host first), the merging of several
-rules for one host, and the overriding by port and subset. What a policy becomes is in `traffic_policy`; what is refused
-in `destination_check`. Called by `mesh.sidecar.clusters.outbound` and by whoever makes routes.
+rules for one host, and the overriding by port and subset. What a policy becomes is in
+`clusters.traffic_policy`; what is refused in `clusters.destination_check`. Called by `mesh.sidecar.scope`, by
+`clusters.outbound` and by whoever makes routes.
 Source: istio/istio pilot/pkg/model/destination_rule.go, push_context.go; pilot/pkg/networking/util.
 """
 
@@ -11,49 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from mesh.manifests import names
-from mesh.manifests.document import Resource, Spec
-from mesh.sidecar.clusters.traffic_policy import ClientTls, PortPolicy, TrafficPolicy
+from mesh.manifests.document import Resource
+from mesh.manifests.istio.destination_rule import DestinationRuleSpec, host_of
+from mesh.manifests.istio.traffic_policy import ClientTls, PortPolicy, TrafficPolicy
+from mesh.sidecar.hosts import is_visible, takes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from mesh.sidecar.hosts import Host
     from mesh.sidecar.mesh import Mesh
-
-
-class Subset(Spec):
-    """Endpoints of the host that have these labels, and what holds for them alone."""
-
-    name: str = Field(min_length=1, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    labels: dict[str, str] = {}
-    traffic_policy: TrafficPolicy | None = None
-
-
-class DestinationRuleSpec(Spec):
-    """spec of a DestinationRule."""
-
-    host: str = Field(min_length=1)
-    traffic_policy: TrafficPolicy | None = None
-    subsets: tuple[Subset, ...] = ()
-    export_to: tuple[str, ...] = ("*",)
-
-
-def host_of(rule: Resource[DestinationRuleSpec]) -> str:
-    """The host it speaks of, fully qualified; it may begin with "*"."""
-    return names.resolved(rule.spec.host, rule.namespace)
-
-
-def takes(pattern: str, host: str) -> bool:
-    """Whether a rule's host, which may begin with "*", is that of a host."""
-    return host.endswith(pattern[1:]) if pattern.startswith("*") else pattern == host
-
-
-def is_visible(resource: Resource[Spec], export_to: tuple[str, ...], namespace: str) -> bool:
-    """Whether a resource is exported to a namespace."""
-    return bool({"*", namespace} & set(export_to)) or ("." in export_to and resource.namespace == namespace)
 
 
 @dataclass
