@@ -25,7 +25,7 @@ from services.debater.wiring import MIGRATIONS
 from tests.unit.debater.fake_store import DEBATE, FakeRecord, floor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 AGENT = "agents/team-a"
@@ -53,7 +53,7 @@ class _Service:
 
 
 @asynccontextmanager
-async def _service(folder: Path, answer: Answer) -> AsyncIterator[_Service]:
+async def _service(folder: Path, answer: Answer = USUAL) -> AsyncIterator[_Service]:
     url = f"sqlite:///{folder / 'team-a.db'}"
     await asyncio.to_thread(migrate, url, MIGRATIONS, name="team-a")
     database = Database(url, metadata, name="team-a")
@@ -73,60 +73,46 @@ async def _service(folder: Path, answer: Answer) -> AsyncIterator[_Service]:
         await database.aclose()
 
 
-def _run(folder: Path, use: Callable[[_Service], Awaitable[Any]], answer: Answer = USUAL) -> Any:
-    async def main() -> Any:
-        async with _service(folder, answer) as service:
-            return await use(service)
-
-    return asyncio.run(main())
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[_Service]:
+    async with _service(tmp_path) as service:
+        yield service
 
 
-def test_get_agent_describes_it(tmp_path: Path) -> None:
+async def test_get_agent_describes_it(service: _Service) -> None:
     """Name, description, model, topic, and how much it has said."""
-
-    async def use(service: _Service) -> None:
-        before = await service.stub.GetAgent(GetRequest(name=AGENT))
-        assert (before.name, before.description, before.model) == (AGENT, "One line", "scripted")
-        assert before.floors_topic == "rostrum.agent.team-a.floors.v1"
-        assert before.utterance_count == 0
-        await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
-        assert (await service.stub.GetAgent(GetRequest(name=AGENT))).utterance_count == 1
-
-    _run(tmp_path, use)
+    before = await service.stub.GetAgent(GetRequest(name=AGENT))
+    assert (before.name, before.description, before.model) == (AGENT, "One line", "scripted")
+    assert before.floors_topic == "rostrum.agent.team-a.floors.v1"
+    assert before.utterance_count == 0
+    await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
+    assert (await service.stub.GetAgent(GetRequest(name=AGENT))).utterance_count == 1
 
 
-def test_ask_answers_and_records(tmp_path: Path) -> None:
+async def test_ask_answers_and_records(service: _Service) -> None:
     """The answer comes back with its price, and is in the list."""
-
-    async def use(service: _Service) -> None:
-        said = await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
-        assert said.kind == Utterance.ANSWER
-        assert said.name.startswith(f"{AGENT}/utterances/")
-        assert (said.question, said.model, said.debate, said.turn_number) == ("Why?", "scripted", "", 0)
-        assert said.text
-        assert said.prompt_tokens > 0
-        assert said.completion_tokens > 0
-        assert said.create_time.seconds > 1_600_000_000
-        assert list((await service.stub.ListUtterances(ListRequest(parent=AGENT))).utterances) == [said]
-
-    _run(tmp_path, use)
+    said = await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
+    assert said.kind == Utterance.ANSWER
+    assert said.name.startswith(f"{AGENT}/utterances/")
+    assert (said.question, said.model, said.debate, said.turn_number) == ("Why?", "scripted", "", 0)
+    assert said.text
+    assert said.prompt_tokens > 0
+    assert said.completion_tokens > 0
+    assert said.create_time.seconds > 1_600_000_000
+    assert list((await service.stub.ListUtterances(ListRequest(parent=AGENT))).utterances) == [said]
 
 
-def test_ask_is_safe_to_repeat_with_a_request_id(tmp_path: Path) -> None:
+async def test_ask_is_idempotent_with_a_request_id(tmp_path: Path) -> None:
     """The same request returns the same answer without a model call, over a restart too; another is refused."""
-
-    async def first(service: _Service) -> Any:
-        return await service.stub.Ask(AskRequest(name=AGENT, question="Why?", request_id="r1"))
-
-    async def second(service: _Service) -> Any:
-        again = await first(service)
+    request = AskRequest(name=AGENT, question="Why?", request_id="r1")
+    async with _service(tmp_path) as service:
+        first = await service.stub.Ask(request)
+    async with _service(tmp_path) as service:
+        assert await service.stub.Ask(request) == first
         assert not service.model.calls
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await service.stub.Ask(AskRequest(name=AGENT, question="How?", request_id="r1"))
         assert from_rpc_error(caught.value).reason == "REQUEST_ID_REUSED"
-        return again
-
-    assert _run(tmp_path, first) == _run(tmp_path, second)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +122,11 @@ def test_ask_is_safe_to_repeat_with_a_request_id(tmp_path: Path) -> None:
         (UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
     ],
 )
-def test_ask_tells_when_the_model_fails(tmp_path: Path, answer: Answer, code: grpc.StatusCode, reason: str) -> None:
+async def test_ask_reports_a_model_that_fails(
+    tmp_path: Path, answer: Answer, code: grpc.StatusCode, reason: str
+) -> None:
     """The caller learns what the model did, and nothing is recorded."""
-
-    async def use(service: _Service) -> None:
+    async with _service(tmp_path, answer) as service:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
         assert caught.value.code() is code
@@ -147,31 +134,25 @@ def test_ask_tells_when_the_model_fails(tmp_path: Path, answer: Answer, code: gr
         assert (error.reason, error.metadata) == (reason, {"model": "scripted"})
         assert (await service.stub.GetAgent(GetRequest(name=AGENT))).utterance_count == 0
 
-    _run(tmp_path, use, answer)
 
-
-def test_list_pages_newest_first(tmp_path: Path) -> None:
+async def test_list_pages_newest_first(service: _Service) -> None:
     """Pages join without a gap, a new utterance shifts none of them, and a debate's turns can be had alone."""
-
-    async def use(service: _Service) -> None:
-        for number in range(3):
-            await service.stub.Ask(AskRequest(name=AGENT, question=f"Question {number}?"))
-        await service.speak(1)
-        questions = []
-        request = ListRequest(parent=AGENT, page_size=2)
-        while True:
-            page = await service.stub.ListUtterances(request)
-            assert len(page.utterances) <= 2
-            questions += [utterance.question for utterance in page.utterances]
-            if not page.next_page_token:
-                break
-            request.page_token = page.next_page_token
-            await service.stub.Ask(AskRequest(name=AGENT, question="Later?"))
-        assert questions == ["What changes first?", "Question 2?", "Question 1?", "Question 0?"]
-        turns = (await service.stub.ListUtterances(ListRequest(parent=AGENT, debate=DEBATE))).utterances
-        assert [(turn.kind, turn.debate, turn.turn_number) for turn in turns] == [(Utterance.TURN, DEBATE, 1)]
-
-    _run(tmp_path, use)
+    for number in range(3):
+        await service.stub.Ask(AskRequest(name=AGENT, question=f"Question {number}?"))
+    await service.speak(1)
+    questions = []
+    request = ListRequest(parent=AGENT, page_size=2)
+    while True:
+        page = await service.stub.ListUtterances(request)
+        assert len(page.utterances) <= 2
+        questions += [utterance.question for utterance in page.utterances]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+        await service.stub.Ask(AskRequest(name=AGENT, question="Later?"))
+    assert questions == ["What changes first?", "Question 2?", "Question 1?", "Question 0?"]
+    turns = (await service.stub.ListUtterances(ListRequest(parent=AGENT, debate=DEBATE))).utterances
+    assert [(turn.kind, turn.debate, turn.turn_number) for turn in turns] == [(Utterance.TURN, DEBATE, 1)]
 
 
 BAD = [
@@ -197,31 +178,23 @@ BAD = [
 
 
 @pytest.mark.parametrize(("method", "request_", "reason"), BAD, ids=[f"{m} {r} {i}" for i, (m, _, r) in enumerate(BAD)])
-def test_bad_input(tmp_path: Path, method: str, request_: Any, reason: str) -> None:
+async def test_bad_input(service: _Service, method: str, request_: Any, reason: str) -> None:
     """The right reason and code, a message that says what to do, and no model call."""
-
-    async def use(service: _Service) -> None:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await getattr(service.stub, method)(request_)
-        error = from_rpc_error(caught.value)
-        assert error.reason == reason
-        assert caught.value.code().name == error.code
-        assert error.message
-        assert not service.model.calls
-
-    _run(tmp_path, use)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await getattr(service.stub, method)(request_)
+    error = from_rpc_error(caught.value)
+    assert error.reason == reason
+    assert caught.value.code().name == error.code
+    assert error.message
+    assert not service.model.calls
 
 
-def test_a_token_of_another_list_is_refused(tmp_path: Path) -> None:
+async def test_a_token_of_another_list_is_refused(service: _Service) -> None:
     """A page token belongs to the arguments it came with."""
-
-    async def use(service: _Service) -> None:
-        for _ in range(2):
-            await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
-        page = await service.stub.ListUtterances(ListRequest(parent=AGENT, page_size=1))
-        request = ListRequest(parent=AGENT, debate=DEBATE, page_token=page.next_page_token)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await service.stub.ListUtterances(request)
-        assert from_rpc_error(caught.value).reason == "INVALID_PAGE_TOKEN"
-
-    _run(tmp_path, use)
+    for _ in range(2):
+        await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
+    page = await service.stub.ListUtterances(ListRequest(parent=AGENT, page_size=1))
+    request = ListRequest(parent=AGENT, debate=DEBATE, page_token=page.next_page_token)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.stub.ListUtterances(request)
+    assert from_rpc_error(caught.value).reason == "INVALID_PAGE_TOKEN"

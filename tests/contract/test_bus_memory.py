@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from mesh.bus.relay import Relay
 from mesh.bus.topics import dead_letters_topic
@@ -13,7 +14,7 @@ from mesh.testing.bus import MemoryBus, MemoryConsumer, MemoryPublisher
 from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from mesh.bus.message import Incoming
 
@@ -34,30 +35,26 @@ class MemoryBusUnderTest(BusUnderTest):
 
 
 class TestMemoryBus(BusSuite):
-    @asynccontextmanager
-    async def bus(self) -> AsyncIterator[BusUnderTest]:
-        yield MemoryBusUnderTest()
+    @pytest.fixture
+    def bus(self) -> BusUnderTest:
+        return MemoryBusUnderTest()
 
-    def test_the_relay_survives_a_broker_that_is_away(self) -> None:
+    async def test_the_relay_survives_a_broker_that_is_away(self) -> None:
         """Rows committed while no broker answers are published in order once it is back."""
-
-        async def test() -> None:
-            bus = MemoryBusUnderTest()
-            topic = await bus.create_topic(1)
-            bus.broker.up = False
-            store = ListStore()
-            relay = Relay(store, bus.publisher)
-            await relay.start()
-            for number in range(5):
-                relay.on_commit(store.commit(message(topic, "a", str(number))))
-                await asyncio.sleep(0)
-            await until(lambda: relay.counters.failed > 0)
-            bus.broker.up = True
-            await until(lambda: not store.rows)
-            relay.on_commit(store.commit(message(topic, "a", "5")))
-            await until(lambda: not store.rows)
-            await relay.stop()
-            values = [record.value for record in bus.broker.logs[topic, 0]]
-            assert values == [str(number).encode() for number in range(6)]
-
-        asyncio.run(test())
+        bus = MemoryBusUnderTest()
+        topic = await bus.create_topic(1)
+        bus.broker.up = False
+        store = ListStore()
+        relay = Relay(store, bus.publisher)
+        await relay.start()
+        for number in range(5):
+            relay.on_commit(store.commit(message(topic, "a", str(number))))
+            await asyncio.sleep(0)
+        await until(lambda: relay.counters.failed > 0)
+        bus.broker.up = True
+        await until(lambda: not store.rows)
+        relay.on_commit(store.commit(message(topic, "a", "5")))
+        await until(lambda: not store.rows)
+        await relay.stop()
+        values = [record.value for record in bus.broker.logs[topic, 0]]
+        assert values == [str(number).encode() for number in range(6)]

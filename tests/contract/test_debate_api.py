@@ -31,7 +31,7 @@ from services.moderator.store.tables import metadata
 from tests.support.scripted_service import WordEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from mesh.bus.message import OutboxRow
 
@@ -207,145 +207,114 @@ BAD: list[tuple[str, Any, str, str]] = [
 ]
 
 
-def run(story: Callable[[Replica], Any], tmp_path: Path) -> None:
-    async def whole() -> None:
-        async with replica(f"sqlite:///{tmp_path}/moderator.db") as one:
-            await story(one)
-
-    asyncio.run(whole())
+@pytest.fixture
+async def one(tmp_path: Path) -> AsyncIterator[Replica]:
+    async with replica(f"sqlite:///{tmp_path}/moderator.db") as one:
+        yield one
 
 
-def test_bad_input_has_its_code_and_reason(tmp_path: Path) -> None:
+async def test_bad_input_has_its_code_and_reason(one: Replica) -> None:
     """Each RPC refuses each wrong argument with the gRPC code and the ErrorInfo reason of its comment."""
-
-    async def story(one: Replica) -> None:
-        wrong = []
-        for method, request, code, reason in BAD:
-            answer = await refused(getattr(one.stub, method)(request))
-            if answer != (code, reason):
-                wrong.append((method, str(request)[:80], answer))
-        assert wrong == []
-        assert not (await one.stub.ListDebates(P.ListDebatesRequest())).debates
-
-    run(story, tmp_path)
+    wrong = []
+    for method, request, code, reason in BAD:
+        answer = await refused(getattr(one.stub, method)(request))
+        if answer != (code, reason):
+            wrong.append((method, str(request)[:80], answer))
+    assert wrong == []
+    assert not (await one.stub.ListDebates(P.ListDebatesRequest())).debates
 
 
-def test_a_debate_has_the_defaults_and_ends_with_a_verdict(tmp_path: Path) -> None:
+async def test_a_debate_has_the_defaults_and_ends_with_a_verdict(one: Replica) -> None:
     """Seats, rounds, budget and settings are filled in; after its rounds it is ENDED with summary and verdict."""
-
-    async def story(one: Replica) -> None:
-        created = await one.create(max_rounds=2)
-        assert [each.agent for each in created.seats] == ["team-a", "team-b"]
-        assert (created.token_budget, created.settings.max_attempts) == (400_000, 3)
-        assert created.state == debate_pb2.Debate.RUNNING
-        await one.hold(created.name, 2)
-        events = [event async for event in one.stub.WatchDebate(P.WatchDebateRequest(name=created.name))]
-        assert [event.number for event in events] == list(range(1, len(events) + 1))
-        ended = events[-1].debate_ended.debate
-        assert (ended.state, ended.stop_reason) == (debate_pb2.Debate.ENDED, debate_pb2.Debate.MAX_ROUNDS)
-        assert ended.summary
-        assert ended.verdict
-        assert ended.turn_count == 4
-        assert ended == await one.get(created.name)
-        assert created.etag != ended.etag
-
-    run(story, tmp_path)
+    created = await one.create(max_rounds=2)
+    assert [each.agent for each in created.seats] == ["team-a", "team-b"]
+    assert (created.token_budget, created.settings.max_attempts) == (400_000, 3)
+    assert created.state == debate_pb2.Debate.RUNNING
+    await one.hold(created.name, 2)
+    events = [event async for event in one.stub.WatchDebate(P.WatchDebateRequest(name=created.name))]
+    assert [event.number for event in events] == list(range(1, len(events) + 1))
+    ended = events[-1].debate_ended.debate
+    assert (ended.state, ended.stop_reason) == (debate_pb2.Debate.ENDED, debate_pb2.Debate.MAX_ROUNDS)
+    assert ended.summary
+    assert ended.verdict
+    assert ended.turn_count == 4
+    assert ended == await one.get(created.name)
+    assert created.etag != ended.etag
 
 
-def test_request_id_makes_create_safe_to_repeat(tmp_path: Path) -> None:
+async def test_request_id_makes_create_safe_to_repeat(one: Replica) -> None:
     """The same request returns the same debate as it now is, at once or later; another body is ALREADY_EXISTS."""
-
-    async def story(one: Replica) -> None:
-        request = P.CreateDebateRequest(debate=debate_pb2.Debate(topic="Is it so?"), request_id="r-1")
-        answers = await asyncio.gather(*(one.stub.CreateDebate(request) for _ in range(5)))
-        assert len({answer.name for answer in answers}) == 1
-        request.debate.topic = "Or is it not?"
-        assert await refused(one.stub.CreateDebate(request)) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
-        assert len((await one.stub.ListDebates(P.ListDebatesRequest())).debates) == 1
-
-    run(story, tmp_path)
+    request = P.CreateDebateRequest(debate=debate_pb2.Debate(topic="Is it so?"), request_id="r-1")
+    answers = await asyncio.gather(*(one.stub.CreateDebate(request) for _ in range(5)))
+    assert len({answer.name for answer in answers}) == 1
+    request.debate.topic = "Or is it not?"
+    assert await refused(one.stub.CreateDebate(request)) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+    assert len((await one.stub.ListDebates(P.ListDebatesRequest())).debates) == 1
 
 
-def test_pages_follow_each_other_and_a_token_belongs_to_its_arguments(tmp_path: Path) -> None:
+async def test_pages_follow_each_other_and_a_token_belongs_to_its_arguments(one: Replica) -> None:
     """Debates newest first, also when one is created meanwhile; turns and events by number; no token elsewhere."""
+    names = [(await one.create(max_rounds=1)).name for _ in range(5)]
+    page = await one.stub.ListDebates(P.ListDebatesRequest(page_size=2))
+    seen = [each.name for each in page.debates]
+    await one.create()
+    while page.next_page_token:
+        page = await one.stub.ListDebates(P.ListDebatesRequest(page_size=2, page_token=page.next_page_token))
+        seen += [each.name for each in page.debates]
+    assert seen == names[::-1]
 
-    async def story(one: Replica) -> None:
-        names = [(await one.create(max_rounds=1)).name for _ in range(5)]
-        page = await one.stub.ListDebates(P.ListDebatesRequest(page_size=2))
-        seen = [each.name for each in page.debates]
-        await one.create()
-        while page.next_page_token:
-            page = await one.stub.ListDebates(P.ListDebatesRequest(page_size=2, page_token=page.next_page_token))
-            seen += [each.name for each in page.debates]
-        assert seen == names[::-1]
-
-        name = names[0]
-        await one.hold(name, 1)
-        first = await one.stub.ListTurns(P.ListTurnsRequest(parent=name, page_size=1))
-        second = await one.stub.ListTurns(
-            P.ListTurnsRequest(parent=name, page_size=1, page_token=first.next_page_token)
-        )
-        assert [each.number for each in (*first.turns, *second.turns)] == [1, 2]
-        assert second.next_page_token == ""
-        for call in (
-            one.stub.ListTurns(P.ListTurnsRequest(parent=names[1], page_token=first.next_page_token)),
-            one.stub.ListEvents(P.ListEventsRequest(parent=name, page_token=first.next_page_token)),
-            one.stub.ListTurns(P.ListTurnsRequest(parent=name, after_number=1, page_token=first.next_page_token)),
-        ):
-            assert await refused(call) == ("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
-        after = await one.stub.ListEvents(P.ListEventsRequest(parent=name, after_number=2, page_size=2))
-        assert [each.number for each in after.events] == [3, 4]
-
-    run(story, tmp_path)
+    name = names[0]
+    await one.hold(name, 1)
+    first = await one.stub.ListTurns(P.ListTurnsRequest(parent=name, page_size=1))
+    second = await one.stub.ListTurns(P.ListTurnsRequest(parent=name, page_size=1, page_token=first.next_page_token))
+    assert [each.number for each in (*first.turns, *second.turns)] == [1, 2]
+    assert second.next_page_token == ""
+    for call in (
+        one.stub.ListTurns(P.ListTurnsRequest(parent=names[1], page_token=first.next_page_token)),
+        one.stub.ListEvents(P.ListEventsRequest(parent=name, page_token=first.next_page_token)),
+        one.stub.ListTurns(P.ListTurnsRequest(parent=name, after_number=1, page_token=first.next_page_token)),
+    ):
+        assert await refused(call) == ("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
+    after = await one.stub.ListEvents(P.ListEventsRequest(parent=name, after_number=2, page_size=2))
+    assert [each.number for each in after.events] == [3, 4]
 
 
-def test_a_watch_resumes_after_any_number_and_never_beyond_the_newest(tmp_path: Path) -> None:
+async def test_a_watch_resumes_after_any_number_and_never_beyond_the_newest(one: Replica) -> None:
     """Each number gives exactly the rest; the newest of an ended debate ends at once; one more is EVENT_NOT_YET."""
-
-    async def story(one: Replica) -> None:
-        name = (await one.create(max_rounds=1)).name
-        await one.hold(name, 1)
-        events = [event async for event in one.stub.WatchDebate(P.WatchDebateRequest(name=name))]
-        for after in range(len(events) + 1):
-            rest = one.stub.WatchDebate(P.WatchDebateRequest(name=name, after_number=after))
-            assert [event async for event in rest] == events[after:]
-        beyond = one.stub.WatchDebate(P.WatchDebateRequest(name=name, after_number=len(events) + 1))
-        assert await refused(beyond) == ("OUT_OF_RANGE", "EVENT_NOT_YET")
-
-    run(story, tmp_path)
+    name = (await one.create(max_rounds=1)).name
+    await one.hold(name, 1)
+    events = [event async for event in one.stub.WatchDebate(P.WatchDebateRequest(name=name))]
+    for after in range(len(events) + 1):
+        rest = one.stub.WatchDebate(P.WatchDebateRequest(name=name, after_number=after))
+        assert [event async for event in rest] == events[after:]
+    beyond = one.stub.WatchDebate(P.WatchDebateRequest(name=name, after_number=len(events) + 1))
+    assert await refused(beyond) == ("OUT_OF_RANGE", "EVENT_NOT_YET")
 
 
-def test_watchers_on_both_replicas_see_the_same_events(database_url: str) -> None:
+async def test_watchers_on_both_replicas_see_the_same_events(database_url: str) -> None:
     """Two watchers on the replica that makes the events and two on another all get each event once, in order."""
 
     async def collect(one: Replica, name: str) -> list[debate_pb2.DebateEvent]:
         return [event async for event in one.stub.WatchDebate(P.WatchDebateRequest(name=name))]
 
-    async def story() -> None:
-        async with replica(database_url) as one, replica(database_url, "moderator-1") as two:
-            name = (await one.create(max_rounds=2)).name
-            watching = [asyncio.create_task(collect(each, name)) for each in (one, one, two, two)]
-            await one.hold(name, 2)
-            results = await asyncio.wait_for(asyncio.gather(*watching), 30)
-            assert [event.number for event in results[0]] == list(range(1, len(results[0]) + 1))
-            assert all(result == results[0] for result in results)
-
-    asyncio.run(story())
+    async with replica(database_url) as one, replica(database_url, "moderator-1") as two:
+        name = (await one.create(max_rounds=2)).name
+        watching = [asyncio.create_task(collect(each, name)) for each in (one, one, two, two)]
+        await one.hold(name, 2)
+        results = await asyncio.wait_for(asyncio.gather(*watching), 30)
+        assert [event.number for event in results[0]] == list(range(1, len(results[0]) + 1))
+        assert all(result == results[0] for result in results)
 
 
-def test_cancel_ends_at_once_and_is_safe_to_repeat(tmp_path: Path) -> None:
+async def test_cancel_ends_at_once_and_is_safe_to_repeat(one: Replica) -> None:
     """ENDED without verdict, the agent's floor is withdrawn, a late turn changes nothing, again returns the same."""
-
-    async def story(one: Replica) -> None:
-        name = (await one.create()).name
-        await one.floor(name, 1)
-        request = P.CancelDebateRequest(name=name, reason="enough")
-        ended = await one.stub.CancelDebate(request)
-        assert (ended.state, ended.stop_reason) == (debate_pb2.Debate.ENDED, debate_pb2.Debate.CANCELLED)
-        assert ended.verdict == ""
-        assert one.floors[-1].message.type == "rostrum.agent.v1.FloorWithdrawn"
-        await one.turn(name, 1, "Too late for this debate now.")
-        assert await one.stub.CancelDebate(request) == ended
-        assert await one.get(name) == ended
-
-    run(story, tmp_path)
+    name = (await one.create()).name
+    await one.floor(name, 1)
+    request = P.CancelDebateRequest(name=name, reason="enough")
+    ended = await one.stub.CancelDebate(request)
+    assert (ended.state, ended.stop_reason) == (debate_pb2.Debate.ENDED, debate_pb2.Debate.CANCELLED)
+    assert ended.verdict == ""
+    assert one.floors[-1].message.type == "rostrum.agent.v1.FloorWithdrawn"
+    await one.turn(name, 1, "Too late for this debate now.")
+    assert await one.stub.CancelDebate(request) == ended
+    assert await one.get(name) == ended

@@ -102,7 +102,7 @@ def test_a_decoder_is_made_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
     assert isinstance(decoder().__globals__["_dc1"], type)
 
 
-def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A consumer whose thread waits for ever inside kafka-python no longer `moves`."""
     released = threading.Event()
 
@@ -113,20 +113,17 @@ def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer_module, "wait_reachable", hangs)
     monkeypatch.setattr(consumer_module, "STALL_SECONDS", 0.2)
 
-    async def main() -> None:
-        async def handle(_: Any) -> None: ...
+    async def handle(_: Any) -> None: ...
 
-        consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, bury=handle)
-        await consumer.start()
-        moved = await consumer.moves()
-        async with asyncio.timeout(10):
-            while await consumer.moves():  # noqa: ASYNC110 - between two looks at the condition
-                await asyncio.sleep(0.01)
-        released.set()
-        await consumer.stop()
-        assert moved
-
-    asyncio.run(main())
+    consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, bury=handle)
+    await consumer.start()
+    moved = await consumer.moves()
+    async with asyncio.timeout(10):
+        while await consumer.moves():  # noqa: ASYNC110 - between two looks at the condition
+            await asyncio.sleep(0.01)
+    released.set()
+    await consumer.stop()
+    assert moved
 
 
 def test_a_stop_ends_the_wait_for_a_broker() -> None:

@@ -40,21 +40,18 @@ def opened(kind: str, answer: Answer = USUAL) -> Iterator[tuple[Model, ScriptedS
             yield OpenAIModel("openai:scripted", model="scripted", base_url=f"{server.url}/v1"), server
 
 
-def complete(model: Model, limits: Limits = LIMITS, **options: Any) -> Completion:
-    async def call() -> Completion:
-        try:
-            return await model.complete(ASK, limits, **options)
-        finally:
-            await model.aclose()
-
-    return asyncio.run(call())
+async def complete(model: Model, limits: Limits = LIMITS, **options: Any) -> Completion:
+    try:
+        return await model.complete(ASK, limits, **options)
+    finally:
+        await model.aclose()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_answer(kind: str) -> None:
+async def test_answer(kind: str) -> None:
     """A completion has text, tokens of both kinds, why it ended, and the name under which the model was selected."""
     with opened(kind) as (model, _):
-        completion = complete(model, seed=7)
+        completion = await complete(model, seed=7)
         assert len(completion.text) > 100
         assert completion.prompt_tokens > 0
         assert completion.completion_tokens > 0
@@ -63,68 +60,62 @@ def test_answer(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_seed(kind: str) -> None:
+async def test_seed(kind: str) -> None:
     """The same seed brings the same text, another seed another."""
-
-    async def call(model: Model) -> list[str]:
-        texts = [(await model.complete(ASK, LIMITS, seed=seed)).text for seed in (7, 7, 8)]
-        await model.aclose()
-        return texts
-
     with opened(kind) as (model, _):
-        first, again, other = asyncio.run(call(model))
+        first, again, other = [(await model.complete(ASK, LIMITS, seed=seed)).text for seed in (7, 7, 8)]
+        await model.aclose()
         assert first == again
         assert first != other
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_schema(kind: str) -> None:
+async def test_schema(kind: str) -> None:
     """With a schema the text is JSON of it."""
     with opened(kind) as (model, _):
-        assert isinstance(json.loads(complete(model, schema=SCHEMA).text)["redundant"], bool)
+        assert isinstance(json.loads((await complete(model, schema=SCHEMA)).text)["redundant"], bool)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("answer", "size"), [(NOTHING, 0), (HUGE, 100_000)])
-def test_useless_text_is_returned(kind: str, answer: Answer, size: int) -> None:
+async def test_useless_text_is_returned(kind: str, answer: Answer, size: int) -> None:
     """Nothing and 100 KB are completions: the caller judges them, and counts their tokens."""
     with opened(kind, answer) as (model, _):
-        completion = complete(model)
+        completion = await complete(model)
         assert len(completion.text) == pytest.approx(size, rel=0.1)
         assert completion.prompt_tokens > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_failure_may_pass(kind: str) -> None:
+async def test_failure_may_pass(kind: str) -> None:
     """A server's fault is ModelUnavailableError, after one call: trying again is the caller's business."""
     with opened(kind, UNAVAILABLE) as (model, server):
         with pytest.raises(ModelUnavailableError):
-            complete(model)
+            await complete(model)
         assert server is None or len(server.bodies) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_refusal_stays(kind: str) -> None:
+async def test_refusal_stays(kind: str) -> None:
     """A refused request is ModelRefusedError."""
     with opened(kind, REFUSED) as (model, _), pytest.raises(ModelRefusedError):
-        complete(model)
+        await complete(model)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_timeout(kind: str) -> None:
+async def test_timeout(kind: str) -> None:
     """A call that takes longer than its limit is ModelUnavailableError, and the server is left."""
     with opened(kind, SLOW) as (model, server):
         with pytest.raises(ModelUnavailableError):
-            complete(model, Limits(max_tokens=64, timeout_seconds=0.2))
+            await complete(model, Limits(max_tokens=64, timeout_seconds=0.2))
         if server is not None:
             server.wait_until(lambda each: each.hung_up == 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_cancelled(kind: str) -> None:
+async def test_cancelled(kind: str) -> None:
     """Cancelling the awaiting task hangs up at the server."""
-
-    async def call(model: Model, server: ScriptedServer | None) -> None:
+    with opened(kind, SLOW) as (model, server):
         task = asyncio.create_task(model.complete(ASK, LIMITS))
         if server is not None:
             await asyncio.to_thread(server.wait_until, lambda each: len(each.bodies) == 1)
@@ -136,9 +127,6 @@ def test_cancelled(kind: str) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await model.aclose()
-
-    with opened(kind, SLOW) as (model, server):
-        asyncio.run(call(model, server))
         if server is not None:
             server.wait_until(lambda each: each.hung_up == 1)
         else:
@@ -147,37 +135,37 @@ def test_cancelled(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
-def test_no_server(kind: str) -> None:
+async def test_no_server(kind: str) -> None:
     """A server that is not there is ModelUnavailableError that names the address."""
     with opened(kind) as (model, server):
         assert server is not None
         address = server.url
     with pytest.raises(ModelUnavailableError, match=address.removeprefix("http://")):
-        complete(model)
+        await complete(model)
 
 
-def test_ollama_request() -> None:
+async def test_ollama_request() -> None:
     """Bounds and seed travel as Ollama's options, the schema as its format."""
     with opened("ollama") as (model, server):
-        complete(model, seed=7, schema=SCHEMA)
+        await complete(model, seed=7, schema=SCHEMA)
         assert server is not None
         assert server.bodies[0]["options"] == {"num_predict": 64, "seed": 7}
         assert server.bodies[0]["format"] == SCHEMA
 
 
-def test_openai_request() -> None:
+async def test_openai_request() -> None:
     """Bounds, seed and schema travel as OpenAI's fields."""
     with opened("openai") as (model, server):
-        complete(model, seed=7, schema=SCHEMA)
+        await complete(model, seed=7, schema=SCHEMA)
         assert server is not None
         body = server.bodies[0]
         assert (body["max_tokens"], body["seed"]) == (64, 7)
         assert body["response_format"]["json_schema"]["schema"] == SCHEMA
 
 
-def test_ollama_probe() -> None:
+async def test_ollama_probe() -> None:
     """A running Ollama is seen with its models; none is no error."""
     with ScriptedServer() as server:
         address = server.url
-        assert asyncio.run(installed_models(address)) == ("scripted:latest",)
-    assert not asyncio.run(is_running(address))
+        assert await installed_models(address) == ("scripted:latest",)
+    assert not await is_running(address)

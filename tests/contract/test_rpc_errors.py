@@ -84,14 +84,14 @@ def _raising(error: Exception) -> Callable[[], Awaitable[None]]:
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
-def test_every_error_class_comes_back_as_itself(cls: type[RostrumError]) -> None:
+async def test_every_error_class_comes_back_as_itself(cls: type[RostrumError]) -> None:
     """Class, gRPC code, message and metadata are the same on the caller's side."""
     raised = cls("what is wrong – and what to do", field="name", value="é")
 
     async def use(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, RostrumError]:
         return await _failure(_stub(channel).GetAgent(agent_service_pb2.GetAgentRequest()))
 
-    code, error = asyncio.run(_calling(_raising(raised), use))
+    code, error = await _calling(_raising(raised), use)
     assert code.name == cls.code
     assert type(error) is cls
     assert error.message == raised.message
@@ -118,14 +118,14 @@ def test_an_error_whose_class_the_caller_lacks_keeps_all_but_its_class() -> None
     assert (error.message, error.metadata) == (raised.message, raised.metadata)
 
 
-def test_a_fault_of_ours_is_internal_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_of_ours_is_internal_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The caller gets an error id and nothing of the inside; the log has that id with the traceback."""
 
     async def use(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, RostrumError]:
         return await _failure(_stub(channel).GetAgent(agent_service_pb2.GetAgentRequest()))
 
     with caplog.at_level(logging.ERROR):
-        code, error = asyncio.run(_calling(_raising(KeyError("secret")), use))
+        code, error = await _calling(_raising(KeyError("secret")), use)
     assert code is grpc.StatusCode.INTERNAL
     assert isinstance(error, InternalError)
     assert "secret" not in error.message
@@ -134,7 +134,7 @@ def test_a_fault_of_ours_is_internal_and_in_the_log(caplog: pytest.LogCaptureFix
     assert logged[0].exc_info is not None
 
 
-def test_a_passed_deadline_is_told_and_ends_the_work() -> None:
+async def test_a_passed_deadline_is_told_and_ends_the_work() -> None:
     """A call that takes too long fails with DEADLINE_EXCEEDED, and its handler is cancelled."""
     cancelled = asyncio.Event()
 
@@ -149,12 +149,12 @@ def test_a_passed_deadline_is_told_and_ends_the_work() -> None:
         await asyncio.wait_for(cancelled.wait(), 5)
         return failure
 
-    code, error = asyncio.run(_calling(hang, use))
+    code, error = await _calling(hang, use)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert isinstance(error, DeadlineError)
 
 
-def test_a_cancelled_call_cancels_its_handler() -> None:
+async def test_a_cancelled_call_cancels_its_handler() -> None:
     """When the caller gives up, the handler is cancelled and nothing is logged as a fault."""
     entered, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -174,10 +174,10 @@ def test_a_cancelled_call_cancels_its_handler() -> None:
             await call
         await asyncio.wait_for(cancelled.wait(), 5)
 
-    asyncio.run(_calling(hang, use))
+    await _calling(hang, use)
 
 
-def test_calls_beyond_the_limit_are_refused_at_once() -> None:
+async def test_calls_beyond_the_limit_are_refused_at_once() -> None:
     """One call too many is RATE_LIMITED, says the limit, and may be repeated; the others are not disturbed."""
     entered, release = asyncio.Event(), asyncio.Event()
 
@@ -195,7 +195,7 @@ def test_calls_beyond_the_limit_are_refused_at_once() -> None:
         assert (await stub.GetAgent(agent_service_pb2.GetAgentRequest(name="agents/b"))).name == "agents/b"
         return error
 
-    error = asyncio.run(_calling(wait, use, max_calls=1))
+    error = await _calling(wait, use, max_calls=1)
     assert isinstance(error, RateLimitedError)
     assert error.retriable
     assert error.metadata == {"limit": "1"}
@@ -206,32 +206,32 @@ def test_calls_beyond_the_limit_are_refused_at_once() -> None:
     [b"\x0a\x02\xc3\x28", b"\xff\xff\xff", b"\x0a\x7f"],
     ids=["not UTF-8", "no protobuf", "cut off"],
 )
-def test_a_request_that_does_not_parse_is_an_invalid_argument(payload: bytes) -> None:
+async def test_a_request_that_does_not_parse_is_an_invalid_argument(payload: bytes) -> None:
     """Bytes that are no such message are the caller's fault, with a reason."""
 
     async def use(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, RostrumError]:
         return await _failure(_raw(channel, payload))
 
-    code, error = asyncio.run(_calling(_nothing, use))
+    code, error = await _calling(_nothing, use)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert isinstance(error, InvalidArgumentError)
     assert "UTF-8" in error.message
 
 
 @pytest.mark.parametrize("size", [MAX_MESSAGE_BYTES + 1, 12 * MAX_MESSAGE_BYTES], ids=["above ours", "above gRPC's"])
-def test_a_request_that_is_too_large_is_an_invalid_argument(size: int) -> None:
+async def test_a_request_that_is_too_large_is_an_invalid_argument(size: int) -> None:
     """The caller learns that the request is too large, whoever refused it."""
 
     async def use(channel: grpc.aio.Channel) -> RostrumError:
         _, error = await _failure(_stub(channel).GetAgent(agent_service_pb2.GetAgentRequest(name="x" * size)))
         return error
 
-    error = asyncio.run(_calling(_nothing, use))
+    error = await _calling(_nothing, use)
     assert isinstance(error, InvalidArgumentError)
     assert "bytes" in error.message
 
 
-def test_no_server_is_unreachable() -> None:
+async def test_no_server_is_unreachable() -> None:
     """Nobody at the address: a retriable error that says so."""
 
     async def use() -> RostrumError:
@@ -242,7 +242,7 @@ def test_no_server_is_unreachable() -> None:
         finally:
             await channel.close(None)
 
-    error = asyncio.run(use())
+    error = await use()
     assert isinstance(error, UnreachableError)
     assert error.retriable
 

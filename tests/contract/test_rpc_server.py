@@ -18,7 +18,7 @@ from mesh.rpc.channels import Channels, through_ingress
 from mesh.rpc.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 AGENT_SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
@@ -48,123 +48,103 @@ class _Usable:
         return self.answer
 
 
-def _run(use: Callable[[grpc.aio.Channel], Awaitable[Any]], check: _Usable | None = None) -> Any:
-    async def main() -> Any:
-        server = Server("127.0.0.1:0")
-        agent_service_pb2_grpc.add_AgentServiceServicer_to_server(_Agent(), server.grpc)
-        await server.start([AGENT_SERVICE], {"store": check or _Usable()})
-        channel = Channels().open(f"127.0.0.1:{server.port}")
-        try:
-            return await use(channel)
-        finally:
-            await channel.close(None)
-            await server.stop(0)
-
-    return asyncio.run(main())
+@pytest.fixture
+def check() -> _Usable:
+    return _Usable()
 
 
-def test_reflection_lists_the_services() -> None:
+@pytest.fixture
+async def channel(check: _Usable) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server whose store is as `check` says."""
+    server = Server("127.0.0.1:0")
+    agent_service_pb2_grpc.add_AgentServiceServicer_to_server(_Agent(), server.grpc)
+    await server.start([AGENT_SERVICE], {"store": check})
+    channel = Channels().open(f"127.0.0.1:{server.port}")
+    yield channel
+    await channel.close(None)
+    await server.stop(0)
+
+
+async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
     """`grpcurl list` shows the service, health and reflection itself."""
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
 
-    async def use(channel: grpc.aio.Channel) -> set[str]:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
+    async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+        yield reflection_pb2.ServerReflectionRequest(list_services="")
 
-        async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-            yield reflection_pb2.ServerReflectionRequest(list_services="")
-
-        async for response in stub.ServerReflectionInfo(requests()):
-            return {service.name for service in response.list_services_response.service}
-        return set()
-
-    assert _run(use) == {AGENT_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    response = await anext(aiter(stub.ServerReflectionInfo(requests())))
+    services = {service.name for service in response.list_services_response.service}
+    assert services == {AGENT_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["says no", "raises"])
 @pytest.mark.parametrize("service", ["", AGENT_SERVICE], ids=["overall", "service"])
-def test_health_follows_the_checks(service: str, broken: bool) -> None:  # noqa: FBT001
+async def test_health_follows_the_checks(
+    channel: grpc.aio.Channel,
+    check: _Usable,
+    service: str,
+    broken: bool,  # noqa: FBT001
+) -> None:
     """Watch tells SERVING, NOT_SERVING when a check fails, and SERVING again; Check agrees each time."""
-    check = _Usable()
-
-    async def use(channel: grpc.aio.Channel) -> list[tuple[int, int]]:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        request = health_pb2.HealthCheckRequest(service=service)
-        watch = stub.Watch(request, timeout=20)
-        seen = []
-        for fails in (True, False, None):
-            seen.append(((await watch.read()).status, (await stub.Check(request)).status))
-            if fails is not None:
-                check.answer, check.broken = not fails or broken, fails and broken
-        watch.cancel()
-        return seen
-
-    expected = [(SERVING, SERVING), (NOT_SERVING, NOT_SERVING), (SERVING, SERVING)]
-    assert _run(use, check) == expected
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest(service=service)
+    watch = stub.Watch(request, timeout=20)
+    seen = []
+    for fails in (True, False, None):
+        seen.append(((await watch.read()).status, (await stub.Check(request)).status))
+        if fails is not None:
+            check.answer, check.broken = not fails or broken, fails and broken
+    watch.cancel()
+    assert seen == [(SERVING, SERVING), (NOT_SERVING, NOT_SERVING), (SERVING, SERVING)]
 
 
 @pytest.mark.parametrize("vital", [False, True], ids=["broker away", "reader hangs"])
-def test_liveness_fails_only_where_a_restart_helps(vital: bool) -> None:  # noqa: FBT001
+async def test_liveness_fails_only_where_a_restart_helps(vital: bool) -> None:  # noqa: FBT001
     """`live` stays SERVING while a check fails that waits for others, and falls with a vital one."""
     check = _Usable()
-
-    async def main() -> tuple[int, int]:
-        server = Server("127.0.0.1:0")
-        await server.start([], {} if vital else {"broker": check}, {"reader": check} if vital else {})
-        channel = Channels().open(f"127.0.0.1:{server.port}")
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        try:
-            watch = stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=20)
-            assert (await watch.read()).status == SERVING
-            check.answer = False
-            overall = (await watch.read()).status
-            live = (await stub.Check(health_pb2.HealthCheckRequest(service="live"))).status
-            watch.cancel()
-            return overall, live
-        finally:
-            await channel.close(None)
-            await server.stop(0)
-
-    assert asyncio.run(main()) == (NOT_SERVING, NOT_SERVING if vital else SERVING)
+    server = Server("127.0.0.1:0")
+    await server.start([], {} if vital else {"broker": check}, {"reader": check} if vital else {})
+    channel = Channels().open(f"127.0.0.1:{server.port}")
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    try:
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=20)
+        assert (await watch.read()).status == SERVING
+        check.answer = False
+        assert (await watch.read()).status == NOT_SERVING
+        live = (await stub.Check(health_pb2.HealthCheckRequest(service="live"))).status
+        assert live == (NOT_SERVING if vital else SERVING)
+        watch.cancel()
+    finally:
+        await channel.close(None)
+        await server.stop(0)
 
 
-def test_health_of_an_unknown_service_is_not_found() -> None:
+async def test_health_of_an_unknown_service_is_not_found(channel: grpc.aio.Channel) -> None:
     """Check of a service that is not here fails with NOT_FOUND."""
-
-    async def use(channel: grpc.aio.Channel) -> grpc.StatusCode:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Check(health_pb2.HealthCheckRequest(service="rostrum.none.v1.None"))
-        return caught.value.code()
-
-    assert _run(use) is grpc.StatusCode.NOT_FOUND
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Check(health_pb2.HealthCheckRequest(service="rostrum.none.v1.None"))
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_a_call_carries_its_trace() -> None:
+async def test_a_call_carries_its_trace(channel: grpc.aio.Channel) -> None:
     """The handler runs in the trace of its caller: client and server interceptors of OpenTelemetry are at work."""
     tracer = TracerProvider().get_tracer("test")
-
-    async def use(channel: grpc.aio.Channel) -> tuple[str, str]:
-        with tracer.start_as_current_span("caller") as span:
-            stub: Any = agent_service_pb2_grpc.AgentServiceStub(channel)
-            agent = await stub.GetAgent(agent_service_pb2.GetAgentRequest(name="agents/a"))
-            return agent.description, trace.format_trace_id(span.get_span_context().trace_id)
-
-    seen, sent = _run(use)
-    assert seen == sent
+    with tracer.start_as_current_span("caller") as span:
+        stub: Any = agent_service_pb2_grpc.AgentServiceStub(channel)
+        agent = await stub.GetAgent(agent_service_pb2.GetAgentRequest(name="agents/a"))
+        assert agent.description == trace.format_trace_id(span.get_span_context().trace_id)
 
 
-def test_a_taken_address_is_an_error_at_start() -> None:
+async def test_a_taken_address_is_an_error_at_start() -> None:
     """A second server at the same address does not start."""
-
-    async def main() -> None:
-        first = Server("127.0.0.1:0")
-        await first.start([], {})
-        try:
-            with pytest.raises(RuntimeError):
-                await Server(f"127.0.0.1:{first.port}").start([], {})
-        finally:
-            await first.stop(0)
-
-    asyncio.run(main())
+    first = Server("127.0.0.1:0")
+    await first.start([], {})
+    try:
+        with pytest.raises(RuntimeError):
+            await Server(f"127.0.0.1:{first.port}").start([], {})
+    finally:
+        await first.stop(0)
 
 
 def test_on_a_cluster_names_are_resolved_by_dns() -> None:
@@ -202,26 +182,19 @@ async def _said(listening: socket.socket, channel: grpc.aio.Channel, *words: byt
         await channel.close(None)
 
 
-def test_the_sidecar_hears_the_service_by_its_name(tmp_path: Path) -> None:
+async def test_the_sidecar_hears_the_service_by_its_name(tmp_path: Path) -> None:
     """A call by the sidecar's socket has the dialled name as its authority: the sidecar routes by it."""
     (tmp_path / "out").mkdir()
 
-    async def main() -> None:
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(f"{tmp_path}/out/50051.sock")
-            listening.listen()
-            await _said(listening, Channels(str(tmp_path)).open("team-a:50051"), b"team-a:50051")
-
-    asyncio.run(main())
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{tmp_path}/out/50051.sock")
+        listening.listen()
+        await _said(listening, Channels(str(tmp_path)).open("team-a:50051"), b"team-a:50051")
 
 
-def test_by_the_ingress_a_call_names_its_service_and_has_a_token() -> None:
+async def test_by_the_ingress_a_call_names_its_service_and_has_a_token() -> None:
     """The authority is the service's name, and the token is that of the time of the call."""
-
-    async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            ingress = f"127.0.0.1:{listening.getsockname()[1]}"
-            channel = through_ingress(ingress, "team-a", lambda: "token-of-now")
-            await _said(listening, channel, b"team-a", b"Bearer token-of-now")
-
-    asyncio.run(main())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ingress = f"127.0.0.1:{listening.getsockname()[1]}"
+        channel = through_ingress(ingress, "team-a", lambda: "token-of-now")
+        await _said(listening, channel, b"team-a", b"Bearer token-of-now")

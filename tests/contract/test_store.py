@@ -64,208 +64,167 @@ async def count(database: Database, table: str = "items") -> int:
     return await database.read(lambda connection: int(connection.execute(query).scalar_one()))
 
 
-def test_a_job_is_stored_and_its_value_returned(database_url: str) -> None:
+async def test_a_job_is_stored_and_its_value_returned(database_url: str) -> None:
     """write returns after the commit, with what the job returned."""
-
-    async def story() -> None:
-        async with opened(database_url) as database:
-            assert (await database.write(insert(1))).value == 1
-            assert await count(database) == 1
-
-    asyncio.run(story())
+    async with opened(database_url) as database:
+        assert (await database.write(insert(1))).value == 1
+        assert await count(database) == 1
 
 
-def test_a_failing_job_changes_nothing_and_disturbs_no_other(database_url: str) -> None:
+async def test_a_failing_job_changes_nothing_and_disturbs_no_other(database_url: str) -> None:
     """Of jobs that share a commit, one that raises takes nothing with it, and its outbox rows are not published."""
-
-    async def story() -> None:
-        async with opened(database_url) as database:
-            rows: list[OutboxRow] = []
-            database.on_commit = rows.extend
-
-            def bad(transaction: Transaction) -> int:
-                insert(99, "bad")(transaction)
-                message = "no"
-                raise ValueError(message)
-
-            jobs = [insert(number, f"k{number}") for number in range(20)]
-            jobs.insert(7, bad)
-            jobs.insert(9, insert(3, "twice"))  # a duplicate key: the database's own error
-            results = await asyncio.gather(*map(database.write, jobs), return_exceptions=True)
-            assert isinstance(results[7], ValueError)
-            assert sum(isinstance(result, sa.exc.IntegrityError) for result in results) == 1
-            assert await count(database) == 20
-            assert {row.message.key for row in rows} >= {f"k{number}" for number in range(20) if number != 3}
-            assert "bad" not in {row.message.key for row in rows}
-
-    asyncio.run(story())
-
-
-def test_jobs_that_wait_together_share_a_commit(database_url: str) -> None:
-    """Fifty jobs at once take far fewer than fifty commits."""
-
-    async def story() -> None:
-        async with opened(database_url) as database:
-            await asyncio.gather(*(database.write(insert(number)) for number in range(50)))
-            assert database.jobs_committed == 50
-            assert database.commits < 25
-
-    asyncio.run(story())
-
-
-def test_outbox_rows_come_after_the_commit_in_order_and_are_published_once_acknowledged(database_url: str) -> None:
-    """on_commit gets the rows ascending, pending shows them until acknowledged, `published` resolves with the last."""
-
-    async def story() -> None:
-        async with opened(database_url) as database:
-            rows: list[OutboxRow] = []
-            database.on_commit = rows.extend
-            first = await database.write(insert(1, "a", "b"))
-            second = await database.write(insert(2))
-            await asyncio.wait_for(asyncio.ensure_future(second.published), 5)
-            assert [row.message for row in rows] == [message("a"), message("b")]
-            assert rows[0].id < rows[1].id
-            assert await database.pending(10, 0.0) == rows
-            assert await database.pending(1, 0.0) == rows[:1]
-            assert await database.pending(10, 3600.0) == []
-            database.mark_published([rows[0].id])
-            assert not asyncio.ensure_future(first.published).done()
-            database.mark_published([rows[1].id, rows[0].id, 12345])
-            await asyncio.wait_for(asyncio.ensure_future(first.published), 5)
-            assert await database.pending(10, 0.0) == []
-            while await count(database, "outbox"):  # noqa: ASYNC110 - the delete has no event of its own
-                await asyncio.sleep(0.02)
-
-    asyncio.run(story())
-
-
-def test_unpublished_rows_outlive_the_process(database_url: str) -> None:
-    """What was not acknowledged is pending again after a restart; an id is never used again."""
-
-    async def story() -> None:
+    async with opened(database_url) as database:
         rows: list[OutboxRow] = []
-        async with opened(database_url) as database:
-            database.on_commit = rows.extend
-            await database.write(insert(1, "a"))
-            await database.write(insert(2, "b"))
-            database.mark_published([rows[1].id])
-        async with opened(database_url, create=False) as database:
-            database.on_commit = rows.extend
-            assert await database.pending(10, 0.0) == rows[:1]
-            await database.write(insert(3, "c"))
-            assert rows[2].id > rows[1].id
+        database.on_commit = rows.extend
 
-    asyncio.run(story())
+        def bad(transaction: Transaction) -> int:
+            insert(99, "bad")(transaction)
+            message = "no"
+            raise ValueError(message)
+
+        jobs = [insert(number, f"k{number}") for number in range(20)]
+        jobs.insert(7, bad)
+        jobs.insert(9, insert(3, "twice"))  # a duplicate key: the database's own error
+        results = await asyncio.gather(*map(database.write, jobs), return_exceptions=True)
+        assert isinstance(results[7], ValueError)
+        assert sum(isinstance(result, sa.exc.IntegrityError) for result in results) == 1
+        assert await count(database) == 20
+        assert {row.message.key for row in rows} >= {f"k{number}" for number in range(20) if number != 3}
+        assert "bad" not in {row.message.key for row in rows}
 
 
-def test_the_inbox_knows_what_was_handled(database_url: str) -> None:
+async def test_jobs_that_wait_together_share_a_commit(database_url: str) -> None:
+    """Fifty jobs at once take far fewer than fifty commits."""
+    async with opened(database_url) as database:
+        await asyncio.gather(*(database.write(insert(number)) for number in range(50)))
+        assert database.jobs_committed == 50
+        assert database.commits < 25
+
+
+async def test_outbox_rows_come_after_the_commit_in_order_and_are_published_once_acknowledged(
+    database_url: str,
+) -> None:
+    """on_commit gets the rows ascending, pending shows them until acknowledged, `published` resolves with the last."""
+    async with opened(database_url) as database:
+        rows: list[OutboxRow] = []
+        database.on_commit = rows.extend
+        first = await database.write(insert(1, "a", "b"))
+        second = await database.write(insert(2))
+        await asyncio.wait_for(asyncio.ensure_future(second.published), 5)
+        assert [row.message for row in rows] == [message("a"), message("b")]
+        assert rows[0].id < rows[1].id
+        assert await database.pending(10, 0.0) == rows
+        assert await database.pending(1, 0.0) == rows[:1]
+        assert await database.pending(10, 3600.0) == []
+        database.mark_published([rows[0].id])
+        assert not asyncio.ensure_future(first.published).done()
+        database.mark_published([rows[1].id, rows[0].id, 12345])
+        await asyncio.wait_for(asyncio.ensure_future(first.published), 5)
+        assert await database.pending(10, 0.0) == []
+        while await count(database, "outbox"):  # noqa: ASYNC110 - the delete has no event of its own
+            await asyncio.sleep(0.02)
+
+
+async def test_unpublished_rows_outlive_the_process(database_url: str) -> None:
+    """What was not acknowledged is pending again after a restart; an id is never used again."""
+    rows: list[OutboxRow] = []
+    async with opened(database_url) as database:
+        database.on_commit = rows.extend
+        await database.write(insert(1, "a"))
+        await database.write(insert(2, "b"))
+        database.mark_published([rows[1].id])
+    async with opened(database_url, create=False) as database:
+        database.on_commit = rows.extend
+        assert await database.pending(10, 0.0) == rows[:1]
+        await database.write(insert(3, "c"))
+        assert rows[2].id > rows[1].id
+
+
+async def test_the_inbox_knows_what_was_handled(database_url: str) -> None:
     """first_time is true once for an id, also for jobs of one commit, and again after a rollback."""
+    async with opened(database_url) as database:
+        results = await asyncio.gather(*(database.write(lambda t: t.first_time("x")) for _ in range(5)))
+        assert sorted(result.value for result in results) == [False] * 4 + [True]
 
-    async def story() -> None:
-        async with opened(database_url) as database:
-            results = await asyncio.gather(*(database.write(lambda t: t.first_time("x")) for _ in range(5)))
-            assert sorted(result.value for result in results) == [False] * 4 + [True]
+        def fails(transaction: Transaction) -> None:
+            assert transaction.first_time("y")
+            message = "no"
+            raise ValueError(message)
 
-            def fails(transaction: Transaction) -> None:
-                assert transaction.first_time("y")
-                message = "no"
-                raise ValueError(message)
-
-            with pytest.raises(ValueError, match="no"):
-                await database.write(fails)
-            assert (await database.write(lambda t: t.first_time("y"))).value
-
-    asyncio.run(story())
+        with pytest.raises(ValueError, match="no"):
+            await database.write(fails)
+        assert (await database.write(lambda t: t.first_time("y"))).value
 
 
-def test_two_processes_may_share_it_and_compare_and_set_lets_one_win(database_url: str) -> None:
+async def test_two_processes_may_share_it_and_compare_and_set_lets_one_win(database_url: str) -> None:
     """Of two replicas that change the same version at once, exactly one update takes effect, for each of 30 rounds."""
 
     def step(version: int) -> Callable[[Transaction], int]:
         update = items.update().where(items.c.id == 1, items.c.version == version).values(version=version + 1)
         return lambda transaction: transaction.connection.execute(update).rowcount
 
-    async def story() -> None:
-        async with opened(database_url) as one, opened(database_url, create=False) as two:
-            await one.write(insert(1))
-            for version in range(1, 31):
-                results = await asyncio.gather(one.write(step(version)), two.write(step(version)))
-                assert sum(result.value for result in results) == 1
-
-    asyncio.run(story())
+    async with opened(database_url) as one, opened(database_url, create=False) as two:
+        await one.write(insert(1))
+        for version in range(1, 31):
+            results = await asyncio.gather(one.write(step(version)), two.write(step(version)))
+            assert sum(result.value for result in results) == 1
 
 
-def test_reads_do_not_wait_for_a_write(database_url: str) -> None:
+async def test_reads_do_not_wait_for_a_write(database_url: str) -> None:
     """While a transaction is open, readers see what was committed before it."""
+    async with opened(database_url) as database:
+        entered, leave = threading.Event(), threading.Event()
 
-    async def story() -> None:
-        async with opened(database_url) as database:
-            entered, leave = threading.Event(), threading.Event()
+        def slow(transaction: Transaction) -> None:
+            insert(1)(transaction)
+            entered.set()
+            assert leave.wait(10)
 
-            def slow(transaction: Transaction) -> None:
-                insert(1)(transaction)
-                entered.set()
-                assert leave.wait(10)
-
-            writing = asyncio.create_task(database.write(slow))
-            await asyncio.to_thread(entered.wait, 10)
-            assert await count(database) == 0
-            leave.set()
-            await writing
-            assert await count(database) == 1
-
-    asyncio.run(story())
+        writing = asyncio.create_task(database.write(slow))
+        await asyncio.to_thread(entered.wait, 10)
+        assert await count(database) == 0
+        leave.set()
+        await writing
+        assert await count(database) == 1
 
 
-def test_closing_commits_what_waits(database_url: str) -> None:
+async def test_closing_commits_what_waits(database_url: str) -> None:
     """aclose lets the jobs that were handed over finish; later ones are StoreUnavailableError."""
-
-    async def story() -> None:
-        async with opened(database_url) as database:
-            waiting = [asyncio.create_task(database.write(insert(number))) for number in range(5)]
-            await asyncio.sleep(0)
-            await database.aclose()
-            await asyncio.gather(*waiting)
-            with pytest.raises(StoreUnavailableError):
-                await database.write(insert(6))
-            assert not await database.usable()
-
-    asyncio.run(story())
-
-
-def test_a_full_disk_is_unavailable_and_passes_when_there_is_room(tmp_path: Path) -> None:
-    """SQLite: a write that finds no room is StoreUnavailableError, `usable` says so, and later writes succeed."""
-
-    async def story() -> None:
-        async with opened(f"sqlite:///{tmp_path}/full.db") as database:
-
-            def limit(pages: int) -> Callable[[Transaction], object]:
-                return lambda t: t.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}").scalar()
-
-            def fat(transaction: Transaction) -> None:
-                transaction.enqueue(Outgoing("t", "k", "e", "a.B", b"x" * 200_000))
-
-            await database.write(limit(20))
-            with pytest.raises(StoreUnavailableError, match="full"):
-                await database.write(fat)
-            assert not await database.usable()
-            await database.write(limit(100_000))
-            await database.write(fat)
-            assert await database.usable()
-
-    asyncio.run(story())
-
-
-def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
-    """A database server that does not answer, or a folder that cannot be made, is StoreUnavailableError."""
-
-    async def story() -> None:
-        database = Database("postgresql://nobody@127.0.0.1:9/none", metadata, name="test")
-        with pytest.raises(StoreUnavailableError):
-            await database.start()
+    async with opened(database_url) as database:
+        waiting = [asyncio.create_task(database.write(insert(number))) for number in range(5)]
+        await asyncio.sleep(0)
         await database.aclose()
+        await asyncio.gather(*waiting)
+        with pytest.raises(StoreUnavailableError):
+            await database.write(insert(6))
+        assert not await database.usable()
 
-    asyncio.run(story())
+
+async def test_a_full_disk_is_unavailable_and_passes_when_there_is_room(tmp_path: Path) -> None:
+    """SQLite: a write that finds no room is StoreUnavailableError, `usable` says so, and later writes succeed."""
+    async with opened(f"sqlite:///{tmp_path}/full.db") as database:
+
+        def limit(pages: int) -> Callable[[Transaction], object]:
+            return lambda t: t.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}").scalar()
+
+        def fat(transaction: Transaction) -> None:
+            transaction.enqueue(Outgoing("t", "k", "e", "a.B", b"x" * 200_000))
+
+        await database.write(limit(20))
+        with pytest.raises(StoreUnavailableError, match="full"):
+            await database.write(fat)
+        assert not await database.usable()
+        await database.write(limit(100_000))
+        await database.write(fat)
+        assert await database.usable()
+
+
+async def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    """A database server that does not answer, or a folder that cannot be made, is StoreUnavailableError."""
+    database = Database("postgresql://nobody@127.0.0.1:9/none", metadata, name="test")
+    with pytest.raises(StoreUnavailableError):
+        await database.start()
+    await database.aclose()
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailableError):
         open_engine(f"sqlite:///{tmp_path}/file/store.db", writer=True)
@@ -289,16 +248,12 @@ def test_opening_a_new_file_waits_for_who_writes_it(tmp_path: Path) -> None:
     other.close()
 
 
-def test_many_writers_in_threads_of_reading(database_url: str) -> None:
+async def test_many_writers_in_threads_of_reading(database_url: str) -> None:
     """A hundred reads and writes at once all succeed."""
-
-    async def story() -> None:
-        async with opened(database_url) as database:
-            jobs: Sequence[asyncio.Task[object]] = [
-                asyncio.create_task(database.write(insert(number, f"k{number}"))) for number in range(100)
-            ]
-            reads = [asyncio.create_task(count(database)) for _ in range(100)]
-            await asyncio.gather(*jobs, *reads)
-            assert await count(database) == 100
-
-    asyncio.run(story())
+    async with opened(database_url) as database:
+        jobs: Sequence[asyncio.Task[object]] = [
+            asyncio.create_task(database.write(insert(number, f"k{number}"))) for number in range(100)
+        ]
+        reads = [asyncio.create_task(count(database)) for _ in range(100)]
+        await asyncio.gather(*jobs, *reads)
+        assert await count(database) == 100

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,7 +81,7 @@ def change(system: System, text: str, *, delete: bool = False) -> None:
     """Brings resources into force, or takes them out."""
     file = runner_pb2.ManifestFile(name="asked.yaml", text=text)
     request = runner_pb2.ChangeResourcesRequest(files=[file], delete=delete)
-    asyncio.run(system.runner.change_resources(request))
+    system.call(system.runner.change_resources(request))
 
 
 def test_no_call_fails_while_resources_change(system: System) -> None:

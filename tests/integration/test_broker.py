@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,12 +50,12 @@ def test_a_node_starts_from_the_archive_of_its_classes(tmp_path: Path) -> None:
         broker.kill()
 
 
-def test_without_an_archive_all_works(tmp_path: Path) -> None:
+async def test_without_an_archive_all_works(tmp_path: Path) -> None:
     """An archive that cannot be made is no error, and leaves nothing behind but its lock."""
 
     async def fails(folder: Path, _options: Sequence[str]) -> None:
-        folder.mkdir()  # noqa: ASYNC240 - a test
+        folder.mkdir()
         raise OSError(28, "No space left on device")
 
-    asyncio.run(class_archive.ensure(["java"], [tmp_path / "kafka.jar"], fails))
-    assert [each.name for each in tmp_path.iterdir()] == [".archive-lock"]
+    await class_archive.ensure(["java"], [tmp_path / "kafka.jar"], fails)
+    assert [path.name for path in tmp_path.iterdir()] == [".archive-lock"]

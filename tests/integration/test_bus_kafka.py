@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,107 +55,98 @@ class TestKafkaBus(BusSuite):
     def _use(self, broker: TestBroker) -> None:
         self.broker = broker
 
-    @asynccontextmanager
+    @pytest.fixture
     async def bus(self) -> AsyncIterator[BusUnderTest]:
         bus = KafkaBusUnderTest(self.broker)
         await bus.publisher.start()
-        try:
-            yield bus
-        finally:
-            await bus.publisher.stop()
+        yield bus
+        await bus.publisher.stop()
 
-    def test_a_killed_process_commits_only_its_prefix(self) -> None:
+    async def test_a_killed_process_commits_only_its_prefix(self) -> None:
         """After SIGKILL with one record hanging, that one and all after it are read again, by the same instance at
         once; those before it are not."""
         topic = make_topic(self.broker, 1)
         group = f"group-{uuid.uuid4()}"
 
-        async def send() -> None:
-            publisher = Publisher(self.broker.access, source="tester")
-            await publisher.start()
-            for key, text in (("a", "1"), ("b", "2"), ("c", "hang"), ("d", "4"), ("e", "5")):
-                await publisher.send(message(topic, key, text))
-            await publisher.stop()
-
-        asyncio.run(send())
+        publisher = Publisher(self.broker.access, source="tester")
+        await publisher.start()
+        for key, text in (("a", "1"), ("b", "2"), ("c", "hang"), ("d", "4"), ("e", "5")):
+            await publisher.send(message(topic, key, text))
+        await publisher.stop()
         with _process(self.broker, topic, group) as first:
             assert _lines(first, 5) == {"a 1", "b 2", "c hang", "d 4", "e 5"}
-            _until_committed(self.broker, topic, group, 2)
+            await _until_committed(self.broker, topic, group, 2)
             first.kill()
         with _process(self.broker, topic, group) as second:
             assert _lines(second, 3) == {"c hang", "d 4", "e 5"}
             second.kill()
 
 
-def test_relay_and_consumer_outlive_the_broker(tmp_path: Path) -> None:
-    """Rows committed while the broker is dead are published in order and handled once it is back; nothing is lost."""
+@pytest.fixture
+def mortal_broker(tmp_path: Path) -> Iterator[TestBroker]:
+    """A node of the test's own, which it may kill."""
     broker = run_broker(tmp_path)
-
-    async def main() -> None:
-        bus = KafkaBusUnderTest(broker)
-        topic = await bus.create_topic(2)
-        seen: dict[str, list[int]] = {"a": [], "b": [], "c": []}
-
-        async def handler(record: Incoming) -> None:
-            seen[record.key].append(int(record.payload))
-
-        store = ListStore()
-        await bus.publisher.start()
-        relay = Relay(store, bus.publisher)
-        await relay.start()
-
-        def commit(numbers: range) -> None:
-            for number in numbers:
-                relay.on_commit(store.commit(*(message(topic, key, str(number)) for key in seen)))
-
-        async with bus.reading(topic, handler):
-            commit(range(10))
-            await until(lambda: all(len(numbers) >= 10 for numbers in seen.values()))
-            await asyncio.to_thread(broker.kill)
-            assert not await bus.publisher.usable()
-            commit(range(10, 20))
-            await asyncio.to_thread(broker.start)
-            await until(lambda: all(set(numbers) == set(range(20)) for numbers in seen.values()))
-            await until(lambda: not store.rows)
-        await relay.stop()
-        await bus.publisher.stop()
-        for numbers in seen.values():
-            first_seen = list(dict.fromkeys(numbers))
-            assert first_seen == sorted(first_seen)
-
-    try:
-        asyncio.run(main())
-    finally:
-        broker.kill()
+    yield broker
+    broker.kill()
 
 
-def test_a_producer_that_was_given_up_is_replaced(broker: TestBroker) -> None:
+async def test_relay_and_consumer_outlive_the_broker(mortal_broker: TestBroker) -> None:
+    """Rows committed while the broker is dead are published in order and handled once it is back; nothing is lost."""
+    bus = KafkaBusUnderTest(mortal_broker)
+    topic = await bus.create_topic(2)
+    seen: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+
+    async def handler(record: Incoming) -> None:
+        seen[record.key].append(int(record.payload))
+
+    store = ListStore()
+    await bus.publisher.start()
+    relay = Relay(store, bus.publisher)
+    await relay.start()
+
+    def commit(numbers: range) -> None:
+        for number in numbers:
+            relay.on_commit(store.commit(*(message(topic, key, str(number)) for key in seen)))
+
+    async with bus.reading(topic, handler):
+        commit(range(10))
+        await until(lambda: all(len(numbers) >= 10 for numbers in seen.values()))
+        await asyncio.to_thread(mortal_broker.kill)
+        assert not await bus.publisher.usable()
+        commit(range(10, 20))
+        await asyncio.to_thread(mortal_broker.start)
+        await until(lambda: all(set(numbers) == set(range(20)) for numbers in seen.values()))
+        await until(lambda: not store.rows)
+    await relay.stop()
+    await bus.publisher.stop()
+    for numbers in seen.values():
+        first_seen = list(dict.fromkeys(numbers))
+        assert first_seen == sorted(first_seen)
+
+
+async def test_a_producer_that_was_given_up_is_replaced(broker: TestBroker) -> None:
     """kafka-python gives a producer up for good where the broker did not answer in time; the next look renews it.
 
     A record that its thread still holds then fails, and hinders nothing.
     """
-
-    async def main() -> None:
-        bus = KafkaBusUnderTest(broker)
-        topic = await bus.create_topic(1)
-        await bus.publisher.start()
-        await bus.publisher.send(message(topic, "a", "1"))
-        with _sender_held(bus.publisher._producer):
-            unsent = asyncio.create_task(bus.publisher.send(message(topic, "a", "2")))
-            await asyncio.sleep(0)
-            bus.publisher._producer._transaction_manager.transition_to_fatal_error(RuntimeError("given up"))
-            async with asyncio.timeout(20):
-                while await bus.publisher.usable():  # noqa: ASYNC110 - the answer of the last second
-                    await asyncio.sleep(0.05)
-                while not await bus.publisher.usable():  # noqa: ASYNC110 - between two looks at the condition
-                    await asyncio.sleep(0.05)
-            await bus.publisher.send(message(topic, "a", "3"))
-            assert not unsent.done()
-        with pytest.raises(BrokerUnavailableError):
-            await unsent
-        await bus.publisher.stop()
-
-    asyncio.run(main())
+    bus = KafkaBusUnderTest(broker)
+    topic = await bus.create_topic(1)
+    await bus.publisher.start()
+    await bus.publisher.send(message(topic, "a", "1"))
+    with _sender_held(bus.publisher._producer):
+        unsent = asyncio.create_task(bus.publisher.send(message(topic, "a", "2")))
+        await asyncio.sleep(0)
+        bus.publisher._producer._transaction_manager.transition_to_fatal_error(RuntimeError("given up"))
+        async with asyncio.timeout(20):
+            while await bus.publisher.usable():  # noqa: ASYNC110 - the answer of the last second
+                await asyncio.sleep(0.05)
+            while not await bus.publisher.usable():  # noqa: ASYNC110 - between two looks at the condition
+                await asyncio.sleep(0.05)
+        await bus.publisher.send(message(topic, "a", "3"))
+        assert not unsent.done()
+    with pytest.raises(BrokerUnavailableError):
+        await unsent
+    await bus.publisher.stop()
 
 
 @contextmanager
@@ -193,14 +184,10 @@ def _lines(process: subprocess.Popen[str], number: int) -> set[str]:
     return {process.stdout.readline().strip() for _ in range(number)}
 
 
-def _until_committed(broker: TestBroker, topic: str, group: str, offset: int) -> None:
+async def _until_committed(broker: TestBroker, topic: str, group: str, offset: int) -> None:
     consumer = KafkaConsumer(**broker.access.client_settings(), group_id=group, enable_auto_commit=False)
     try:
-
-        async def wait() -> None:
-            partition = TopicPartition(topic, 0)
-            await until(lambda: consumer.committed(partition) == offset)
-
-        asyncio.run(wait())
+        partition = TopicPartition(topic, 0)
+        await until(lambda: consumer.committed(partition) == offset)
     finally:
         consumer.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from operator import mul
 from typing import TYPE_CHECKING
 
@@ -44,46 +43,36 @@ async def measured(url: str, rounds: list[tuple[str, str]]) -> list[Measure]:
     return measures
 
 
-def test_paraphrases_are_redundant(url: str) -> None:
+async def test_paraphrases_are_redundant(url: str) -> None:
     """Each round of a debate that only paraphrases itself is redundant from round two on, so two in a row end it."""
-    measures = asyncio.run(measured(url, PARAPHRASED))
+    measures = await measured(url, PARAPHRASED)
     assert measures[0].redundancy == 0
     assert [each.redundancy >= SHARE for each in measures[1:]] == [True, True, True]
     assert measures[1].pairs[0].similarity > SIMILARITY
 
 
-def test_new_arguments_are_not(url: str) -> None:
+async def test_new_arguments_are_not(url: str) -> None:
     """No round of a debate in which each round brings something new comes near the threshold."""
-    assert [each.redundancy for each in asyncio.run(measured(url, FRESH))] == [0] * len(FRESH)
+    assert [measure.redundancy for measure in await measured(url, FRESH)] == [0] * len(FRESH)
 
 
-def test_vectors(url: str) -> None:
+async def test_vectors(url: str) -> None:
     """Vectors have length 1, keep their order, and are the same in a batch as alone; a NUL does not cut a text."""
-
-    async def embed() -> tuple[list[list[float]], list[float]]:
-        embedder = OpenAIEmbedder(url)
-        many = [list(vector) for vector in await embedder.embed([f"Sentence number {n}." for n in range(70)])]
-        alone = list((await embedder.embed(["Sentence number 69."]))[0])
-        await embedder.aclose()
-        return many, alone
-
-    many, alone = asyncio.run(embed())
+    embedder = OpenAIEmbedder(url)
+    many = [list(vector) for vector in await embedder.embed([f"Sentence number {n}." for n in range(70)])]
+    alone = list((await embedder.embed(["Sentence number 69."]))[0])
+    await embedder.aclose()
     assert len(many) == 70
     assert sum(map(mul, alone, alone)) == pytest.approx(1, abs=1e-4)
     assert sum(map(mul, many[69], alone)) == pytest.approx(1, abs=1e-3)
 
 
-def test_bad_requests(url: str) -> None:
+async def test_bad_requests(url: str) -> None:
     """What is no text, too many texts, or no JSON is refused with 400, and the server goes on."""
     for body in (b"{", b"[]", b'{"input": []}', b'{"input": [1]}', b'{"input": [%s"x"]}' % (b'"x",' * 600)):
         assert httpx2.post(f"{url}/embeddings", content=body, trust_env=False).status_code == 400
 
-    async def embed() -> None:
-        embedder = OpenAIEmbedder(url.replace("/v1", "/nowhere"))
-        try:
-            await embedder.embed(["x"])
-        finally:
-            await embedder.aclose()
-
+    embedder = OpenAIEmbedder(url.replace("/v1", "/nowhere"))
     with pytest.raises(ModelRefusedError):
-        asyncio.run(embed())
+        await embedder.embed(["x"])
+    await embedder.aclose()

@@ -10,30 +10,30 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mesh.llm.port import Limits, Message
 from mesh.llm.select import open_model
 
 if TYPE_CHECKING:
-    from mesh.llm.port import Completion
+    from collections.abc import AsyncIterator
+
+    from mesh.llm.port import Model
     from mesh.llm.select import ModelServers
 
 ASK = [Message("user", "Write a long story about a ship.")]
 
 
-def complete(tiny_model: ModelServers, *seeds: int, max_tokens: int = 24) -> list[Completion]:
-    async def calls() -> list[Completion]:
-        model = open_model("embedded:tiny", tiny_model)
-        try:
-            return [await model.complete(ASK, Limits(max_tokens, 60), seed=seed) for seed in seeds]
-        finally:
-            await model.aclose()
-
-    return asyncio.run(calls())
+@pytest.fixture
+async def model(tiny_model: ModelServers) -> AsyncIterator[Model]:
+    model = open_model("embedded:tiny", tiny_model)
+    yield model
+    await model.aclose()
 
 
-def test_answer(tiny_model: ModelServers) -> None:
+async def test_answer(model: Model) -> None:
     """The real model writes, within its bound, and says what it read and wrote; another seed brings another text."""
-    first, other = complete(tiny_model, 1, 2)
+    first, other = [await model.complete(ASK, Limits(24, 60), seed=seed) for seed in (1, 2)]
     assert first.text
     assert first.text != other.text
     assert first.prompt_tokens > 5
@@ -41,7 +41,7 @@ def test_answer(tiny_model: ModelServers) -> None:
     assert first.model == "embedded:tiny"
 
 
-def test_schema(tiny_model: ModelServers) -> None:
+async def test_schema(model: Model) -> None:
     """With a schema even the smallest model's answer is JSON of it."""
     schema = {
         "type": "object",
@@ -49,33 +49,20 @@ def test_schema(tiny_model: ModelServers) -> None:
         "required": ["redundant"],
         "additionalProperties": False,
     }
-
-    async def call() -> Completion:
-        model = open_model("embedded:tiny", tiny_model)
-        try:
-            return await model.complete(ASK, Limits(40, 60), schema=schema, seed=1)
-        finally:
-            await model.aclose()
-
-    assert isinstance(json.loads(asyncio.run(call()).text)["redundant"], bool)
+    completion = await model.complete(ASK, Limits(40, 60), schema=schema, seed=1)
+    assert isinstance(json.loads(completion.text)["redundant"], bool)
 
 
-def test_calls_share_the_server_and_cancelling_frees_it(tiny_model: ModelServers) -> None:
+async def test_calls_share_the_server_and_cancelling_frees_it(model: Model) -> None:
     """More long calls than slots are cancelled, and a short one is then answered at once, not after them."""
-
-    async def calls() -> float:
-        model = open_model("embedded:tiny", tiny_model)
-        long = [asyncio.create_task(model.complete(ASK, Limits(4000, 120), seed=seed)) for seed in range(6)]
-        _, running = await asyncio.wait(long, timeout=1.0)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*long, return_exceptions=True)
-        started = time.monotonic()
-        await model.complete(ASK, Limits(4, 60), seed=7)
-        await model.aclose()
-        return time.monotonic() - started
-
-    assert asyncio.run(calls()) < 15
+    long = [asyncio.create_task(model.complete(ASK, Limits(4000, 120), seed=seed)) for seed in range(6)]
+    _, running = await asyncio.wait(long, timeout=1.0)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*long, return_exceptions=True)
+    started = time.monotonic()
+    await model.complete(ASK, Limits(4, 60), seed=7)
+    assert time.monotonic() - started < 15
 
 
 def test_address_in_use(tiny_model: ModelServers) -> None:

@@ -94,89 +94,66 @@ async def _status(envoy: Envoy) -> int:
         return (await client.get("http://any/")).status_code
 
 
-def test_a_change_is_in_force_once_it_settles(tmp_path: Path) -> None:
+async def test_a_change_is_in_force_once_it_settles(tmp_path: Path) -> None:
     """After `settle` every request meets what was written last; what is written again changes nothing."""
-
-    async def story() -> list[int]:
-        async with _running(tmp_path, _files(201)) as envoy:
-            await _until(envoy.is_ready)
-            met = [await _status(envoy)]
-            for status in (202, 203, 204):
-                assert envoy.write(_files(status))
-                await envoy.settle()
-                met.append(await _status(envoy))
-            assert not envoy.write(_files(204))
-            return met
-
-    assert asyncio.run(story()) == [201, 202, 203, 204]
-
-
-def test_what_an_envoy_refuses_is_told_with_its_reason(tmp_path: Path) -> None:
-    """A file that it does not take is an error in Envoy's words; what was in force stays so, and may be put back."""
-
-    async def story() -> None:
-        async with _running(tmp_path, _files(201)) as envoy:
-            await _until(envoy.is_ready)
-            envoy.write(_files(99))
-            with pytest.raises(RefusedError, match=r"test-0: .*Status: value must be inside range"):
-                await envoy.settle()
-            assert await _status(envoy) == 201
-            envoy.write(_files(201))
+    async with _running(tmp_path, _files(201)) as envoy:
+        await _until(envoy.is_ready)
+        met = [await _status(envoy)]
+        for status in (202, 203, 204):
+            assert envoy.write(_files(status))
             await envoy.settle()
+            met.append(await _status(envoy))
+        assert not envoy.write(_files(204))
+        assert met == [201, 202, 203, 204]
 
-    asyncio.run(story())
+
+async def test_what_an_envoy_refuses_is_told_with_its_reason(tmp_path: Path) -> None:
+    """A file that it does not take is an error in Envoy's words; what was in force stays so, and may be put back."""
+    async with _running(tmp_path, _files(201)) as envoy:
+        await _until(envoy.is_ready)
+        envoy.write(_files(99))
+        with pytest.raises(RefusedError, match=r"test-0: .*Status: value must be inside range"):
+            await envoy.settle()
+        assert await _status(envoy) == 201
+        envoy.write(_files(201))
+        await envoy.settle()
 
 
-def test_first_files_that_are_refused_end_the_wait(tmp_path: Path) -> None:
+async def test_first_files_that_are_refused_end_the_wait(tmp_path: Path) -> None:
     """An Envoy that does not take its first files is never ready, and says why."""
+    async with _running(tmp_path, {**_files(201), "clusters.json": _file("bad", {"name": "typeless"})}) as envoy:
 
-    async def story() -> str:
-        async with _running(tmp_path, {**_files(201), "clusters.json": _file("bad", {"name": "typeless"})}) as envoy:
+        async def refused() -> bool:
+            assert not await envoy.is_ready()
+            return bool(envoy.refusal)
 
-            async def refused() -> bool:
-                assert not await envoy.is_ready()
-                return bool(envoy.refusal)
-
-            await _until(refused)
-            return envoy.refusal
-
-    assert "test-0: " in asyncio.run(story())
+        await _until(refused)
+        assert "test-0: " in envoy.refusal
 
 
-def test_an_envoy_that_is_killed_comes_back(tmp_path: Path) -> None:
+async def test_an_envoy_that_is_killed_comes_back(tmp_path: Path) -> None:
     """It is started again, takes the files as they are then, and listens at the same sockets."""
+    async with _running(tmp_path, _files(201)) as envoy:
 
-    async def story() -> int:
-        async with _running(tmp_path, _files(201)) as envoy:
+        async def ready() -> bool:
+            return envoy.process.ready
 
-            async def ready() -> bool:
-                return envoy.process.ready
+        await _until(ready)
+        assert envoy.process.mark is not None
+        before = envoy.process.mark.pid
+        os.kill(before, signal.SIGKILL)
 
-            await _until(ready)
-            assert envoy.process.mark is not None
-            before = envoy.process.mark.pid
-            os.kill(before, signal.SIGKILL)
+        async def another() -> bool:
+            return envoy.process.ready and envoy.process.mark is not None and envoy.process.mark.pid != before
 
-            async def another() -> bool:
-                return envoy.process.ready and envoy.process.mark is not None and envoy.process.mark.pid != before
-
-            await _until(another)
-            assert envoy.process.restarts == 1
-            return await _status(envoy)
-
-    assert asyncio.run(story()) == 201
+        await _until(another)
+        assert envoy.process.restarts == 1
+        assert await _status(envoy) == 201
 
 
-def test_only_the_owner_may_enter(tmp_path: Path) -> None:
+async def test_only_the_owner_may_enter(tmp_path: Path) -> None:
     """While it runs, nothing of its folder is open to other users of the machine."""
-
-    async def story() -> list[int]:
-        async with _running(tmp_path, _files(201)) as envoy:
-            await _until(envoy.is_ready)
-            return [
-                path.stat().st_mode & 0o077
-                for path in (envoy.folder.path, *envoy.folder.path.iterdir())
-                if path.is_dir()
-            ]
-
-    assert set(asyncio.run(story())) == {0}
+    async with _running(tmp_path, _files(201)) as envoy:
+        await _until(envoy.is_ready)
+        folders = [path for path in (envoy.folder.path, *envoy.folder.path.iterdir()) if path.is_dir()]
+        assert {path.stat().st_mode & 0o077 for path in folders} == {0}

@@ -304,19 +304,15 @@ def _ask(broker: TestBroker, context: ssl.SSLContext, port: int, *, name: str | 
 # ---- what a service sees ----
 
 
-def test_a_missing_right_is_named(broker: TestBroker) -> None:
+async def test_a_missing_right_is_named(broker: TestBroker) -> None:
     """Whoever publishes is told which topic and which right; the publisher goes on with its other topics."""
-
-    async def main() -> None:
-        publisher = Publisher(broker.access_of("team-a"), source="team-a")
-        await publisher.start()
-        for topic in (A_FLOORS, B_FLOORS):  # it may see the first and not the second
-            with pytest.raises(BrokerUnavailableError, match=f"team-a has no right to topic {topic}.*needs Write"):
-                await publisher.send(message(topic, "key", "text"))
-        await publisher.send(message(TURNS_TOPIC, "key", "text"))
-        await publisher.stop()
-
-    asyncio.run(main())
+    publisher = Publisher(broker.access_of("team-a"), source="team-a")
+    await publisher.start()
+    for topic in (A_FLOORS, B_FLOORS):  # it may see the first and not the second
+        with pytest.raises(BrokerUnavailableError, match=f"team-a has no right to topic {topic}.*needs Write"):
+            await publisher.send(message(topic, "key", "text"))
+    await publisher.send(message(TURNS_TOPIC, "key", "text"))
+    await publisher.stop()
 
 
 @pytest.mark.parametrize(
@@ -326,36 +322,29 @@ def test_a_missing_right_is_named(broker: TestBroker) -> None:
         (TURNS_TOPIC, "team-a", f"team-a has no right to topic {TURNS_TOPIC}: its KafkaUser needs Read"),
     ],
 )
-def test_a_consumer_says_what_it_lacks(
+async def test_a_consumer_says_what_it_lacks(
     broker: TestBroker, caplog: pytest.LogCaptureFixture, topic: str, group: str, line: str
 ) -> None:
     """One line, without a traceback, each time that it tries again."""
-
-    async def main() -> None:
-        consumer = KeyedConsumer(broker.access_of("team-a"), topic, group, _nothing, bury=_nothing)
-        await consumer.start()
-        async with asyncio.timeout(20):
-            while line not in caplog.text:  # noqa: ASYNC110 - a log has no event
-                await asyncio.sleep(0.02)
-        await consumer.stop()
-
-    asyncio.run(main())
+    consumer = KeyedConsumer(broker.access_of("team-a"), topic, group, _nothing, bury=_nothing)
+    await consumer.start()
+    async with asyncio.timeout(20):
+        while line not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0.02)
+    await consumer.stop()
     assert "Traceback" not in caplog.text
 
 
-def test_a_certificate_that_is_refused_is_named(broker: TestBroker, tmp_path: Path) -> None:
+async def test_a_certificate_that_is_refused_is_named(broker: TestBroker, tmp_path: Path) -> None:
     """Whoever publishes is told that TLS fails and with which file, rather than that no broker is there."""
     _expired(broker, tmp_path)
     access = KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(tmp_path / "it"))
 
-    async def main() -> None:
-        publisher = Publisher(access, source="moderator")
-        await publisher.start()
-        with pytest.raises(BrokerUnavailableError, match=r"TLS with our certificate .*chain\.pem fails"):
-            await publisher.send(message(TURNS_TOPIC, "key", "text"))
-        await publisher.stop()
-
-    asyncio.run(main())
+    publisher = Publisher(access, source="moderator")
+    await publisher.start()
+    with pytest.raises(BrokerUnavailableError, match=r"TLS with our certificate .*chain\.pem fails"):
+        await publisher.send(message(TURNS_TOPIC, "key", "text"))
+    await publisher.stop()
 
 
 async def _nothing(_: Any) -> None: ...

@@ -58,57 +58,49 @@ def broker(tmp_path: Path) -> Iterator[TestBroker]:
         running.kill()
 
 
-def test_certificates_are_renewed_under_load(broker: TestBroker, tmp_path: Path) -> None:
+async def test_certificates_are_renewed_under_load(broker: TestBroker, tmp_path: Path) -> None:
     """Every send is acknowledged and every record handled once or more, by clients that stay and by clients that are
     new each time, while all certificates in use expire and are replaced."""
+    folder = tmp_path / "short"
+    runner = KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(broker.folder / "rostrum-runner"))
 
-    async def main() -> None:
-        folder = tmp_path / "short"
-        runner = KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(broker.folder / "rostrum-runner"))
+    async def renewed() -> None:
+        await asyncio.to_thread(take_certificate, runner)
 
-        async def renewed() -> None:
-            await asyncio.to_thread(take_certificate, runner)
-
-        kept = Identities(open_authority(broker.folder / "ca"), lifetime=LIFETIME)
-        kept.add(broker_identity(broker.folder / "broker", broker.node.ip, renewed))
-        kept.add(runner_identity(broker.folder / "rostrum-runner"))
-        await renewed()
-        access = {}
-        for user in ("team-a", "moderator"):
-            kept.add(Wanted(folder / user, kafka_user=user))
-            access[user] = KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(folder / user))
-        try:
-            await _load(broker, access)
-        finally:
-            await kept.stop()
-
-    asyncio.run(main())
+    kept = Identities(open_authority(broker.folder / "ca"), lifetime=LIFETIME)
+    kept.add(broker_identity(broker.folder / "broker", broker.node.ip, renewed))
+    kept.add(runner_identity(broker.folder / "rostrum-runner"))
+    await renewed()
+    access = {}
+    for user in ("team-a", "moderator"):
+        kept.add(Wanted(folder / user, kafka_user=user))
+        access[user] = KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(folder / user))
+    try:
+        await _load(broker, access)
+    finally:
+        await kept.stop()
 
 
-def test_a_broker_whose_certificate_has_expired_is_started_again(tmp_path: Path) -> None:
+async def test_a_broker_whose_certificate_has_expired_is_started_again(tmp_path: Path) -> None:
     """A machine may sleep past its certificates' end, and Kafka takes no new one then: its pod starts anew with it."""
-
-    async def main() -> None:
-        authority = open_authority(tmp_path / "ca")
-        identities = Identities(authority, lifetime=dt.timedelta(seconds=15))
-        broker_folder = tmp_path / "run" / "kafka-certificates"
-        kafka = Kafka(tmp_path, own_ip(), read(BASE), identities, {})
-        await kafka.open(cache_folder(), lambda _: None)
-        await identities.stop()  # as if asleep
-        spec = await kafka.pod({"PATH": os.environ["PATH"]}, tmp_path / "kafka.log")
-        assert spec.liveness is not None
-        pod = Pod(replace(spec, liveness=replace(spec.liveness, period_seconds=0.5)))
-        pod.start()
-        try:
-            await until(lambda: pod.was_ready)
-            await until(lambda: pod.restarts > 0)
-            for each in (broker_identity(broker_folder, spec.ip), runner_identity(runner_folder(tmp_path))):
-                write(authority, each)
-            await kafka.declare(lambda _: None)
-        finally:
-            await pod.stop()
-
-    asyncio.run(main())
+    authority = open_authority(tmp_path / "ca")
+    identities = Identities(authority, lifetime=dt.timedelta(seconds=15))
+    broker_folder = tmp_path / "run" / "kafka-certificates"
+    kafka = Kafka(tmp_path, own_ip(), read(BASE), identities, {})
+    await kafka.open(cache_folder(), lambda _: None)
+    await identities.stop()  # as if asleep
+    spec = await kafka.pod({"PATH": os.environ["PATH"]}, tmp_path / "kafka.log")
+    assert spec.liveness is not None
+    pod = Pod(replace(spec, liveness=replace(spec.liveness, period_seconds=0.5)))
+    pod.start()
+    try:
+        await until(lambda: pod.was_ready)
+        await until(lambda: pod.restarts > 0)
+        for each in (broker_identity(broker_folder, spec.ip), runner_identity(runner_folder(tmp_path))):
+            write(authority, each)
+        await kafka.declare(lambda _: None)
+    finally:
+        await pod.stop()
 
 
 async def _load(broker: TestBroker, access: dict[str, KafkaAccess]) -> None:

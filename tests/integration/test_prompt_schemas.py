@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -24,31 +23,30 @@ TOPIC = "AI's impact on the job market"
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
 
 
-def answer(tiny_model: ModelServers, messages: list[Message], schema: Mapping[str, Any] | None, tokens: int) -> str:
-    async def call() -> str:
-        model = open_model("embedded:tiny", tiny_model)
-        try:
-            return (await model.complete(messages, Limits(tokens, 60), schema=schema, seed=1)).text
-        finally:
-            await model.aclose()
-
-    return asyncio.run(call())
+async def answer(
+    tiny_model: ModelServers, messages: list[Message], schema: Mapping[str, Any] | None, tokens: int
+) -> str:
+    model = open_model("embedded:tiny", tiny_model)
+    try:
+        return (await model.complete(messages, Limits(tokens, 60), schema=schema, seed=1)).text
+    finally:
+        await model.aclose()
 
 
 @pytest.mark.parametrize("stance", ["FOR", "AGAINST"])
 @pytest.mark.parametrize("number", [1, 9])
-def test_turn_begins_on_its_side(tiny_model: ModelServers, stance: str, number: int) -> None:
+async def test_turn_begins_on_its_side(tiny_model: ModelServers, stance: str, number: int) -> None:
     """A turn's first sentence begins as its round asks, an apostrophe in it or none, and `tidy` makes prose of it."""
     messages, schema = debater.turn(
         topic=TOPIC, stance=stance, question="Why?", round_number=number, own=[], others=["Think of a nurse who rests."]
     )
-    text = debater.tidy(answer(tiny_model, messages, schema, 90), cut=True)
+    text = debater.tidy(await answer(tiny_model, messages, schema, 90), cut=True)
     assert text.startswith(debater.BEGINNINGS[stance][number - 1][0].format(it="AI", It="AI"))
     assert "{" not in text
 
 
-def test_summary_begins_with_a_side(tiny_model: ModelServers) -> None:
+async def test_summary_begins_with_a_side(tiny_model: ModelServers) -> None:
     """The summary begins with the first side's name and what it argued."""
     turns = [Turn(number, 1, f"team-{'ab'[number - 1]}", "Why?", "Jobs matter.", 1, 0) for number in (1, 2)]
-    text = answer(tiny_model, *moderator.closing(TOPIC, SEATS, turns), 40)
+    text = await answer(tiny_model, *moderator.closing(TOPIC, SEATS, turns), 40)
     assert re.match(r'\{\s*"summary"\s*:\s*"team-a \(FOR\) argued that ', text)

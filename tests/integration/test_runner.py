@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -32,68 +32,61 @@ def _manifests(target: Path, command: str = SERVED) -> Path:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Iterator[LocalRunner]:
+async def runner(tmp_path: Path) -> AsyncIterator[LocalRunner]:
     environ = {**os.environ, "ROSTRUM_MANIFESTS": str(_manifests(tmp_path / "manifests"))}
     runner = LocalRunner(tmp_path / "home", environ)
     yield runner
-    asyncio.run(runner.stop())
+    await runner.stop()
 
 
 def _quiet(_step: str) -> None: ...
 
 
-def test_up_scale_restart_down(runner: LocalRunner) -> None:
+async def test_up_scale_restart_down(runner: LocalRunner) -> None:
     """All pods come up at addresses of their own; a killed one is started again; scaling shows; down leaves nothing."""
-
-    async def story() -> list[int]:
-        status = await runner.start("openai:none", _quiet)
-        assert status.ready
-        assert {pod.name for pod in status.pods} == PODS
-        with pytest.raises(AlreadyRunningError):
-            await runner.start("openai:none", _quiet)
-        status = await runner.scale("team-a", 2)
-        assert [pod.ready for pod in status.pods if pod.deployment == "team-a"] == [True, True]
-        before = next(pod.pid for pod in status.pods if pod.name == "team-b-0")
-        os.kill(before, signal.SIGKILL)
-        while True:
-            now = await runner.status()
-            assert now is not None
-            pod = next(pod for pod in now.pods if pod.name == "team-b-0")
-            if pod.ready and pod.pid != before:
-                break
-            await asyncio.sleep(0.05)
-        assert pod.restarts == 1
-        assert await runner.stop()
-        assert await runner.status() is None
-        return [pid for each in now.pods for pid in (each.pid, each.sidecar.pid)]
-
-    assert [pid for pid in asyncio.run(story()) if pid and Mark.of(pid)] == []
+    status = await runner.start("openai:none", _quiet)
+    assert status.ready
+    assert {pod.name for pod in status.pods} == PODS
+    with pytest.raises(AlreadyRunningError):
+        await runner.start("openai:none", _quiet)
+    status = await runner.scale("team-a", 2)
+    assert [pod.ready for pod in status.pods if pod.deployment == "team-a"] == [True, True]
+    before = next(pod.pid for pod in status.pods if pod.name == "team-b-0")
+    os.kill(before, signal.SIGKILL)
+    while True:
+        now = await runner.status()
+        assert now is not None
+        pod = next(pod for pod in now.pods if pod.name == "team-b-0")
+        if pod.ready and pod.pid != before:
+            break
+        await asyncio.sleep(0.05)
+    assert pod.restarts == 1
+    assert await runner.stop()
+    assert await runner.status() is None
+    pids = [pid for pod in now.pods for pid in (pod.pid, pod.sidecar.pid)]
+    assert [pid for pid in pids if pid and Mark.of(pid)] == []
 
 
-def test_killed_runner_leaves_nothing_and_up_works_again(runner: LocalRunner) -> None:
+async def test_killed_runner_leaves_nothing_and_up_works_again(runner: LocalRunner) -> None:
     """SIGKILL of the runner ends its pods and broker, and the next `up` in that home succeeds."""
-
-    async def story() -> None:
-        status = await runner.start("openai:none", _quiet)
-        marks = [Mark.of(pid) for pod in status.pods for pid in (pod.pid, pod.sidecar.pid) if pid]
-        os.kill(status.pid, signal.SIGKILL)
-        while any(mark is not None and mark.is_alive for mark in marks):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-        assert (await runner.start("openai:none", _quiet)).ready
-
-    asyncio.run(story())
+    status = await runner.start("openai:none", _quiet)
+    marks = [Mark.of(pid) for pod in status.pods for pid in (pod.pid, pod.sidecar.pid) if pid]
+    os.kill(status.pid, signal.SIGKILL)
+    while any(mark is not None and mark.is_alive for mark in marks):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    assert (await runner.start("openai:none", _quiet)).ready
 
 
-def test_pod_that_cannot_start_is_named(tmp_path: Path) -> None:
+async def test_pod_that_cannot_start_is_named(tmp_path: Path) -> None:
     """A pod that ends at once fails the start with its last log line, and nothing is left."""
     folder = _manifests(tmp_path / "manifests", f'["{sys.executable}", "-c", "raise SystemExit(\'no such luck\')"]')
     runner = LocalRunner(tmp_path / "home", {**os.environ, "ROSTRUM_MANIFESTS": str(folder)})
     with pytest.raises(StartupError, match=r"does not come up: no such luck"):
-        asyncio.run(runner.start("openai:none", _quiet))
-    assert asyncio.run(runner.status()) is None
+        await runner.start("openai:none", _quiet)
+    assert await runner.status() is None
 
 
-def test_a_broken_manifest_starts_nothing(tmp_path: Path) -> None:
+async def test_a_broken_manifest_starts_nothing(tmp_path: Path) -> None:
     """A mistake in any manifest of the mesh is one line with its file and what to do, and no process was started."""
     folder = _manifests(tmp_path / "manifests")
     file = folder / "istio" / "services" / "moderator" / "traffic.yaml"
@@ -101,7 +94,7 @@ def test_a_broken_manifest_starts_nothing(tmp_path: Path) -> None:
     runner = LocalRunner(tmp_path / "home", {**os.environ, "ROSTRUM_MANIFESTS": str(folder)})
     steps: list[str] = []
     with pytest.raises(ManifestError, match=r"moderator/traffic.yaml document 2 .*perTryTimout.*: correct") as caught:
-        asyncio.run(runner.start("openai:none", steps.append))
+        await runner.start("openai:none", steps.append)
     assert "\n" not in str(caught.value)
     assert steps == []
     assert sorted(each.name for each in (tmp_path / "home" / "logs").iterdir()) == ["runner.log"]

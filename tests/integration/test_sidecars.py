@@ -164,35 +164,23 @@ async def _pods(home: Path, *names: str, lifetime: dt.timedelta = LEAF_LIFETIME)
         await pods.identities.stop()
 
 
-def test_only_who_is_allowed_gets_in(tmp_path: Path) -> None:
+async def test_only_who_is_allowed_gets_in(tmp_path: Path) -> None:
     """The allowed caller's allowed RPC is answered; another of its, and any of another pod's, is PERMISSION_DENIED."""
-
-    async def story() -> list[grpc.StatusCode]:
-        async with _pods(tmp_path, "callee-0", "friend-0", "stranger-0") as pods:
-            return [
-                await pods.call("friend-0"),
-                await pods.call("friend-0", method="Watch"),
-                await pods.call("stranger-0"),
-            ]
-
-    denied = grpc.StatusCode.PERMISSION_DENIED
-    assert asyncio.run(story()) == [grpc.StatusCode.OK, denied, denied]
+    async with _pods(tmp_path, "callee-0", "friend-0", "stranger-0") as pods:
+        assert await pods.call("friend-0") is grpc.StatusCode.OK
+        assert await pods.call("friend-0", method="Watch") is grpc.StatusCode.PERMISSION_DENIED
+        assert await pods.call("stranger-0") is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_without_a_certificate_nobody_gets_in(tmp_path: Path) -> None:
+async def test_without_a_certificate_nobody_gets_in(tmp_path: Path) -> None:
     """Who dials the pod's address without a certificate is not let in; the app itself listens nowhere but there where
     only the home's owner may go."""
-
-    async def story() -> tuple[grpc.StatusCode, set[int]]:
-        async with _pods(tmp_path, "callee-0") as pods:
-            spec = pods.replicas["callee-0"].spec
-            code = await check(grpc.aio.insecure_channel(f"{spec.ip}:{PORT}"))
-            folder = pods.folder("callee-0").path
-            return code, {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*")) if path.is_dir()}
-
-    code, open_to_others = asyncio.run(story())
-    assert code is grpc.StatusCode.UNAVAILABLE
-    assert open_to_others == {0}
+    async with _pods(tmp_path, "callee-0") as pods:
+        spec = pods.replicas["callee-0"].spec
+        code = await check(grpc.aio.insecure_channel(f"{spec.ip}:{PORT}"))
+        folder = pods.folder("callee-0").path
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert {path.stat().st_mode & 0o077 for path in (folder, *folder.rglob("*")) if path.is_dir()} == {0}
 
 
 @asynccontextmanager
@@ -230,38 +218,29 @@ def _certificate(pods: Pods, pod: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate((pods.folder(pod).certificates / "chain.pem").read_bytes())
 
 
-def test_no_call_fails_while_certificates_are_renewed(tmp_path: Path) -> None:
+async def test_no_call_fails_while_certificates_are_renewed(tmp_path: Path) -> None:
     """With certificates that live for 4 s and a handshake a call, calls go on beyond the life of the first two, by the
     same Envoys: not one fails."""
-
-    async def story() -> list[grpc.StatusCode]:
-        async with _pods(tmp_path, "callee-0", "friend-0", lifetime=dt.timedelta(seconds=4)) as pods:
-            first = _certificate(pods, "callee-0")
-            end = first.not_valid_after_utc + dt.timedelta(seconds=2)
-            async with _calling(pods) as codes:
-                await _until(lambda: dt.datetime.now(dt.UTC) > end)
-                after = len(codes)
-                await _until(lambda: len(codes) > after + 20)
-            assert _certificate(pods, "callee-0").serial_number != first.serial_number
-            assert [each.sidecar.process.restarts for each in pods.replicas.values() if each.sidecar] == [0, 0]
-            return codes
-
-    assert set(asyncio.run(story())) == {grpc.StatusCode.OK}
+    async with _pods(tmp_path, "callee-0", "friend-0", lifetime=dt.timedelta(seconds=4)) as pods:
+        first = _certificate(pods, "callee-0")
+        end = first.not_valid_after_utc + dt.timedelta(seconds=2)
+        async with _calling(pods) as codes:
+            await _until(lambda: dt.datetime.now(dt.UTC) > end)
+            after = len(codes)
+            await _until(lambda: len(codes) > after + 20)
+        assert _certificate(pods, "callee-0").serial_number != first.serial_number
+        assert [each.sidecar.process.restarts for each in pods.replicas.values() if each.sidecar] == [0, 0]
+        assert set(codes) == {grpc.StatusCode.OK}
 
 
-def test_no_call_fails_when_a_pod_goes(tmp_path: Path) -> None:
+async def test_no_call_fails_when_a_pod_goes(tmp_path: Path) -> None:
     """While calls come without a pause, one of two replicas is drained and ended: every call has its answer."""
-
-    async def story() -> list[grpc.StatusCode]:
-        async with _pods(tmp_path, "callee-0", "callee-1", "friend-0") as pods:
-            async with _calling(pods) as codes:
-                await _until(lambda: len(codes) > 100)
-                gone = pods.replicas.pop("callee-1")
-                await asyncio.gather(*(each.settle() for each in pods.tell()))
-                await gone.stop(drained=True)
-                after = len(codes)
-                await _until(lambda: len(codes) > after + 100)
-            return codes
-
-    codes = asyncio.run(story())
-    assert set(codes) == {grpc.StatusCode.OK}
+    async with _pods(tmp_path, "callee-0", "callee-1", "friend-0") as pods:
+        async with _calling(pods) as codes:
+            await _until(lambda: len(codes) > 100)
+            gone = pods.replicas.pop("callee-1")
+            await asyncio.gather(*(each.settle() for each in pods.tell()))
+            await gone.stop(drained=True)
+            after = len(codes)
+            await _until(lambda: len(codes) > after + 100)
+        assert set(codes) == {grpc.StatusCode.OK}

@@ -93,7 +93,7 @@ def launch(node: BrokerNode) -> subprocess.Popen[bytes]:
             env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
             preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - nothing may outlive the test run
         )
-    asyncio.run(_until_up(node, process))
+    asyncio.run(_until_up(node, process))  # of a session's fixture, or in a thread beside a test's loop
     return process
 
 
@@ -132,7 +132,7 @@ def run_broker(folder: Path, ip: str | None = None) -> TestBroker:
         await node.prepare()
         return node
 
-    node = asyncio.run(prepared())
+    node = asyncio.run(prepared())  # of a session's fixture: it has no test's loop
     return TestBroker(node, launch(node))
 
 

@@ -33,7 +33,7 @@ from mesh.local import tokens
 from mesh.local.client import LocalRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
     from rostrum.local.v1 import runner_pb2
 
@@ -252,9 +252,13 @@ class System:
         """The local runner of this home."""
         return LocalRunner(self.home, self.environ)
 
+    def call(self, answer: Coroutine[Any, Any, Answer]) -> Answer:
+        """Waits for an answer of the runner."""
+        return asyncio.run(answer)  # tests of the whole system are synchronous and use threads: no loop runs in them
+
     def pods(self) -> dict[str, runner_pb2.Pod]:
         """All pods as they are now, by name."""
-        status = asyncio.run(self.runner.status())
+        status = self.call(self.runner.status())
         assert status is not None
         return {pod.name: pod for pod in status.pods}
 
@@ -337,7 +341,7 @@ class System:
 
     def scale(self, deployment: str, replicas: int) -> None:
         """Sets the replicas of a Deployment and returns once they are ready or gone."""
-        asyncio.run(self.runner.scale(deployment, replicas))
+        self.call(self.runner.scale(deployment, replicas))
 
     def pid(self, name: str) -> int:
         """The pid of a pod's process."""

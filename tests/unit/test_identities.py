@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import stat
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,8 @@ from mesh.local.errors import LocalError, StartupError
 from mesh.local.identities import Clock, Identities, Wanted, broker_identity, open_authority, replace_all, write
 
 HOUR = dt.timedelta(hours=1)
+pytestmark = pytest.mark.timeout(10)
+
 TEAM_A = "spiffe://cluster.local/ns/rostrum/sa/team-a"
 
 
@@ -57,12 +58,10 @@ def serial(folder: Path) -> int:
     return x509.load_pem_x509_certificate((folder / "chain.pem").read_bytes()).serial_number
 
 
-def run(test: Callable[[FakeTime], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with asyncio.timeout(10):
-            await test(FakeTime())
-
-    asyncio.run(main())
+@pytest.fixture
+async def time() -> FakeTime:
+    """Made within the loop whose events it has."""
+    return FakeTime()
 
 
 @pytest.fixture
@@ -87,46 +86,40 @@ def test_files_of_a_pod(authority: Authority, tmp_path: Path) -> None:
                 and path.stat().st_mode & 0o077]  # fmt: skip
 
 
-def test_a_pod_is_renewed_at_half_life(authority: Authority, tmp_path: Path) -> None:
+async def test_a_pod_is_renewed_at_half_life(time: FakeTime, authority: Authority, tmp_path: Path) -> None:
     """Not before; then with new files, again and again."""
     folder = tmp_path / "pod"
 
-    async def main(time: FakeTime) -> None:
-        kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
-        kept.add(Wanted(folder, spiffe_id=TEAM_A))
-        await time.until_rest()
-        seen = [serial(folder)]
-        await time.pass_by(2 * HOUR - dt.timedelta(seconds=1))
-        assert serial(folder) == seen[0]
-        for _ in range(3):
-            await time.pass_by(2 * HOUR)
-            seen.append(serial(folder))
-        assert len(set(seen)) == 4
-        assert len(list(folder.glob("..*"))) == 2  # ..data and the folder it names: nothing is left behind
-        await kept.stop()
-
-    run(main)
+    kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
+    kept.add(Wanted(folder, spiffe_id=TEAM_A))
+    await time.until_rest()
+    seen = [serial(folder)]
+    await time.pass_by(2 * HOUR - dt.timedelta(seconds=1))
+    assert serial(folder) == seen[0]
+    for _ in range(3):
+        await time.pass_by(2 * HOUR)
+        seen.append(serial(folder))
+    assert len(set(seen)) == 4
+    assert len(list(folder.glob("..*"))) == 2  # ..data and the folder it names: nothing is left behind
+    await kept.stop()
 
 
-def test_a_machine_that_slept_renews_at_once(authority: Authority, tmp_path: Path) -> None:
+async def test_a_machine_that_slept_renews_at_once(time: FakeTime, authority: Authority, tmp_path: Path) -> None:
     """The keeper looks at the clock often, since timers stand still while a machine sleeps."""
     folder = tmp_path / "pod"
 
-    async def main(time: FakeTime) -> None:
-        kept = Identities(authority, clock=time.clock)
-        kept.add(Wanted(folder, spiffe_id=TEAM_A))
-        await time.until_rest()
-        assert max(time.rests) <= identities.LOOK_SECONDS
-        first = serial(folder)
-        await time.pass_by(20 * HOUR)
-        assert serial(folder) != first
-        await kept.stop()
-
-    run(main)
+    kept = Identities(authority, clock=time.clock)
+    kept.add(Wanted(folder, spiffe_id=TEAM_A))
+    await time.until_rest()
+    assert max(time.rests) <= identities.LOOK_SECONDS
+    first = serial(folder)
+    await time.pass_by(20 * HOUR)
+    assert serial(folder) != first
+    await kept.stop()
 
 
-def test_a_disk_without_room_is_tried_again(
-    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_disk_without_room_is_tried_again(
+    time: FakeTime, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old certificate stays until a new one could be written."""
     folder = tmp_path / "pod"
@@ -134,24 +127,21 @@ def test_a_disk_without_room_is_tried_again(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    async def main(time: FakeTime) -> None:
-        kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
-        kept.add(Wanted(folder, spiffe_id=TEAM_A))
-        await time.until_rest()
-        first = serial(folder)
-        with monkeypatch.context() as patch:
-            patch.setattr(identities, "write_private", full)
-            await time.pass_by(2 * HOUR)
-            assert serial(folder) == first
-            assert time.rests[-1] == identities.RETRY_SECONDS
-        await time.pass_by(dt.timedelta(seconds=1))
-        assert serial(folder) != first
-        await kept.stop()
-
-    run(main)
+    kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
+    kept.add(Wanted(folder, spiffe_id=TEAM_A))
+    await time.until_rest()
+    first = serial(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(identities, "write_private", full)
+        await time.pass_by(2 * HOUR)
+        assert serial(folder) == first
+        assert time.rests[-1] == identities.RETRY_SECONDS
+    await time.pass_by(dt.timedelta(seconds=1))
+    assert serial(folder) != first
+    await kept.stop()
 
 
-def test_who_must_be_told_is_told_until_it_works(authority: Authority, tmp_path: Path) -> None:
+async def test_who_must_be_told_is_told_until_it_works(time: FakeTime, authority: Authority, tmp_path: Path) -> None:
     """A broker that does not take its new certificate is asked again; other pods do not wait for it."""
     told: list[int] = []
     folder = tmp_path / "broker"
@@ -161,34 +151,27 @@ def test_who_must_be_told_is_told_until_it_works(authority: Authority, tmp_path:
         if len(told) < 3:
             raise LocalError("no broker answers")
 
-    async def main(time: FakeTime) -> None:
-        kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
-        kept.add(broker_identity(folder, "127.0.0.9", renewed))
-        await time.until_rest()
-        assert told == []
-        await time.pass_by(2 * HOUR)
-        await time.pass_by(dt.timedelta(seconds=1))
-        await time.pass_by(dt.timedelta(seconds=1))
-        assert told == [serial(folder)] * 3
-        await kept.stop()
-
-    run(main)
+    kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
+    kept.add(broker_identity(folder, "127.0.0.9", renewed))
+    await time.until_rest()
+    assert told == []
+    await time.pass_by(2 * HOUR)
+    await time.pass_by(dt.timedelta(seconds=1))
+    await time.pass_by(dt.timedelta(seconds=1))
+    assert told == [serial(folder)] * 3
+    await kept.stop()
 
 
-def test_a_pod_that_is_gone_leaves_no_key(authority: Authority, tmp_path: Path) -> None:
+async def test_a_pod_that_is_gone_leaves_no_key(time: FakeTime, authority: Authority, tmp_path: Path) -> None:
     """Its folder is removed; `stop` leaves the files of those that go on."""
-
-    async def main(time: FakeTime) -> None:
-        kept = Identities(authority, clock=time.clock)
-        kept.add(Wanted(tmp_path / "gone", spiffe_id=TEAM_A))
-        kept.add(Wanted(tmp_path / "stays", spiffe_id=TEAM_A))
-        await kept.remove(tmp_path / "gone")
-        await kept.remove(tmp_path / "never")
-        await kept.stop()
-        assert not (tmp_path / "gone").exists()
-        assert (tmp_path / "stays" / "key.pem").is_file()
-
-    run(main)
+    kept = Identities(authority, clock=time.clock)
+    kept.add(Wanted(tmp_path / "gone", spiffe_id=TEAM_A))
+    kept.add(Wanted(tmp_path / "stays", spiffe_id=TEAM_A))
+    await kept.remove(tmp_path / "gone")
+    await kept.remove(tmp_path / "never")
+    await kept.stop()
+    assert not (tmp_path / "gone").exists()
+    assert (tmp_path / "stays" / "key.pem").is_file()
 
 
 def test_readers_see_old_or_new(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -58,13 +57,13 @@ def _without(**changes: object) -> bytes:
     return granted.SerializeToString()
 
 
-def test_a_floor_is_read_whole() -> None:
+async def test_a_floor_is_read_whole() -> None:
     """Every field of the message reaches the agent; on arrival only what is older is lost."""
     debater = _Debater()
     events = FloorEvents(debater)
     record = _record(FLOOR_GRANTED, GRANTED.SerializeToString())
     events.arrived(record)
-    asyncio.run(events.handle(record))
+    await events.handle(record)
     assert debater.lost == [("debates/d1", (2, 3), False)]
     assert debater.taken == [
         Floor(
@@ -84,13 +83,13 @@ def test_a_floor_is_read_whole() -> None:
     ]
 
 
-def test_a_withdrawal_loses_the_floor_on_arrival() -> None:
+async def test_a_withdrawal_loses_the_floor_on_arrival() -> None:
     """It takes effect before its turn to be handled comes, and handling it does nothing more."""
     debater = _Debater()
     events = FloorEvents(debater)
     record = _record(FLOOR_WITHDRAWN, WITHDRAWN.SerializeToString())
     events.arrived(record)
-    asyncio.run(events.handle(record))
+    await events.handle(record)
     assert debater.lost == [("debates/d1", (2, 3), True)]
     assert not debater.taken
 
@@ -110,14 +109,14 @@ def test_a_withdrawal_loses_the_floor_on_arrival() -> None:
         (FLOOR_GRANTED, _without(stance=debate_pb2.STANCE_UNSPECIFIED)),
     ],
 )
-def test_what_is_no_floor_of_ours_is_poison(type_: str, payload: bytes) -> None:
+async def test_what_is_no_floor_of_ours_is_poison(type_: str, payload: bytes) -> None:
     """Handling it raises PoisonError; its arrival does not disturb anything."""
     debater = _Debater()
     events = FloorEvents(debater)
     record = _record(type_, payload)
     events.arrived(record)
     with pytest.raises(PoisonError):
-        asyncio.run(events.handle(record))
+        await events.handle(record)
     assert not debater.lost
     assert not debater.taken
 

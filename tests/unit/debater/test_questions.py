@@ -24,32 +24,24 @@ def _debater(answer: Answer) -> tuple[Debater, ScriptedModel]:
     return Debater("team-a", model, FakeStore(), FakeRecord()), model
 
 
-def test_the_same_request_id_is_one_answer() -> None:
+async def test_the_same_request_id_is_one_answer() -> None:
     """Repeated, also at the same time, it is one model call; with another question it is refused."""
-
-    async def main() -> None:
-        debater, model = _debater(Answer(text=SENSIBLE, delay_seconds=0.02))
-        first, second = await asyncio.gather(debater.ask("Why?", "r1"), debater.ask("Why?", "r1"))
-        assert first == second == await debater.ask(" Why? ", "r1")
-        assert len(model.calls) == 1
-        with pytest.raises(RequestIdReusedError):
-            await debater.ask("How?", "r1")
-        assert (await debater.ask("Why?", "")).id != (await debater.ask("Why?", "")).id
-
-    asyncio.run(main())
+    debater, model = _debater(Answer(text=SENSIBLE, delay_seconds=0.02))
+    first, second = await asyncio.gather(debater.ask("Why?", "r1"), debater.ask("Why?", "r1"))
+    assert first == second == await debater.ask(" Why? ", "r1")
+    assert len(model.calls) == 1
+    with pytest.raises(RequestIdReusedError):
+        await debater.ask("How?", "r1")
+    assert (await debater.ask("Why?", "")).id != (await debater.ask("Why?", "")).id
 
 
 @pytest.mark.parametrize(("answer", "error"), [(NOTHING, ModelRefusedError), (UNAVAILABLE, ModelUnavailableError)])
-def test_no_answer_is_an_error(answer: Answer, error: type[RostrumError]) -> None:
+async def test_no_answer_is_an_error(answer: Answer, error: type[RostrumError]) -> None:
     """A model that says nothing or does not answer is told as such, and nothing is stored."""
-
-    async def main() -> None:
-        debater, model = _debater(answer)
-        with pytest.raises(error):
-            await debater.ask("Why?", "r1")
-        assert len(model.calls) <= 3
-
-    asyncio.run(main())
+    debater, model = _debater(answer)
+    with pytest.raises(error):
+        await debater.ask("Why?", "r1")
+    assert len(model.calls) <= 3
 
 
 @pytest.mark.parametrize("question", ["", "x" * 2001, "a\x00b", "a\x1bb"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from mesh.llm.http_errors import is_local
@@ -40,12 +38,12 @@ def test_key_is_asked_for() -> None:
         open_model("openai:gpt-x", ModelServers())
 
 
-def test_auto() -> None:
+async def test_auto() -> None:
     """Auto takes a running Ollama, else the embedded model, and says which and why."""
     with ScriptedServer() as server:
         servers = ModelServers(ollama_host=server.url)
-        assert str(asyncio.run(choose("auto", servers)).model) == "ollama:scripted:latest"
-    choice = asyncio.run(choose("auto", servers))
+        assert str((await choose("auto", servers)).model) == "ollama:scripted:latest"
+    choice = await choose("auto", servers)
     assert choice.model == ModelName("embedded", "default")
     assert server.url in choice.why
 

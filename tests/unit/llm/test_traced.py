@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -12,7 +10,7 @@ from mesh.llm.port import Limits, Message
 from mesh.testing.scripted_model import ScriptedModel
 
 
-def test_each_call_is_one_span_with_what_it_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_call_is_one_span_with_what_it_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model call shows in the trace as "chat MODEL" with its seed and tokens, and without its words."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
@@ -20,7 +18,7 @@ def test_each_call_is_one_span_with_what_it_cost(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(traced, "_tracer", provider.get_tracer("test"))
     model = traced.TracedModel(ScriptedModel(name="scripted"))
 
-    completion = asyncio.run(model.complete([Message("user", "a secret")], Limits(50, 1.0), seed=7))
+    completion = await model.complete([Message("user", "a secret")], Limits(50, 1.0), seed=7)
 
     (span,) = exporter.get_finished_spans()
     assert span.name == "chat scripted"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
@@ -50,28 +48,28 @@ def taken(debate: str = "debates/d1", number: int = 1, text: str = "A point.", a
         (taken(text="x" * 100_000), TURN_TAKEN),
     ],
 )
-def test_what_is_no_turn_is_poison(payload: bytes, kind: str) -> None:
+async def test_what_is_no_turn_is_poison(payload: bytes, kind: str) -> None:
     """No protobuf, another type, no place, no text or 100 KB of it: dead-lettered, and `logic` never hears it."""
     hears = Hears()
     with pytest.raises(PoisonError):
-        asyncio.run(TurnEvents(hears).handle(record(payload, kind)))
+        await TurnEvents(hears).handle(record(payload, kind))
     assert hears.heard == []
 
 
-def test_a_turn_of_an_unknown_debate_is_poison() -> None:
+async def test_a_turn_of_an_unknown_debate_is_poison() -> None:
     """Nothing will ever make it known."""
     with pytest.raises(PoisonError, match="no debate"):
-        asyncio.run(TurnEvents(Hears(DebateNotFoundError("no debate"))).handle(record(taken())))
+        await TurnEvents(Hears(DebateNotFoundError("no debate"))).handle(record(taken()))
 
 
-def test_a_turn_that_changes_nothing_is_handled() -> None:
+async def test_a_turn_that_changes_nothing_is_handled() -> None:
     """Repeated, late or early: counted by `logic`, no dead letter."""
     hears = Hears()
-    asyncio.run(TurnEvents(hears).handle(record(taken())))
+    await TurnEvents(hears).handle(record(taken()))
     assert hears.heard[0].written_us == 5_000
 
 
-def test_a_store_that_is_away_is_waited_out() -> None:
+async def test_a_store_that_is_away_is_waited_out() -> None:
     """The bus tries again without limit: the error passes as it is."""
     with pytest.raises(StoreUnavailableError):
-        asyncio.run(TurnEvents(Hears(StoreUnavailableError("away"))).handle(record(taken())))
+        await TurnEvents(Hears(StoreUnavailableError("away"))).handle(record(taken()))

@@ -56,26 +56,22 @@ def spoken(number: int, text: str) -> Turn:
     return Turn(number, (number + 1) // 2, SEATS[(number - 1) % 2].agent, "Why?", text, 1, 0)
 
 
-def done(store: OneDebate, model: ScriptedModel) -> list[Change]:
+async def done(store: OneDebate, model: ScriptedModel) -> list[Change]:
     """Lets the work run until the debate waits for something else; returns the changes."""
     changes: list[Change] = []
+    work = OwnWork(store=store, model=model, measurer=NoveltyMeasurer(WordEmbedder()), pod=POD)  # type: ignore[arg-type]
+    finished = asyncio.Event()
 
-    async def story() -> None:
-        work = OwnWork(store=store, model=model, measurer=NoveltyMeasurer(WordEmbedder()), pod=POD)  # type: ignore[arg-type]
-        finished = asyncio.Event()
+    def on_change(change: Change) -> None:
+        changes.append(change)
+        if change.debate.step in {Step.FLOOR, Step.NONE}:
+            finished.set()
 
-        def on_change(change: Change) -> None:
-            changes.append(change)
-            if change.debate.step in {Step.FLOOR, Step.NONE}:
-                finished.set()
-
-        work.on_change = on_change
-        work.begin(store.debate)
-        async with asyncio.timeout(20):
-            await finished.wait()
-        await work.aclose()
-
-    asyncio.run(story())
+    work.on_change = on_change
+    work.begin(store.debate)
+    async with asyncio.timeout(20):
+        await finished.wait()
+    await work.aclose()
     return changes
 
 
@@ -84,23 +80,23 @@ def fresh(**changes: object) -> Debate:
 
 
 @pytest.mark.parametrize("answer", [NOTHING, REFUSED, Answer(text="No question here.")])
-def test_a_model_without_a_question_gets_the_plain_one(answer: Answer) -> None:
+async def test_a_model_without_a_question_gets_the_plain_one(answer: Answer) -> None:
     """Three tries, each with its own seed, then the round opens with the question written in prompts."""
     model = ScriptedModel(script=lambda _call: answer)
     store = OneDebate(fresh())
-    done(store, model)
+    await done(store, model)
     assert store.debate.question == prompts.plain_question("Is it so?", 1)
     assert len({call.seed for call in model.calls}) == len(model.calls) == TRIES
     assert store.debate.step is Step.FLOOR
 
 
-def test_an_empty_budget_calls_no_model() -> None:
+async def test_an_empty_budget_calls_no_model() -> None:
     """With tokens for floors only, the plain question opens the round."""
     model = ScriptedModel()
     store = OneDebate(
         rules.create("d1", New("Is it so?", SEATS, 3, 1_000, Settings(floor_allowance_tokens=700)), POD, 0).debate
     )
-    done(store, model)
+    await done(store, model)
     assert model.calls == []
     assert store.debate.step is Step.FLOOR
 
@@ -112,24 +108,24 @@ def closing(debate: Debate) -> Debate:
     return stopped.debate
 
 
-def test_a_model_without_a_verdict_does_not_keep_the_debate_open() -> None:
+async def test_a_model_without_a_verdict_does_not_keep_the_debate_open() -> None:
     """ENDED with a summary that says so."""
     store = OneDebate(closing(fresh()), (spoken(1, "A point that was made."),))
-    done(store, ScriptedModel(script=lambda _call: Answer(text="{}")))
+    await done(store, ScriptedModel(script=lambda _call: Answer(text="{}")))
     assert "no usable summary" in store.debate.summary
     assert store.debate.verdict.startswith("No verdict")
     assert store.debate.tokens_spent > 0
 
 
-def test_nobody_spoke_so_there_is_no_verdict() -> None:
+async def test_nobody_spoke_so_there_is_no_verdict() -> None:
     """Only forfeits: no model call, summary and verdict empty."""
     model = ScriptedModel()
     store = OneDebate(closing(fresh()), (spoken(1, ""),))
-    done(store, model)
+    await done(store, model)
     assert (store.debate.summary, store.debate.verdict, model.calls) == ("", "", [])
 
 
-def test_an_opinion_is_asked_only_near_the_threshold_and_kept() -> None:
+async def test_an_opinion_is_asked_only_near_the_threshold_and_kept() -> None:
     """Three of four sentences repeat: the measure decides, the model's answer is evidence."""
     said = "The first point is long enough here. The second point is quite different there."
     turns = (spoken(1, said), spoken(2, said), spoken(3, said), spoken(4, said.replace("second", "newest")))
@@ -154,7 +150,7 @@ def test_an_opinion_is_asked_only_near_the_threshold_and_kept() -> None:
             assert measured is not None
             debate = measured.debate
     store = OneDebate(debate, turns)
-    changes = done(store, ScriptedModel(script=script))
+    changes = await done(store, ScriptedModel(script=script))
     measure = store.debate.redundant[-1]
     assert (measure.redundancy, measure.redundant) == (0.75, True)
     assert measure.opinion is not None
