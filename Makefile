@@ -5,7 +5,7 @@
 #   make check     the quick part of it: no service is started
 #   make bench     measures, prints one table (as JSON to the file BENCH_OUT names, if set)
 #   make up, down  starts Rostrum and leaves it running; stops it
-#   make protos    writes protos/gen, and what the ingress knows of it, anew from protos/rostrum
+#   make protos    writes protos/gen, what the ingress knows of it, and the types of Envoy's messages (protos/stubs) again
 #   make lock      pins requirements/*.in anew in requirements/*.txt
 #   make format    formats the code and repairs what ruff can
 #
@@ -65,7 +65,8 @@ bench: .venv/.test
 protos: .venv/.test
 	@$(PYTHON) protos/generate.py
 	@$(PYTHON) -P protos/transcoder.py
-	@echo "make: wrote protos/gen"
+	@$(PYTHON) protos/envoy_stubs.py
+	@echo "make: wrote protos/gen and protos/stubs"
 
 # uv keeps the pins that still fit; delete a line of a .txt (or the file) to move it to the newest release.
 LOCK := UV_CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/uv pip compile --quiet --generate-hashes \

@@ -16,9 +16,9 @@ BROKEN = 100
 """buf's exit code when it found something, as against 1 when it could not look."""
 
 
-def generator() -> ModuleType:
-    """protos/generate.py, which is a script and in no package."""
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "protos" / "generate.py")
+def generator(name: str = "generate") -> ModuleType:
+    """A script of protos/, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "protos" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
