@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
 from mesh.agent.messages import utterance_message
-from mesh.bus.topics import floors_topic
 from mesh.errors import InvalidNameError, InvalidPageTokenError, UnknownAgentError
 from mesh.store.paging import checked_page_size, page_position, page_token
 
@@ -57,9 +56,10 @@ class AnswersQuestions(Protocol):
 class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
     """The service; see agent_service.proto for what each RPC promises."""
 
-    def __init__(self, agent: AnswersQuestions, description: str) -> None:
+    def __init__(self, agent: AnswersQuestions, description: str, floors_topic: str) -> None:
         self._agent = agent
         self._description = description
+        self._floors_topic = floors_topic
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Adds the service to a server."""
@@ -73,7 +73,7 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
             name=f"agents/{self._agent.agent}",
             description=self._description,
             model=self._agent.model.name,
-            floors_topic=floors_topic(self._agent.agent),
+            floors_topic=self._floors_topic,
             utterance_count=await self._agent.count(),
         )
 

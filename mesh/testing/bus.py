@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mesh.bus.dispatcher import Assignment, ConsumerSettings, Counters, Dispatcher
 from mesh.bus.envelope import ReadRecord, WireRecord, to_wire
 from mesh.bus.errors import RefusedError
-from mesh.bus.topics import MAX_RECORD_BYTES, describe
+from mesh.bus.topics import MAX_RECORD_BYTES
 from mesh.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ class MemoryBus:
         self.committed: dict[tuple[str, _Partition], int] = {}
         """(group, partition) -> next offset to read."""
         self.members: dict[tuple[str, str], list[MemoryConsumer]] = defaultdict(list)
+        self._max_message_bytes: dict[str, int] = {}
 
-    def create_topic(self, name: str, partitions: int) -> None:
+    def create_topic(self, name: str, partitions: int, max_message_bytes: int = 4 * MAX_RECORD_BYTES) -> None:
         """Makes a topic."""
+        self._max_message_bytes[name] = max_message_bytes
         for number in range(partitions):
             self.logs.setdefault((name, number), [])
 
@@ -52,10 +54,7 @@ class MemoryBus:
         partitions = self.partitions(record.topic)
         if not self.up or not partitions:
             raise BrokerUnavailableError("the broker is away, or has no topic " + record.topic)
-        try:
-            limit = describe(record.topic).max_message_bytes
-        except ValueError:
-            limit = MAX_RECORD_BYTES * 4
+        limit = self._max_message_bytes[record.topic]
         if record.size_bytes > limit:
             raise RefusedError(f"{record.size_bytes} bytes are more than {limit}")
         partition = partitions[zlib.crc32(record.key or b"") % len(partitions)]

@@ -15,21 +15,22 @@ from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 from mesh.agent.model import Floor, Stance
 from mesh.bus.envelope import trace_headers
 from mesh.bus.errors import PoisonError
-from mesh.bus.message import Outgoing
-from mesh.bus.topics import TURNS_TOPIC
+from mesh.bus.topics import topic_of
 from services.debater.messages import heard_turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.agent.model import Utterance
-    from mesh.bus.message import Incoming
+    from mesh.bus.message import Incoming, Outgoing
 
 log = logging.getLogger(__name__)
 
-TURN_TAKEN = "rostrum.debate.v1.TurnTaken"
-FLOOR_GRANTED = "rostrum.agent.v1.FloorGranted"
-FLOOR_WITHDRAWN = "rostrum.agent.v1.FloorWithdrawn"
+TURNS = topic_of(turn_taken_pb2.TurnTaken)
+FLOORS = topic_of(floor_pb2.FloorGranted, floor_pb2.FloorWithdrawn)
+TURN_TAKEN = turn_taken_pb2.TurnTaken.DESCRIPTOR.full_name
+FLOOR_GRANTED = floor_pb2.FloorGranted.DESCRIPTOR.full_name
+FLOOR_WITHDRAWN = floor_pb2.FloorWithdrawn.DESCRIPTOR.full_name
 
 _STANCES = {debate_pb2.FOR: Stance.FOR, debate_pb2.AGAINST: Stance.AGAINST}
 
@@ -144,11 +145,5 @@ class TurnMessages:
             prompt_tokens=utterance.prompt_tokens,
             completion_tokens=utterance.completion_tokens,
         )
-        return Outgoing(
-            topic=TURNS_TOPIC,
-            key=debate_id,
-            event_id=f"{debate_id}/{floor.turn_number}/{floor.attempt}/taken",
-            type=TURN_TAKEN,
-            payload=turn_taken_pb2.TurnTaken(debate=floor.debate, turn=turn).SerializeToString(),
-            headers=headers,
-        )
+        event_id = f"{debate_id}/{floor.turn_number}/{floor.attempt}/taken"
+        return TURNS.record(turn_taken_pb2.TurnTaken(debate=floor.debate, turn=turn), event_id, headers)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from mesh.agent.api import SERVICE_NAME, AgentApi
 from mesh.agent.store import AgentStore, metadata
-from mesh.bus.topics import floors_topic
 from mesh.service import Foundation
 from mesh.settings import load
 from services.debater.clients import ModeratorRecord
-from services.debater.events import FloorEvents, TurnMessages
+from services.debater.events import FLOORS, FloorEvents, TurnMessages
 from services.debater.logic import Debater
 from services.debater.settings import Settings
 
@@ -35,7 +34,8 @@ def build(environ: Mapping[str, str], *, model: Model | None = None) -> Sequence
     store = AgentStore(foundation.database, TurnMessages(), agent)
     record = ModeratorRecord(foundation.channels, settings.moderator_address)
     debater = Debater(agent, foundation.model, store, record)
-    AgentApi(debater, settings.description).add_to(foundation.server.grpc)
+    floors = FLOORS.of(agent).name
+    AgentApi(debater, settings.description, floors).add_to(foundation.server.grpc)
     events = FloorEvents(debater)
-    consumer = foundation.consumer(floors_topic(agent), events.handle, arrived=events.arrived)
+    consumer = foundation.consumer(floors, events.handle, arrived=events.arrived)
     return foundation.parts(record, consumer=consumer, services=[SERVICE_NAME])

@@ -15,8 +15,7 @@ from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
 from mesh.bus.envelope import trace_headers
 from mesh.bus.errors import PoisonError
-from mesh.bus.message import Outgoing
-from mesh.bus.topics import floors_topic
+from mesh.bus.topics import topic_of
 from mesh.telemetry import names
 from mesh.telemetry.setup import extract
 from services.moderator.errors import DebateNotFoundError
@@ -27,14 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-    from mesh.bus.message import Incoming
+    from google.protobuf.message import Message
+
+    from mesh.bus.message import Incoming, Outgoing
     from services.moderator.model import Debate, Floor, Ignored, Turn
 
 _tracer = trace.get_tracer("rostrum.moderator")
 
-TURN_TAKEN = "rostrum.debate.v1.TurnTaken"
-FLOOR_GRANTED = "rostrum.agent.v1.FloorGranted"
-FLOOR_WITHDRAWN = "rostrum.agent.v1.FloorWithdrawn"
+TURNS = topic_of(turn_taken_pb2.TurnTaken)
+FLOORS = topic_of(floor_pb2.FloorGranted, floor_pb2.FloorWithdrawn)
+TURN_TAKEN = turn_taken_pb2.TurnTaken.DESCRIPTOR.full_name
 # Characters of a turn that the record takes. Our debater sends at most 4,000; twice that is room for other agents.
 MAX_TURN_CHARACTERS = 8_000
 MAX_FORFEIT_REASON_CHARACTERS = 500
@@ -158,7 +159,7 @@ class FloorMessages:
             allowance_tokens=floor.allowance_tokens,
         )
         set_time(granted.deadline, floor.deadline_us)
-        return self._outgoing(debate, floor, FLOOR_GRANTED, granted.SerializeToString(), headers)
+        return self._record(debate, floor, "granted", granted, headers)
 
     def floor_withdrawn(self, debate: Debate, floor: Floor, reason: str, headers: Mapping[str, str]) -> Outgoing:
         """Returns the record that withdraws the floor."""
@@ -169,16 +170,9 @@ class FloorMessages:
             agent=floor.seat.agent,
             reason=reason,
         )
-        return self._outgoing(debate, floor, FLOOR_WITHDRAWN, withdrawn.SerializeToString(), headers)
+        return self._record(debate, floor, "withdrawn", withdrawn, headers)
 
     @staticmethod
-    def _outgoing(debate: Debate, floor: Floor, kind: str, payload: bytes, headers: Mapping[str, str]) -> Outgoing:
-        what = "granted" if kind == FLOOR_GRANTED else "withdrawn"
-        return Outgoing(
-            topic=floors_topic(floor.seat.agent),
-            key=debate.id,
-            event_id=f"{debate.id}/{floor.turn_number}/{floor.attempt}/{what}",
-            type=kind,
-            payload=payload,
-            headers=headers,
-        )
+    def _record(debate: Debate, floor: Floor, what: str, message: Message, headers: Mapping[str, str]) -> Outgoing:
+        event_id = f"{debate.id}/{floor.turn_number}/{floor.attempt}/{what}"
+        return FLOORS.of(floor.seat.agent).record(message, event_id, headers)

@@ -7,12 +7,11 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.bus.topics import TURNS_TOPIC, floors_topic
 from mesh.llm.embeddings import OpenAIEmbedder
 from mesh.service import Foundation
 from mesh.settings import load
 from services.moderator.api import SERVICE_NAME, DebateApi
-from services.moderator.events import DebateTraces, FloorMessages, TurnEvents
+from services.moderator.events import FLOORS, TURNS, DebateTraces, FloorMessages, TurnEvents
 from services.moderator.logic import Moderator
 from services.moderator.logic.measuring import NoveltyMeasurer
 from services.moderator.logic.work import OwnWork
@@ -54,7 +53,7 @@ def build(
         pod=pod,
     )
     DebateApi(moderator).add_to(foundation.server.grpc)
-    consumer = foundation.consumer(TURNS_TOPIC, TurnEvents(moderator).handle)
+    consumer = foundation.consumer(TURNS.name, TurnEvents(moderator).handle)
     return foundation.parts(_Timers(moderator, embedder), consumer=consumer, services=[SERVICE_NAME])
 
 
@@ -69,7 +68,7 @@ class _Agents:
         if agent in self._known:
             return True
         try:
-            topic = floors_topic(agent)
+            topic = FLOORS.of(agent).name
         except ValueError:
             return False
         if not await self._publisher.topic_exists(topic):

@@ -19,7 +19,7 @@ from mesh.rpc.status import from_rpc_error
 from mesh.store.database import Database
 from mesh.store.migrations import migrate
 from mesh.testing.scripted_model import NOTHING, UNAVAILABLE, USUAL, Answer, ScriptedModel
-from services.debater.events import TurnMessages
+from services.debater.events import FLOORS, TurnMessages
 from services.debater.logic import Debater
 from services.debater.wiring import MIGRATIONS
 from tests.unit.debater.fake_store import DEBATE, FakeRecord, floor
@@ -62,7 +62,7 @@ async def _service(folder: Path, answer: Answer = USUAL) -> AsyncIterator[_Servi
     store = AgentStore(database, TurnMessages(), "team-a")
     debater = Debater("team-a", model, store, FakeRecord())
     server = Server("127.0.0.1:0")
-    AgentApi(debater, "One line").add_to(server.grpc)
+    AgentApi(debater, "One line", FLOORS.of("team-a").name).add_to(server.grpc)
     await server.start([SERVICE_NAME], {"the store": database.usable})
     channel = Channels().open(f"127.0.0.1:{server.port}")
     try:

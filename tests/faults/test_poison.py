@@ -14,9 +14,10 @@ import pytest
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
 from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, TopicPartition
-from mesh.bus.topics import TURNS_TOPIC, dead_letters_topic, floors_topic
+from mesh.bus.topics import dead_letters_topic
 from tests.support.broker import home_access
 from tests.support.system import System, wait_until
+from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,14 +128,14 @@ def test_what_cannot_be_a_turn_is_a_dead_letter(system: System, topics: Topics) 
         too_large: "bytes",
     }
     for payload in expected:
-        topics.write(TURNS_TOPIC, name, payload, TURN_TAKEN)
-    topics.write(TURNS_TOPIC, name, valid, FLOOR_GRANTED)
-    topics.write(TURNS_TOPIC, name, valid, "")
+        topics.write(TURNS_TOPIC.name, name, payload, TURN_TAKEN)
+    topics.write(TURNS_TOPIC.name, name, valid, FLOOR_GRANTED)
+    topics.write(TURNS_TOPIC.name, name, valid, "")
     expected_errors = [*expected.values(), "ce_type is rostrum.agent.v1.FloorGranted", "ce_type is missing"]
 
     def letters() -> list[Letter]:
         key = name.removeprefix("debates/").encode()
-        return [letter for letter in topics.dead_letters(TURNS_TOPIC) if letter.key == key]
+        return [letter for letter in topics.dead_letters(TURNS_TOPIC.name) if letter.key == key]
 
     wait_until("all dead letters", lambda: len(letters()) >= len(expected_errors), seconds=30)
     assert_as_usual(system, name)
@@ -150,7 +151,7 @@ def test_turns_that_do_not_fit_the_floor_change_nothing(system: System, topics: 
     name = system.create("Turns out of order", rounds=ROUNDS)
     system.wait_for_turn(name, 2)
     first, second = system.turns(name)[:2]
-    before = len(topics.dead_letters(TURNS_TOPIC))
+    before = len(topics.dead_letters(TURNS_TOPIC.name))
     misfits = [
         taken(name, first),
         taken(name, second),
@@ -162,17 +163,17 @@ def test_turns_that_do_not_fit_the_floor_change_nothing(system: System, topics: 
         taken(name, turn(3, "nobody")),
     ]
     for payload in misfits:
-        topics.write(TURNS_TOPIC, name, payload, TURN_TAKEN)
+        topics.write(TURNS_TOPIC.name, name, payload, TURN_TAKEN)
     assert_as_usual(system, name)
     assert system.turns(name)[:2] == [first, second]
-    assert len(topics.dead_letters(TURNS_TOPIC)) == before
+    assert len(topics.dead_letters(TURNS_TOPIC.name)) == before
 
 
 def test_a_turn_after_the_end_changes_nothing(system: System, topics: Topics) -> None:
     """What comes for a debate that has ended leaves it as it is, and the next debate runs as usual."""
     name = system.create("A word after the end", rounds=1)
     ended = system.wait_for_end(name)
-    topics.write(TURNS_TOPIC, name, taken(name, turn(3, "team-a")), TURN_TAKEN)
+    topics.write(TURNS_TOPIC.name, name, taken(name, turn(3, "team-a")), TURN_TAKEN)
     assert_as_usual(system, system.create("The debate after it", rounds=ROUNDS))
     assert system.debate(name) == ended
 
@@ -181,7 +182,7 @@ def test_garbage_among_floors_is_a_dead_letter(system: System, topics: Topics) -
     """No protobuf, another type, another agent's floor and 2 MiB on an agent's floors topic: dead letters, and the
     agent takes its next floors as usual."""
     name = system.create("Poison on a floors topic", rounds=ROUNDS)
-    topic = floors_topic("team-b")
+    topic = FLOORS_TOPIC.of("team-b").name
     garbage = [b"\xff\xfe no protobuf", b"", b"\x00" * TWO_MIB]
     for payload in garbage:
         topics.write(topic, name, payload, FLOOR_GRANTED)

@@ -16,10 +16,11 @@ from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.kafka_python import KafkaConsumer, TopicPartition
 from mesh.bus.publisher import Publisher
 from mesh.bus.relay import Relay
-from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, TOPIC_MAX_MESSAGE_BYTES, dead_letters_topic
+from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, dead_letters_topic
 from mesh.errors import BrokerUnavailableError
 from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message, until
 from tests.support.broker import run_broker
+from tests.support.topics import TURNS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -45,7 +46,7 @@ class KafkaBusUnderTest(BusUnderTest):
 
 
 def make_topic(broker: TestBroker, partitions: int) -> str:
-    topic = broker.topic("bus", partitions=partitions, max_message_bytes=str(TOPIC_MAX_MESSAGE_BYTES))
+    topic = broker.topic("bus", partitions=partitions, max_message_bytes=str(TURNS_TOPIC.max_message_bytes))
     broker.make(dead_letters_topic(topic), partitions=1, max_message_bytes=str(DEAD_LETTERS_MAX_MESSAGE_BYTES))
     return topic
 

@@ -29,7 +29,6 @@ from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition, errors
 from mesh.bus.publisher import Publisher
 from mesh.bus.reachable import API_VERSIONS
-from mesh.bus.topics import TURNS_TOPIC, floors_topic
 from mesh.errors import BrokerUnavailableError
 from mesh.local.broker import make_topics
 from mesh.local.certificates import private_pem
@@ -39,6 +38,7 @@ from mesh.local.rights import Right, make_rights
 from tests.contract.bus_suite import message
 from tests.support.broker import TestBroker, run_broker
 from tests.support.kafka_requests import create, fetch
+from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
 
 MANIFESTS: Manifests = read(Path(__file__).resolve().parents[2] / "k8s" / "base")
 RIGHTS = tuple(itertools.chain.from_iterable(MANIFESTS.kafka_users.values()))
@@ -46,7 +46,7 @@ USERS = sorted(MANIFESTS.kafka_users)
 TOPICS = sorted(topic.name for topic in MANIFESTS.topics)
 OPERATIONS = ("Read", "Write", "Create", "Delete", "Alter")
 NOT_ALLOWED: int = errors.TopicAuthorizationFailedError.errno
-A_FLOORS, B_FLOORS = floors_topic("team-a"), floors_topic("team-b")
+A_FLOORS, B_FLOORS = FLOORS_TOPIC.of("team-a").name, FLOORS_TOPIC.of("team-b").name
 
 Allowed = set[tuple[str, str]]
 """(operation, topic)."""
@@ -139,10 +139,10 @@ def test_a_user_may_do_what_is_declared_and_no_more(broker: TestBroker, user: st
 def test_what_the_manifests_declare() -> None:
     """The matrix is not empty by mistake: what each user must be able to do, and what none may, said by hand."""
     assert ("Read", A_FLOORS) in declared("team-a")
-    assert ("Write", TURNS_TOPIC) in declared("team-a")
-    assert ("Read", TURNS_TOPIC) in declared("moderator")
+    assert ("Write", TURNS_TOPIC.name) in declared("team-a")
+    assert ("Read", TURNS_TOPIC.name) in declared("moderator")
     assert {("Write", A_FLOORS), ("Write", B_FLOORS)} <= declared("moderator")
-    for forbidden in (("Read", B_FLOORS), ("Write", A_FLOORS), ("Write", B_FLOORS), ("Read", TURNS_TOPIC)):
+    for forbidden in (("Read", B_FLOORS), ("Write", A_FLOORS), ("Write", B_FLOORS), ("Read", TURNS_TOPIC.name)):
         assert forbidden not in declared("team-a")
     assert not {operation for user in USERS for operation, _ in declared(user)} & {"Create", "Delete", "Alter"}
 
@@ -311,7 +311,7 @@ async def test_a_missing_right_is_named(broker: TestBroker) -> None:
     for topic in (A_FLOORS, B_FLOORS):  # it may see the first and not the second
         with pytest.raises(BrokerUnavailableError, match=f"team-a has no right to topic {topic}.*needs Write"):
             await publisher.send(message(topic, "key", "text"))
-    await publisher.send(message(TURNS_TOPIC, "key", "text"))
+    await publisher.send(message(TURNS_TOPIC.name, "key", "text"))
     await publisher.stop()
 
 
@@ -319,7 +319,7 @@ async def test_a_missing_right_is_named(broker: TestBroker) -> None:
     ("topic", "group", "line"),
     [
         (A_FLOORS, "team-b", "no right to consumer group team-b: its KafkaUser needs Read of that group"),
-        (TURNS_TOPIC, "team-a", f"team-a has no right to topic {TURNS_TOPIC}: its KafkaUser needs Read"),
+        (TURNS_TOPIC.name, "team-a", f"team-a has no right to topic {TURNS_TOPIC.name}: its KafkaUser needs Read"),
     ],
 )
 async def test_a_consumer_says_what_it_lacks(
@@ -343,7 +343,7 @@ async def test_a_certificate_that_is_refused_is_named(broker: TestBroker, tmp_pa
     publisher = Publisher(access, source="moderator")
     await publisher.start()
     with pytest.raises(BrokerUnavailableError, match=r"TLS with our certificate .*chain\.pem fails"):
-        await publisher.send(message(TURNS_TOPIC, "key", "text"))
+        await publisher.send(message(TURNS_TOPIC.name, "key", "text"))
     await publisher.stop()
 
 

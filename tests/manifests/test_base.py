@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from mesh.bus import topics
+from mesh.bus.topics import Topic
 from mesh.manifests.document import yaml_values
 from tests.manifests import sources
 from tests.manifests.sources import AGENTS, BASE, ISTIO, MANIFESTS, WORKLOADS, of_kind, the
+from tests.support.topics import declared_topics
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -28,16 +29,18 @@ def test_workload_is_whole(name: str) -> None:
     assert not container["securityContext"]["allowPrivilegeEscalation"]
 
 
-def test_topics_are_those_of_the_registry() -> None:
-    """The KafkaTopics are the turns, each agent's floors and their dead letters, as mesh.bus.topics declares them."""
-    read_by_services = [topics.TURNS_TOPIC, *(topics.floors_topic(agent) for agent in AGENTS)]
-    wanted = {*read_by_services, *(topics.dead_letters_topic(each) for each in read_by_services)}
-    assert {each.name for each in MANIFESTS.topics} == wanted
-    for each in MANIFESTS.topics:
-        declared = topics.describe(each.name)
-        assert each.partitions == declared.partitions, each.name
-        assert each.config["retention.ms"] == str(declared.retention_ms), each.name
-        assert each.config["max.message.bytes"] == str(declared.max_message_bytes), each.name
+def test_topics_are_those_that_the_protos_declare() -> None:
+    """The KafkaTopics are the topics that messages declare, those of agents once each, and their dead letters."""
+    declared: dict[str, Topic] = {}
+    for declaration in declared_topics():
+        for one in [declaration.of(agent) for agent in AGENTS] if declaration.is_of_agents else [declaration]:
+            declared |= {one.name: one, one.dead_letters.name: one.dead_letters}
+    assert {topic.name for topic in MANIFESTS.topics} == declared.keys()
+    for topic in MANIFESTS.topics:
+        wanted = declared[topic.name]
+        assert topic.partitions == wanted.partitions, topic.name
+        assert topic.config["retention.ms"] == str(wanted.retention_ms), topic.name
+        assert topic.config["max.message.bytes"] == str(wanted.max_message_bytes), topic.name
 
 
 def test_kustomization_names_every_file() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from google.protobuf import descriptor
 
-from mesh.bus.topics import TURNS_TOPIC, dead_letters_topic, floors_topic
+from mesh.bus.topics import dead_letters_topic
 from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE, Edge
 from tests.manifests.sources import (
     AGENTS,
@@ -20,6 +20,7 @@ from tests.manifests.sources import (
     path_of,
     the,
 )
+from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
 
 EVERY_ROLE = ("operator", "viewer")
 RPCS = [(workload, method) for workload, service in sorted(SERVED.items()) for method in service.methods]
@@ -103,10 +104,10 @@ def test_agents_are_alike() -> None:
 def test_rights_to_topics() -> None:
     """An agent reads its own floors and writes turns, the moderator the other way; each writes its own dead letters."""
     rights = {(edge.caller, edge.verb, edge.target) for edge in allowed() if edge.callee == BROKER}
-    wanted = {("moderator", "Read", TURNS_TOPIC), ("moderator", "Write", dead_letters_topic(TURNS_TOPIC))}
+    wanted = {("moderator", "Read", TURNS_TOPIC.name), ("moderator", "Write", dead_letters_topic(TURNS_TOPIC.name))}
     for agent in AGENTS:
-        floors = floors_topic(agent)
-        wanted |= {("moderator", "Write", floors), (agent, "Read", floors), (agent, "Write", TURNS_TOPIC)}
+        floors = FLOORS_TOPIC.of(agent).name
+        wanted |= {("moderator", "Write", floors), (agent, "Read", floors), (agent, "Write", TURNS_TOPIC.name)}
         wanted |= {(agent, "Write", dead_letters_topic(floors))}
     assert rights == wanted
 

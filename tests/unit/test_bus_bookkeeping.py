@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rostrum.agent.v1 import floor_pb2
+from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
 from mesh.bus.dead_letters import dead_letter, redrive
 from mesh.bus.dispatcher import Tries
@@ -12,15 +16,11 @@ from mesh.bus.envelope import ReadRecord, to_incoming
 from mesh.bus.errors import PoisonError
 from mesh.bus.key_queues import KeyQueues
 from mesh.bus.offsets import PrefixTracker
-from mesh.bus.topics import (
-    DEAD_LETTERS_MAX_MESSAGE_BYTES,
-    MAX_RECORD_BYTES,
-    TOPIC_MAX_MESSAGE_BYTES,
-    TURNS_TOPIC,
-    dead_letters_topic,
-    describe,
-    floors_topic,
-)
+from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, MAX_RECORD_BYTES, dead_letters_topic, topic_of
+from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 
 @given(st.data())
@@ -74,42 +74,60 @@ def test_waits_longer_with_each_try_up_to_a_limit() -> None:
     assert [tries.wait_seconds(number) for number in (1, 2, 3, 1000)] == [0.1, 0.2, 0.3, 0.3]
 
 
-def test_describes_the_topics() -> None:
-    """Every topic that is named here is declared, with room for what it must take."""
-    assert floors_topic("team-a") == "rostrum.agent.team-a.floors.v1"
-    assert describe(floors_topic("team-a")).types == (
-        "rostrum.agent.v1.FloorGranted",
-        "rostrum.agent.v1.FloorWithdrawn",
-    )
-    assert describe(TURNS_TOPIC).types == ("rostrum.debate.v1.TurnTaken",)
-    assert describe(dead_letters_topic(TURNS_TOPIC)).max_message_bytes == DEAD_LETTERS_MAX_MESSAGE_BYTES
-    assert MAX_RECORD_BYTES < TOPIC_MAX_MESSAGE_BYTES < DEAD_LETTERS_MAX_MESSAGE_BYTES
+def test_topics_are_read_from_their_messages() -> None:
+    """What a proto declares is what its reader gets, with room for what the topic must take."""
+    floors = FLOORS_TOPIC.of("team-a")
+    assert (FLOORS_TOPIC.is_of_agents, TURNS_TOPIC.is_of_agents) == (True, False)
+    assert floors.name == "rostrum.agent.team-a.floors.v1"
+    assert floors.types == ("rostrum.agent.v1.FloorGranted", "rostrum.agent.v1.FloorWithdrawn")
+    assert (TURNS_TOPIC.name, TURNS_TOPIC.types) == ("rostrum.debate.turns.v1", ("rostrum.debate.v1.TurnTaken",))
+    assert (TURNS_TOPIC.partitions, TURNS_TOPIC.retention_ms, floors.retention_ms) == (6, 7 * 86_400_000, 86_400_000)
+    assert TURNS_TOPIC.dead_letters.name == dead_letters_topic(TURNS_TOPIC.name)
+    assert TURNS_TOPIC.dead_letters.max_message_bytes == DEAD_LETTERS_MAX_MESSAGE_BYTES
+    for topic in (TURNS_TOPIC, FLOORS_TOPIC):
+        assert MAX_RECORD_BYTES < topic.max_message_bytes < DEAD_LETTERS_MAX_MESSAGE_BYTES
 
 
-@pytest.mark.parametrize("name", ["", "rostrum.debate.turns.v2", "rostrum.agent..floors.v1", "x.dead-letters.v1"])
-def test_knows_no_other_topics(name: str) -> None:
-    """A name that is not declared is refused."""
-    with pytest.raises(ValueError, match="no topic of Rostrum"):
-        describe(name)
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        ((debate_pb2.Turn,), "share no topic"),
+        ((turn_taken_pb2.TurnTaken, floor_pb2.FloorGranted), "share no topic"),
+        ((floor_pb2.FloorWithdrawn,), "says its partitions"),
+    ],
+)
+def test_a_message_without_a_whole_topic_is_refused(messages: tuple[type[Message], ...], why: str) -> None:
+    """A payload that declares no topic, another one, or only the name of one is no payload to be sent."""
+    with pytest.raises(ValueError, match=why):
+        topic_of(*messages)
 
 
-@pytest.mark.parametrize("agent", ["", "Team", "a.b", "-a", "a-", "a b"])
+@pytest.mark.parametrize("agent", ["", "Team", "a.b", "-a", "a-", "a b", "9a", "a" * 41])
 def test_refuses_what_is_no_agent(agent: str) -> None:
     """An id that would not make a topic of its own is refused."""
     with pytest.raises(ValueError, match="cannot be the id"):
-        floors_topic(agent)
+        FLOORS_TOPIC.of(agent)
+
+
+def test_a_record_says_what_it_carries() -> None:
+    """Topic, key and type of a record come from the message and what it declares."""
+    taken = turn_taken_pb2.TurnTaken(debate="debates/d1", turn=debate_pb2.Turn(number=1))
+    record = TURNS_TOPIC.record(taken, "d1/1/1/taken", {"traceparent": "00-a-b-01"})
+    assert (record.topic, record.key, record.type) == (TURNS_TOPIC.name, "d1", "rostrum.debate.v1.TurnTaken")
+    assert (record.event_id, record.headers) == ("d1/1/1/taken", {"traceparent": "00-a-b-01"})
+    assert turn_taken_pb2.TurnTaken.FromString(record.payload) == taken
 
 
 def test_a_redrive_writes_the_very_record() -> None:
     """A dead letter, redriven, is the record that died: key, value and headers, for the topic it came from."""
-    record = ReadRecord(TURNS_TOPIC, 3, 7, 1, b"\xff", None, [("own", b"\xfe"), ("ce_id", b"1")])
+    record = ReadRecord(TURNS_TOPIC.name, 3, 7, 1, b"\xff", None, [("own", b"\xfe"), ("ce_id", b"1")])
     letter = dead_letter(record, PoisonError("bad " + "ü" * 2000), group="moderator", tries=1, traceparent="00-a-b-01")
     names = dict(letter.headers)
-    assert letter.topic == dead_letters_topic(TURNS_TOPIC)
+    assert letter.topic == dead_letters_topic(TURNS_TOPIC.name)
     assert len(names["dead_letter_error"]) <= 2_000
     assert names["dead_letter_traceparent"] == b"00-a-b-01"
     back = redrive(ReadRecord(letter.topic, 0, 0, 2, letter.key, letter.value, letter.headers))
-    assert (back.topic, back.key, back.value, back.headers) == (TURNS_TOPIC, b"\xff", None, record.headers)
+    assert (back.topic, back.key, back.value, back.headers) == (TURNS_TOPIC.name, b"\xff", None, record.headers)
     with pytest.raises(ValueError, match="where it came from"):
         redrive(record)
 

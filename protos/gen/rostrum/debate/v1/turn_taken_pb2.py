@@ -22,16 +22,19 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from rostrum.bus.v1 import topic_pb2 as rostrum_dot_bus_dot_v1_dot_topic__pb2
 from rostrum.debate.v1 import debate_pb2 as rostrum_dot_debate_dot_v1_dot_debate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"rostrum/debate/v1/turn_taken.proto\x12\x11rostrum.debate.v1\x1a\x1erostrum/debate/v1/debate.proto\"B\n\tTurnTaken\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\t\x12%\n\x04turn\x18\x02 \x01(\x0b\x32\x17.rostrum.debate.v1.Turnb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"rostrum/debate/v1/turn_taken.proto\x12\x11rostrum.debate.v1\x1a\x1arostrum/bus/v1/topic.proto\x1a\x1erostrum/debate/v1/debate.proto\"v\n\tTurnTaken\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\t\x12%\n\x04turn\x18\x02 \x01(\x0b\x32\x17.rostrum.debate.v1.Turn:2\xa2\xbb\x18.\n\x17rostrum.debate.turns.v1\x10\x06\x1a\x04\x08\x80\xf5$ \x80\x80\x80\x02*\x06\x64\x65\x62\x61teb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostrum.debate.v1.turn_taken_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TURNTAKEN']._serialized_start=89
-  _globals['_TURNTAKEN']._serialized_end=155
+  _globals['_TURNTAKEN']._loaded_options = None
+  _globals['_TURNTAKEN']._serialized_options = b'\242\273\030.\n\027rostrum.debate.turns.v1\020\006\032\004\010\200\365$ \200\200\200\002*\006debate'
+  _globals['_TURNTAKEN']._serialized_start=117
+  _globals['_TURNTAKEN']._serialized_end=235
 # @@protoc_insertion_point(module_scope)
