@@ -2,7 +2,7 @@
 
 Owns the look-up (the client's namespace, the host's, the root's; the most specific host first), the merging of several
 rules for one host, and the overriding by port and subset. What a policy becomes is in
-`clusters.traffic_policy`; what is refused in `clusters.destination_check`. Called by `mesh.sidecar.scope`, by
+`clusters.traffic_policy`; what is refused in `clusters.checks`. Called by `mesh.sidecar.scope`, by
 `clusters.outbound` and by whoever makes routes.
 Source: istio/istio pilot/pkg/model/destination_rule.go, push_context.go; pilot/pkg/networking/util.
 """

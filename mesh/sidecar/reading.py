@@ -15,7 +15,7 @@ from mesh.manifests import kubernetes
 from mesh.manifests.document import RawDocument, Resource, Spec, documents, resource
 from mesh.manifests.errors import ManifestError
 from mesh.manifests.istio import kinds
-from mesh.sidecar.kinds import CHECKS
+from mesh.sidecar.checks import CHECKS
 from mesh.sidecar.mesh import Mesh, MeshSettings
 
 S = TypeVar("S", bound=Spec)

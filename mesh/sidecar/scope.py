@@ -16,7 +16,7 @@ from mesh.manifests.istio.traffic_policy import TrafficPolicy
 from mesh.manifests.istio.virtual_service import VirtualServiceSpec
 from mesh.sidecar.destination_rules import Rules, policy_of, rule_for, rules_of
 from mesh.sidecar.hosts import Host, all_hosts, hosts_named, is_visible
-from mesh.sidecar.sidecar import Import, imports_of, sidecar_for
+from mesh.sidecar.imports import Import, imports_of, sidecar_for
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.sidecar.clusters import outbound
-from mesh.sidecar.listeners import gateway, inbound, outbound_listeners
+from mesh.sidecar.clusters.outbound import build_endpoints, build_outbound_clusters
+from mesh.sidecar.listeners.gateway import build_gateway_listeners, build_gateway_routes
+from mesh.sidecar.listeners.inbound import build_inbound_clusters, build_inbound_listeners
+from mesh.sidecar.listeners.outbound import build_outbound_listeners
 from mesh.sidecar.resources import Resources
-from mesh.sidecar.routing import routes
+from mesh.sidecar.routing.virtual_hosts import build_sidecar_routes
 from mesh.sidecar.scope import scope_of
 
 if TYPE_CHECKING:
@@ -18,13 +20,15 @@ if TYPE_CHECKING:
 def translate(mesh: Mesh, proxy: Proxy, addresses: Addresses) -> Resources:
     """Returns what this Envoy is to be given. Raises ManifestError for what only shows in the light of one pod."""
     scope = scope_of(mesh, proxy)
-    clusters = outbound.clusters(mesh, proxy, scope, addresses)
-    endpoints = outbound.endpoints(mesh, proxy, scope, addresses)
+    clusters = build_outbound_clusters(mesh, proxy, scope, addresses)
+    endpoints = build_endpoints(mesh, proxy, scope, addresses)
     if proxy.is_gateway:
-        return Resources(gateway.listeners(mesh, proxy), clusters, gateway.routes(mesh, proxy, scope), endpoints)
+        return Resources(
+            build_gateway_listeners(mesh, proxy), clusters, build_gateway_routes(mesh, proxy, scope), endpoints
+        )
     return Resources(
-        [*inbound.listeners(mesh, proxy), *outbound_listeners.listeners(mesh, proxy, scope, addresses)],
-        [*inbound.clusters(mesh, proxy), *clusters],
-        routes.routes(mesh, proxy, scope, addresses),
+        [*build_inbound_listeners(mesh, proxy), *build_outbound_listeners(mesh, proxy, scope, addresses)],
+        [*build_inbound_clusters(mesh, proxy), *clusters],
+        build_sidecar_routes(mesh, proxy, scope, addresses),
         endpoints,
     )

@@ -15,7 +15,7 @@ from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_service_pb2
 
 from mesh.local.manifests import read
-from mesh.sidecar.edges import Edge, edges
+from tests.support.edges import Edge, edges
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "k8s" / "base"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.manifests.errors import ManifestError
-from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE, Edge, edges
+from tests.support.edges import ANYBODY, BROKER, OUTSIDE, Edge, edges
 
 POD = """
 kind: Deployment

@@ -6,7 +6,6 @@ import pytest
 from google.protobuf import descriptor
 
 from mesh.bus.topics import dead_letters_topic
-from mesh.sidecar.edges import ANYBODY, BROKER, OUTSIDE, Edge
 from tests.manifests.sources import (
     AGENTS,
     HEALTH,
@@ -20,6 +19,7 @@ from tests.manifests.sources import (
     path_of,
     the,
 )
+from tests.support.edges import ANYBODY, BROKER, OUTSIDE, Edge
 from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
 
 EVERY_ROLE = ("operator", "viewer")

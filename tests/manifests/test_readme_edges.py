@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mesh.sidecar.edges import BROKER, OUTSIDE, Edge
 from tests.manifests.sources import ROOT, allowed
+from tests.support.edges import BROKER, OUTSIDE, Edge
 
 HEAD = "| caller | callee | may | with a token of |\n|---|---|---|---|\n"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar.edges import edges
 from tests.manifests.sources import BASE, ISTIO, NAMESPACE, SCENARIOS, SERVICES, allowed, documents, of_kind, texts, the
+from tests.support.edges import edges
 
 CHANGES = {
     "canary": {"route", "subsets"},

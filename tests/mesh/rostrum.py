@@ -1,6 +1,6 @@
 """The mesh as it is shipped, run by this tier: its texts, everything that can be called in it, and who calls.
 
-What is expected of a call is said by the edges alone (mesh.sidecar.edges), never by the policies' text.
+What is expected of a call is said by the edges alone (tests.support.edges), never by the policies' text.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from mesh.sidecar.edges import ANYBODY, OUTSIDE, Edge, edges
 from mesh.sidecar.mesh import MeshSettings
 from tests.manifests import sources
+from tests.support.edges import ANYBODY, OUTSIDE, Edge, edges
 from tests.support.mesh import RunningMesh, running
 from tests.support.mesh_tokens import GOOD, Tokens
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import pytest
 from google.rpc import code_pb2, status_pb2
 
-from mesh.sidecar.edges import Edge
 from tests.mesh.rostrum import NAMESPACE, PORTS, Rights, rostrum, shipped
 from tests.support import mesh_calls as calls
+from tests.support.edges import Edge
 from tests.support.mesh import RunningMesh
 from tests.support.mesh_apps import Answer, FailedError, Seen
 from tests.support.mesh_tokens import Tokens

@@ -1,7 +1,7 @@
 """AuthorizationPolicy: who may call what. AUDIT and CUSTOM are refused by name.
 
 What its rules become is in `mesh.sidecar.security.authorization_policy`, which edges they allow in
-`mesh.sidecar.edges`.
+`tests.support.edges`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EnvoyFilter, in the one form that the ingress gateway needs: an HTTP filter in a gateway's chain.
 
 Every other place and operation is refused by name. Which filters are known is in
-`mesh.sidecar.listeners.envoy_filter`.
+`mesh.sidecar.listeners.envoy_filters`.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Maglev(Spec):
 
 
 class ConsistentHash(Spec):
-    """What the endpoint is chosen by; what it becomes of routes is in `routing.route_action.hash_policy`."""
+    """What the endpoint is chosen by; what it becomes of routes is in `mesh.sidecar.routing.actions`."""
 
     http_header_name: str = ""
     http_cookie: HttpCookie | None = None

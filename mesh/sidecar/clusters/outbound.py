@@ -1,7 +1,8 @@
 """What a proxy calls others with: one cluster a port and subset of each host it sees, and their endpoints.
 
 Owns how the parts of a cluster come together, the identities it demands, and how endpoints are marked. Listeners are in
-`outbound_listeners`; what a DestinationRule changes is in `traffic_policy`. Called by `mesh.sidecar.translate`.
+`mesh.sidecar.listeners.outbound`; what a DestinationRule changes is in `traffic_policy`. Called by
+`mesh.sidecar.translate`.
 Source: istio/istio pilot/pkg/networking/core/cluster.go, cluster_builder.go; pilot/pkg/xds/endpoints.
 """
 
@@ -21,7 +22,8 @@ from mesh.manifests.istio.destination_rule import Subset
 from mesh.manifests.istio.service_entry import ServiceEntrySpec
 from mesh.manifests.istio.traffic_policy import TrafficPolicy
 from mesh.manifests.kubernetes import Workload
-from mesh.sidecar.clusters.service_entry import port_of, set_dns
+from mesh.sidecar.clusters.service_entries import port_of, set_dns
+from mesh.sidecar.clusters.tls import by_endpoint, mutual, originated, set_automatic_names
 from mesh.sidecar.clusters.traffic_policy import (
     protocol_options,
     set_connection_pool,
@@ -29,7 +31,6 @@ from mesh.sidecar.clusters.traffic_policy import (
     set_outlier_detection,
     set_protocol_options,
 )
-from mesh.sidecar.clusters.upstream_tls import by_endpoint, mutual, originated, set_automatic_names
 from mesh.sidecar.destination_rules import endpoint_tls_mode, policy_of
 from mesh.sidecar.security import peer_authentication
 from mesh.sidecar.sources import config_source
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Addresses, Proxy
     from mesh.sidecar.scope import Scope
-
-__all__ = ["clusters", "endpoints", "ports"]
 
 
 def ports(mesh: Mesh) -> set[int]:
@@ -96,7 +95,7 @@ def _targets(scope: Scope, proxy: Proxy) -> Iterator[_Target]:
                 yield _Target(host, port, subset, rule)
 
 
-def clusters(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
+def build_outbound_clusters(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
     """One cluster a port and subset of each host in the scope; those of DNS hosts hold their endpoints."""
     found = []
     for target in _targets(scope, proxy):
@@ -110,7 +109,7 @@ def clusters(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> li
     return found
 
 
-def endpoints(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
+def build_endpoints(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
     """The endpoints of each cluster that is not resolved by DNS."""
     return [_load_assignment(mesh, each, addresses) for each in _targets(scope, proxy) if not each.by_dns]
 

@@ -1,7 +1,7 @@
 """What a trafficPolicy becomes of a cluster: connections, outliers, balancing.
 
 The models are in `mesh.manifests.istio.traffic_policy`; which policy holds for a port or subset is said in
-`mesh.sidecar.destination_rules`, TLS in `upstream_tls`. Called by `mesh.sidecar.clusters.outbound`, and by
+`mesh.sidecar.destination_rules`, TLS in `tls`. Called by `mesh.sidecar.clusters.outbound`, and by
 `mesh.sidecar.listeners.inbound` for the connection pool alone. Source: istio/istio
 pilot/pkg/networking/core/cluster_traffic_policy.go.
 """

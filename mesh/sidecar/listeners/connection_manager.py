@@ -1,7 +1,7 @@
 """The HTTP connection manager of each kind of listener, and the order of its HTTP filters.
 
 Owns the fields that differ by role (sidecar inbound, sidecar outbound, gateway) and the one place where filters get
-their order. Called by `mesh.sidecar.listeners.inbound`, `.outbound_listeners` and `.gateway`.
+their order. Called by `mesh.sidecar.listeners.inbound`, `.outbound` and `.gateway`.
 Source: istio/istio pilot/pkg/networking/core/listener_builder.go, listener.go, gateway.go.
 """
 
@@ -20,7 +20,7 @@ from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from google.protobuf import wrappers_pb2
 
 from mesh.manifests.kubernetes import Protocol
-from mesh.sidecar.listeners import envoy_filter
+from mesh.sidecar.listeners import envoy_filters
 from mesh.sidecar.resources import packed
 from mesh.sidecar.security import authorization_policy, request_authentication
 from mesh.sidecar.sources import config_source
@@ -80,7 +80,7 @@ def gateway(
     web = Protocol.GRPC_WEB if str(getattr(protocol, "value", protocol)).upper() == "GRPC-WEB" else Protocol.HTTP
     config = _manager(mesh, proxy, "gateway", stat_prefix, web)
     config.access_log.extend(metrics.http_logs(mesh, proxy.workload, "gateway"))
-    filters = envoy_filter.applied(mesh, proxy, config.http_filters)
+    filters = envoy_filters.applied(mesh, proxy, config.http_filters)
     del config.http_filters[:]
     config.http_filters.extend(filters)
     _set_routes(config, route_config_name)

@@ -25,9 +25,9 @@ from mesh.sidecar.hosts import takes
 from mesh.sidecar.listeners import connection_manager
 from mesh.sidecar.mesh import selects
 from mesh.sidecar.resources import packed
-from mesh.sidecar.routing.route import routes_of
-from mesh.sidecar.routing.route_match import is_catch_all
-from mesh.sidecar.routing.routes import route_configuration
+from mesh.sidecar.routing.matches import is_catch_all
+from mesh.sidecar.routing.routes import routes_of
+from mesh.sidecar.routing.virtual_hosts import route_configuration
 from mesh.sidecar.sources import config_source
 from mesh.sidecar.telemetry import telemetry
 
@@ -68,7 +68,7 @@ class _Bound:
         return found
 
 
-def check(mesh: Mesh, resource: Resource[GatewaySpec]) -> None:
+def check_gateway(mesh: Mesh, resource: Resource[GatewaySpec]) -> None:
     """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
     if not any(selects(resource.spec.selector, each.labels) for each in mesh.workloads.values()):
         raise resource.refuse("selector", "no workload has these labels: correct them or add the gateway's Deployment")
@@ -150,7 +150,7 @@ def _grouped(mesh: Mesh, workload: Workload, key: str) -> dict[Any, list[_Bound]
     return found
 
 
-def listeners(mesh: Mesh, proxy: Proxy) -> list[Any]:
+def build_gateway_listeners(mesh: Mesh, proxy: Proxy) -> list[Any]:
     """One listener a port of the pod, named 0.0.0.0_<port>; where it listens is proxy.app's, else proxy.ip."""
     return [
         _listener(mesh, proxy, target, servers)
@@ -235,7 +235,7 @@ class _VirtualHost:
         return self.parts == other.parts and self.require_tls == other.require_tls
 
 
-def routes(mesh: Mesh, proxy: Proxy, scope: Scope) -> list[Any]:
+def build_gateway_routes(mesh: Mesh, proxy: Proxy, scope: Scope) -> list[Any]:
     """The gateway pod's route configurations. A host that nothing serves gets 404."""
     grouped = _grouped(mesh, proxy.workload, "route_name")
     return [_route_configuration(mesh, proxy, scope, name, servers) for name, servers in sorted(grouped.items())]

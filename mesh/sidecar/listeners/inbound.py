@@ -27,7 +27,8 @@ from mesh.manifests.errors import ManifestError
 from mesh.manifests.kubernetes import Protocol
 from mesh.sidecar.clusters.traffic_policy import protocol_options, set_connection_pool, set_protocol_options
 from mesh.sidecar.destination_rules import rules_of
-from mesh.sidecar.listeners import connection_manager, downstream_tls
+from mesh.sidecar.listeners import connection_manager
+from mesh.sidecar.listeners.tls import mutual
 from mesh.sidecar.resources import packed
 from mesh.sidecar.scope import Host, Scope
 from mesh.sidecar.security import authorization_policy, peer_authentication
@@ -118,7 +119,7 @@ def _sniffed_chains(mode: Mode) -> list[_Chain]:
     ]
 
 
-def listeners(mesh: Mesh, proxy: Proxy) -> list[Any]:
+def build_inbound_listeners(mesh: Mesh, proxy: Proxy) -> list[Any]:
     """One listener a port, at the pod's IP. Raises ManifestError."""
     return [_listener(mesh, proxy, port) for port in _ports(mesh, proxy)]
 
@@ -170,7 +171,7 @@ def _filter_chain(mesh: Mesh, proxy: Proxy, port: _Port, chain: _Chain) -> Any:
     else:
         found.filters.extend(_tcp_filters(mesh, proxy, port))
     if chain.mutual_tls:
-        found.transport_socket.CopyFrom(downstream_tls.mutual(mesh))
+        found.transport_socket.CopyFrom(mutual(mesh))
     return found
 
 
@@ -212,7 +213,7 @@ def _route_config(port: _Port) -> Any:
     )
 
 
-def clusters(mesh: Mesh, proxy: Proxy) -> list[Any]:
+def build_inbound_clusters(mesh: Mesh, proxy: Proxy) -> list[Any]:
     """The cluster of each port: the app itself. Raises ManifestError for a port of which no place is known."""
     return [_cluster(mesh, proxy, port) for port in _ports(mesh, proxy)]
 

@@ -1,187 +1,158 @@
-"""A sidecar's outbound routes: one RouteConfiguration a service port, one virtual host a host of the mesh.
+"""The routes that one VirtualService's http[] becomes, for a sidecar or a gateway.
 
-Owns which VirtualService a host obeys (the oldest that names it, else the most specific wildcard), the domains of
-virtual hosts, and the refusal of unknown hosts. Called by `mesh.sidecar.translate`.
-Source: istio/istio pilot/pkg/networking/core/httproute.go and route/route.go, BuildSidecarVirtualHostWrapper.
+Owns their order, names and the end at the first route that takes everything. What a rule's match and its fields become
+is in `mesh.sidecar.routing.matches`, `.actions`, `.retries`, `.faults`. Called by
+`mesh.sidecar.routing.virtual_hosts` and `mesh.sidecar.listeners.gateway`. Source: istio/istio
+pilot/pkg/networking/core/route/route.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from envoy.config.route.v3 import route_components_pb2, route_pb2
-from google.protobuf import wrappers_pb2
+from envoy.config.route.v3 import route_components_pb2 as route_pb2
 
 from mesh.manifests import names
-from mesh.manifests.istio.virtual_service import hosts_of
-from mesh.manifests.kubernetes import Protocol
-from mesh.sidecar.hosts import takes
-from mesh.sidecar.routing.route import consistent_hash, routes_of
-from mesh.sidecar.routing.route_action import default_route, hash_policy
+from mesh.sidecar.routing.actions import (
+    Reach,
+    add_mirror,
+    direct_response,
+    hash_policy,
+    redirect_action,
+    set_destinations,
+    set_headers,
+    set_rewrite,
+    set_timeout,
+)
+from mesh.sidecar.routing.faults import filter_configs
+from mesh.sidecar.routing.matches import is_catch_all, is_for, route_match
+from mesh.sidecar.routing.retries import retry_policy
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource
-    from mesh.manifests.istio.virtual_service import VirtualServiceSpec
-    from mesh.manifests.kubernetes import ServicePort
-    from mesh.sidecar.mesh import Mesh
-    from mesh.sidecar.proxy import Addresses, Proxy
-    from mesh.sidecar.scope import Host, Scope
-
-MESH = frozenset({"mesh"})
+    from mesh.manifests.istio.virtual_service import Destination, HttpRoute, Match, VirtualServiceSpec
+    from mesh.sidecar.hosts import Host
+    from mesh.sidecar.proxy import Proxy
+    from mesh.sidecar.scope import Scope
 
 
-def routes(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
-    """The route configurations of the ports in proxy.outbound: named by the port, or <host>:<port> of a sniffed one."""
-    found = []
-    for port in sorted(proxy.outbound):
-        hosts = [each for each in scope.hosts if _http_port(each, port) is not None]
-        entries = _entries(mesh, proxy, scope, port, hosts)
-        virtual_hosts = list(_virtual_hosts(proxy, addresses, port, {each.name for each in hosts}, entries))
-        sniffed = [each for each in hosts if _is_sniffed(each, port)]
-        if len(sniffed) < len(hosts):
-            found.append(route_configuration(str(port), [*virtual_hosts, *_unknown_hosts(scope)]))
-        found += [_sniffed(host.name, port, virtual_hosts) for host in sniffed]
+def routes_of(
+    scope: Scope,
+    vs: Resource[VirtualServiceSpec],
+    *,
+    port: int,
+    proxy: Proxy,
+    gateway_names: frozenset[str],
+    is_tls: bool = False,
+) -> list[Any]:
+    """The routes that this proxy gets of it at a listener of that port (the Service's or server's), in order.
+
+    `gateway_names` is {"mesh"} for a sidecar, else the gateway as namespace/name. Empty if none can hold there.
+    """
+    reach = _reach(scope, vs, port, proxy, in_mesh="mesh" in gateway_names)
+    found: list[Any] = []
+    for rule in vs.spec.http:
+        for match in rule.match or (None,):
+            if match is not None and not is_for(
+                match, vs.namespace, port=port, proxy=proxy, gateway_names=gateway_names
+            ):
+                continue
+            found.append(_route(vs.name, rule, match, reach, port, is_tls=is_tls))
+            if is_catch_all(found[-1].match):
+                return found
     return found
 
 
-def route_configuration(name: str, virtual_hosts: Sequence[Any]) -> Any:
-    """A RouteConfiguration with what all of istiod's have in common."""
-    return route_pb2.RouteConfiguration(
-        name=name,
-        virtual_hosts=virtual_hosts,
-        validate_clusters=wrappers_pb2.BoolValue(value=False),
-        max_direct_response_body_size_bytes=wrappers_pb2.UInt32Value(value=1024 * 1024),
-        ignore_port_in_host_matching=True,
-    )
+def _route(vs_name: str, rule: HttpRoute, match: Match | None, reach: Reach, port: int, *, is_tls: bool) -> Any:
+    name = f"{rule.name}.{match.name}" if match is not None and match.name else rule.name
+    route = route_pb2.Route(name=name, match=route_match(match))
+    authority = set_headers(route, rule.headers)
+    if rule.redirect is not None:
+        route.redirect.CopyFrom(redirect_action(rule.redirect, port, is_tls=is_tls))
+    elif rule.direct_response is not None:
+        route.direct_response.CopyFrom(direct_response(rule.direct_response))
+    else:
+        route.route.host_rewrite_literal = authority
+        if not authority:
+            route.route.ClearField("host_rewrite_literal")
+        _send_on(route, rule, reach)
+    route.decorator.operation = _operation(route, vs_name, port)
+    for filter_name, config in filter_configs(rule.fault, rule.cors_policy).items():
+        route.typed_per_filter_config[filter_name].CopyFrom(config)
+    return route
 
 
-def _http_port(host: Host, number: int) -> ServicePort | None:
-    """The port if it is routed as HTTP: one that is declared so, or whose protocol shows on the wire."""
-    for each in host.ports:
-        if each.number == number and (each.protocol.is_http or each.protocol is Protocol.AUTO):
-            return each
+def _send_on(route: Any, rule: HttpRoute, reach: Reach) -> None:
+    action = route.route
+    set_timeout(action, rule.timeout)
+    if rule.rewrite is not None:
+        set_rewrite(action, rule.rewrite)
+    for each in rule.all_mirrors:
+        add_mirror(action, each, reach)
+    hashed = set_destinations(route, rule.route, reach)
+    policy = retry_policy(rule.retries, hashed=hashed)
+    if policy is not None:
+        action.retry_policy.CopyFrom(policy)
+
+
+def _operation(route: Any, vs_name: str, port: int) -> str:
+    """How spans are named: by the one destination, else by the VirtualService, and by what is matched of the path."""
+    match = route.match
+    path = match.path or match.safe_regex.regex or f"{match.prefix}*"
+    cluster = route.route.cluster.split("|")
+    return f"{cluster[3]}:{cluster[1]}{path}" if len(cluster) == 4 else f"{vs_name}:{port}{path}"
+
+
+def _reach(scope: Scope, vs: Resource[VirtualServiceSpec], port: int, proxy: Proxy, *, in_mesh: bool) -> Reach:
+    def cluster(destination: Destination) -> str:
+        host = names.resolved(destination.host, vs.namespace)
+        return names.outbound_cluster(
+            destination_port(destination, scope.host(host), port, in_mesh=in_mesh), destination.subset, host
+        )
+
+    def hash_of(destination: Destination) -> Any | None:
+        return destination_hash(scope, names.resolved(destination.host, vs.namespace), proxy.namespace, destination)
+
+    return Reach(cluster, hash_of)
+
+
+def destination_port(destination: Destination, host: Host | None, port: int, *, in_mesh: bool) -> int:
+    """The port of a destination that names none: within the mesh the one that was called, at a gateway the only one.
+
+    Of several ports a gateway takes the server's own number, as istiod does.
+    """
+    if destination.port is not None:
+        return destination.port.number
+    if in_mesh or host is None or len(host.ports) != 1:
+        return port
+    return host.ports[0].number
+
+
+def destination_hash(scope: Scope, host: str, client_namespace: str, destination: Destination) -> Any | None:
+    """The hash that the DestinationRule asks for: the subset's by port, the subset's, the port's, the rule's.
+
+    A port counts only where the destination names it. Source: hashForHTTPDestination.
+    """
+    known = scope.host(host)
+    rule = None if known is None else scope.rule_for(known, client_namespace)
+    if rule is None:
+        return None
+    number = None if destination.port is None else destination.port.number
+    policies = [each.traffic_policy for each in rule.spec.subsets if each.name == destination.subset]
+    for policy in (*policies, rule.spec.traffic_policy):
+        found = consistent_hash(policy, number)
+        if found is not None:
+            return hash_policy(found)
     return None
 
 
-def _is_sniffed(host: Host, number: int) -> bool:
-    """Whether the port's protocol is not declared: then the host has a listener of its own."""
-    port = _http_port(host, number)
-    return port is not None and port.protocol is Protocol.AUTO
-
-
-def _unknown_hosts(scope: Scope) -> list[Any]:
-    """502 for a host that is not known. What would be passed on has nowhere to go here, so it finds no route: 404."""
-    if not scope.registry_only:
-        return []
-    refusal = route_components_pb2.Route(
-        name="block_all",
-        match=route_components_pb2.RouteMatch(prefix="/"),
-        direct_response=route_components_pb2.DirectResponseAction(status=502),
-    )
-    return [_virtual_host("block_all", ["*"], [refusal])]
-
-
-def _sniffed(host: str, port: int, virtual_hosts: Sequence[Any]) -> Any:
-    """The configuration behind a host's own address and port, where any name means that host."""
-    name = f"{host}:{port}"
-    own = [each for each in virtual_hosts if host in each.domains]
-    return route_configuration(name, [_virtual_host(each.name, ["*"], each.routes) for each in own])
-
-
-def _virtual_host(name: str, domains: Sequence[str], of: Sequence[Any]) -> Any:
-    return route_components_pb2.VirtualHost(name=name, domains=domains, routes=of, include_request_attempt_count=True)
-
-
-_Entry: TypeAlias = "tuple[str, Host | None, Sequence[Any]]"
-"""A virtual host before its domains: its name, the host of the mesh that it is, its routes."""
-
-
-def _virtual_hosts(
-    proxy: Proxy, addresses: Addresses, port: int, own_names: Set[str], entries: Iterable[_Entry]
-) -> Iterator[Any]:
-    """A name or domain that is taken stays taken; a short form gives way to the host of that name."""
-    seen: set[str] = set()
-    domains_seen: set[str] = set()
-    for name, host, of in entries:
-        if name in seen:
-            continue
-        seen.add(name)
-        domains = [name] if host is None else _domains(host, proxy, addresses)
-        short = set(domains) & own_names - {name}
-        free = [each for each in domains if each.lower() not in domains_seen and each not in short]
-        domains_seen |= {each.lower() for each in free}
-        if free:
-            yield _virtual_host(f"{name}:{port}", free, of)
-
-
-def _entries(mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[Host]) -> Iterator[_Entry]:
-    """Hosts of VirtualServices, the oldest first, then the others."""
-    by_name = {each.name: each for each in hosts}
-    wildcards = _wildcards(scope, by_name)
-    spoken_of: set[str] = set()
-    for vs in scope.virtual_services:
-        known, unknown = _hosts_of(vs, by_name, wildcards)
-        # Only at port 80 does istiod serve a VirtualService none of whose hosts it knows.
-        of = (
-            routes_of(scope, vs, port=port, proxy=proxy, gateway_names=MESH)
-            if known or (unknown and port == 80)
-            else []
-        )
-        if not of:
-            continue
-        for name in unknown:
-            yield name, None, of
-        for host in known:
-            spoken_of.add(host.name)
-            yield host.name, host, of
-    for host in hosts:
-        if host.name not in spoken_of:
-            yield host.name, host, [_default(scope, proxy, host, port)]
-
-
-def _hosts_of(
-    vs: Resource[VirtualServiceSpec], by_name: Mapping[str, Host], wildcards: Mapping[str, str]
-) -> tuple[list[Host], list[str]]:
-    """The hosts with this port that it decides over, and the names it has that are none of them."""
-    known, unknown = [], []
-    for name in hosts_of(vs):
-        if name in by_name:
-            known.append(by_name[name])
-        elif not name.startswith("*"):
-            unknown.append(name)
-        else:
-            matching = [each for each in by_name.values() if takes(name, each.name)]
-            known += [each for each in matching if wildcards.get(each.name) == vs.where]
-            unknown += [] if matching else [name]
-    return known, unknown
-
-
-def _wildcards(scope: Scope, by_name: Mapping[str, Host]) -> dict[str, str]:
-    """By host, `where` of the VirtualService whose wildcard decides over it: none if one names the host itself."""
-    exact = {name for vs in scope.virtual_services for name in hosts_of(vs) if not name.startswith("*")}
-    patterns = [(name, vs.where) for vs in scope.virtual_services for name in hosts_of(vs) if name.startswith("*")]
-    patterns.sort(key=lambda each: -len(each[0]))
-    found: dict[str, str] = {}
-    for host in by_name if patterns else ():
-        if host not in exact:
-            where = next((where for pattern, where in patterns if takes(pattern, host)), None)
-            if where is not None:
-                found[host] = where
-    return found
-
-
-def _domains(host: Host, proxy: Proxy, addresses: Addresses) -> list[str]:
-    vip = addresses.vips.get(host.name)
-    headless = host.service is not None and host.service.headless
-    found = names.virtual_host_domains(host.name, proxy.namespace)
-    if headless:
-        found += [f"*.{each}" for each in found]
-    return found if vip is None else [*found, vip]
-
-
-def _default(scope: Scope, proxy: Proxy, host: Host, port: int) -> Any:
-    rule = scope.rule_for(host, proxy.namespace)
-    found = None if rule is None else consistent_hash(rule.spec.traffic_policy, port)
-    cluster = names.outbound_cluster(port, "", host.name)
-    return default_route(cluster, f"{host.name}:{port}/*", None if found is None else hash_policy(found))
+def consistent_hash(policy: Any | None, port: int | None) -> Any | None:
+    """consistentHash of a traffic policy, that of the port before that of all."""
+    if policy is None:
+        return None
+    for each in policy.port_level_settings:
+        if each.port.number == port and each.load_balancer is not None:
+            if each.load_balancer.consistent_hash is not None:
+                return each.load_balancer.consistent_hash
+            break
+    return None if policy.load_balancer is None else policy.load_balancer.consistent_hash

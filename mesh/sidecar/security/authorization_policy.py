@@ -54,7 +54,7 @@ _BRACKETED = re.compile(r"request\.headers\[[^\[\]]+\]|request\.auth\.claims(\[[
 _NAMED = "request.headers[name], request.auth.claims[name]"
 
 
-def check(mesh: Mesh, resource: Resource[AuthorizationPolicySpec]) -> None:
+def check_authorization_policy(mesh: Mesh, resource: Resource[AuthorizationPolicySpec]) -> None:
     """Raises ManifestError for what istiod would refuse, drop or pass over."""
     spec = resource.spec
     if resource.metadata.annotations.get("istio.io/dry-run", "false") != "false":

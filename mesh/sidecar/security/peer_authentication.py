@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Mode = Literal["STRICT", "PERMISSIVE", "DISABLE"]
 
 
-def check(mesh: Mesh, resource: Resource[PeerAuthenticationSpec]) -> None:
+def check_peer_authentication(mesh: Mesh, resource: Resource[PeerAuthenticationSpec]) -> None:
     """Raises ManifestError for what istiod would refuse or pass over, and for a second policy of the same scope."""
     spec = resource.spec
     if spec.selector is None:

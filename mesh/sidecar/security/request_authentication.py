@@ -46,7 +46,7 @@ NOBODY = json.dumps(
 which is the private key, was never known to anyone."""
 
 
-def check(mesh: Mesh, resource: Resource[RequestAuthenticationSpec]) -> None:
+def check_request_authentication(mesh: Mesh, resource: Resource[RequestAuthenticationSpec]) -> None:
     """Raises ManifestError for what istiod would refuse, or what would refuse every token."""
     spec = resource.spec
     if not any(_is_for(mesh, resource, each) for each in mesh.workloads.values()) and spec.selector is not None:

@@ -39,7 +39,7 @@ DEFAULT_SAMPLING_PERCENT = 1.0
 """istiod's PILOT_TRACE_SAMPLING."""
 
 
-def check(mesh: Mesh, resource: Resource[TelemetrySpec]) -> None:
+def check_telemetry(mesh: Mesh, resource: Resource[TelemetrySpec]) -> None:
     """Raises ManifestError for what istiod would pass over, and for a second one of the same scope."""
     spec = resource.spec
     if spec.selector is None:

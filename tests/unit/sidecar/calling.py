@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mesh.sidecar.clusters import outbound
-from mesh.sidecar.listeners import outbound_listeners
+from mesh.sidecar.clusters.outbound import build_endpoints, build_outbound_clusters
+from mesh.sidecar.listeners.outbound import build_outbound_listeners
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Addresses, Place
 from mesh.sidecar.resources import as_dict
@@ -43,7 +43,7 @@ def scope(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> Scope:
 def clusters(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> dict[str, Any]:
     """A pod's outbound clusters by name."""
     own = proxy(mesh, pod, namespace)
-    found = outbound.clusters(mesh, own, scope_of(mesh, own), addresses(mesh))
+    found = build_outbound_clusters(mesh, own, scope_of(mesh, own), addresses(mesh))
     return {each["name"]: each for each in map(as_dict, found)}
 
 
@@ -57,7 +57,7 @@ def endpoints(mesh: Mesh, name: str = CLUSTER) -> list[dict[str, Any]]:
     """The endpoints of one of the client's clusters."""
     own = proxy(mesh)
     loads = {
-        each.cluster_name: as_dict(each) for each in outbound.endpoints(mesh, own, scope_of(mesh, own), addresses(mesh))
+        each.cluster_name: as_dict(each) for each in build_endpoints(mesh, own, scope_of(mesh, own), addresses(mesh))
     }
     return [each for locality in loads[name].get("endpoints", []) for each in locality["lbEndpoints"]]
 
@@ -77,7 +77,7 @@ def marks(mesh: Mesh, name: str = CLUSTER) -> list[str]:
 def listeners(mesh: Mesh, ports: Mapping[int, Place], vips: Mapping[str, str] = VIPS) -> dict[str, Any]:
     """The client's outbound listeners by name, if it has these ports."""
     own = replace(proxy(mesh), outbound=ports)
-    found = outbound_listeners.listeners(mesh, own, scope_of(mesh, own), addresses(mesh, vips))
+    found = build_outbound_listeners(mesh, own, scope_of(mesh, own), addresses(mesh, vips))
     return {each["name"]: each for each in map(as_dict, found)}
 
 

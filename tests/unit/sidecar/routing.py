@@ -15,7 +15,7 @@ from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import as_dict
-from mesh.sidecar.routing import routes
+from mesh.sidecar.routing.virtual_hosts import build_sidecar_routes
 from mesh.sidecar.scope import scope_of
 
 BACKEND = "backend.shop.svc.cluster.local"
@@ -112,8 +112,8 @@ def configurations(mesh: Mesh, pod: str = "client") -> dict[str, Any]:
     """A pod's route configurations by name."""
     own = proxy(mesh, pod)
     scope = scope_of(mesh, own)
-    outbound = [] if own.is_gateway else routes.routes(mesh, own, scope, Addresses({}, {BACKEND: "127.10.0.1"}))
-    inward = gateway.routes(mesh, own, scope) if own.is_gateway else []
+    outbound = [] if own.is_gateway else build_sidecar_routes(mesh, own, scope, Addresses({}, {BACKEND: "127.10.0.1"}))
+    inward = gateway.build_gateway_routes(mesh, own, scope) if own.is_gateway else []
     return {each["name"]: each for each in map(as_dict, [*outbound, *inward])}
 
 

@@ -85,7 +85,7 @@ def proxy(mesh: Mesh, pod: str = "backend", *, is_gateway: bool = False) -> Prox
 
 def listener(mesh: Mesh, port: int = HTTP) -> dict[str, Any]:
     """One inbound listener of backend."""
-    found = {each["name"]: each for each in map(as_dict, inbound.listeners(mesh, proxy(mesh)))}
+    found = {each["name"]: each for each in map(as_dict, inbound.build_inbound_listeners(mesh, proxy(mesh)))}
     one: dict[str, Any] = found[f"inbound|{port}"]
     return one
 

@@ -37,7 +37,7 @@ def _named(name: str, *hosts: str, **rule: Any) -> dict[str, Any]:
 
 
 def _listeners(mesh: Mesh) -> dict[str, Any]:
-    return {each["name"]: each for each in map(as_dict, gateway.listeners(mesh, proxy(mesh, "gate")))}
+    return {each["name"]: each for each in map(as_dict, gateway.build_gateway_listeners(mesh, proxy(mesh, "gate")))}
 
 
 def _gate(mesh: Mesh, name: str = "http.8080") -> dict[str, Any]:

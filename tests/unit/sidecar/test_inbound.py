@@ -131,7 +131,7 @@ def test_a_listener_is_at_the_pods_own_address() -> None:
 def test_there_is_one_listener_a_port() -> None:
     """By the pod's ports, in the order of its Services'."""
     mesh = mesh_of()
-    found = [each.name for each in inbound.listeners(mesh, proxy(mesh))]
+    found = [each.name for each in inbound.build_inbound_listeners(mesh, proxy(mesh))]
     assert found == [f"inbound|{port}" for port in (HTTP, GRPC, WEB, TCP, MONGO, AUTO)]
 
 
@@ -173,7 +173,7 @@ def test_mongo_is_read_on_its_way() -> None:
 def _cluster(mesh: Mesh, port: int = HTTP, **app: Any) -> dict[str, Any]:
     own = proxy(mesh)
     own = replace(own, app={**own.app, **app.get("app", {})})
-    found = {each["name"]: each for each in map(as_dict, inbound.clusters(mesh, own))}
+    found = {each["name"]: each for each in map(as_dict, inbound.build_inbound_clusters(mesh, own))}
     one: dict[str, Any] = found[f"inbound|{port}||"]
     return one
 
@@ -227,7 +227,7 @@ def test_a_port_that_the_app_has_not_is_refused() -> None:
     own = proxy(mesh)
     missing = replace(own, app={port: place for port, place in own.app.items() if port != TCP})
     with pytest.raises(ManifestError, match=r"Service backend\): spec.ports: 7000 is no port of backend"):
-        inbound.clusters(mesh, missing)
+        inbound.build_inbound_clusters(mesh, missing)
 
 
 def test_a_name_that_no_container_port_has_is_refused() -> None:
@@ -235,4 +235,4 @@ def test_a_name_that_no_container_port_has_is_refused() -> None:
     ports = [{"name": "http", "port": 1, "targetPort": "nowhere"}]
     mesh = mesh_of(document("Service", {"selector": {"app": "backend"}, "ports": ports}, "other"))
     with pytest.raises(ManifestError, match=r"Service other\): spec.ports: no container port of backend is called"):
-        inbound.listeners(mesh, proxy(mesh))
+        inbound.build_inbound_listeners(mesh, proxy(mesh))

@@ -1,8 +1,8 @@
 """Where an app finds others through its sidecar: one listener a service port, HTTP by host names, TCP by the one host.
 
 Owns which port gets which listener, and refuses what one place cannot tell apart: two hosts whose port is not HTTP are
-told apart on a cluster by the address that was dialled, and nothing is captured here. Part of
-`mesh.sidecar.clusters.outbound`. Source: istio/istio pilot/pkg/networking/core/listener.go, networkfilter.go.
+told apart on a cluster by the address that was dialled, and nothing is captured here. Called by
+`mesh.sidecar.translate`. Source: istio/istio pilot/pkg/networking/core/listener.go, networkfilter.go.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ANY = "0.0.0.0"  # noqa: S104 - how istiod names a listener of all hosts; nothi
 _TLS = frozenset({Protocol.TLS, Protocol.HTTPS})
 
 
-def listeners(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
+def build_outbound_listeners(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
     """The listeners of the ports in proxy.outbound that any host in the scope has, by port.
 
     Raises ManifestError if hosts of one port cannot be told apart.

@@ -34,7 +34,7 @@ _INSIDE_MATCHERS = (http_inputs_pb2.HttpRequestHeaderMatchInput, skip_action_pb2
 """What an ExtensionWithMatcher may hold beside the filter: naming them makes protobuf know them."""
 
 
-def check(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> None:
+def check_envoy_filter(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> None:
     """Raises ManifestError for a filter that Envoy would refuse, or that would do nothing."""
     if not any(_selects(mesh, resource, each.namespace, each.labels) for each in mesh.workloads.values()):
         raise resource.refuse("workloadSelector.labels", "no workload has these labels: correct them")

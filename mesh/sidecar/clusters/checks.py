@@ -1,6 +1,6 @@
 """What a DestinationRule may not say: what istiod or Envoy would refuse, or pass over without a word.
 
-Called by `mesh.sidecar.reading`. What is a matter of one field's type or range is in the models.
+Called by `mesh.sidecar.checks`. What is a matter of one field's type or range is in the models.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SHORTEST = timedelta(milliseconds=1)
 
 
-def check(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
+def check_destination_rule(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
     """Raises ManifestError."""
     hosts = _hosts(mesh, rule)
     _check_export(mesh, rule)

@@ -50,7 +50,7 @@ def set_dns(cluster: Any, spec: ServiceEntrySpec) -> None:
     cluster.cluster_type.typed_config.CopyFrom(packed(settings))
 
 
-def check(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> None:
+def check_service_entry(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> None:
     """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
     spec = resource.spec
     for number, host in enumerate(spec.hosts):

@@ -63,7 +63,7 @@ def _labels_of(spec: SidecarSpec) -> Mapping[str, str] | None:
     return None if spec.workload_selector is None else spec.workload_selector.labels
 
 
-def check(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
+def check_sidecar(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
     """Raises ManifestError for what istiod would refuse or pass over."""
     _check_selector(mesh, resource)
     for number, line in enumerate(resource.spec.egress[0].hosts if resource.spec.egress else ()):

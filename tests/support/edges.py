@@ -1,6 +1,6 @@
 """Who may call what: the allowed edges of the mesh as data, read from AuthorizationPolicies and KafkaUsers.
 
-The one place that reads rights out of manifests, for tests, the table of the docs and the console. It enforces
+The one place that reads rights out of manifests, for tests and the table in the README. It enforces
 nothing: Envoy and the broker do that, from the same files. A policy whose edges cannot be listed (by IP, by namespace,
 "all but") is refused, so the list is never shorter or longer than what is enforced.
 """

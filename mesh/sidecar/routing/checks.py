@@ -1,6 +1,6 @@
 """What a VirtualService may not say: references to what does not exist, values out of range, fields that fight.
 
-Called by `mesh.sidecar.reading`. Source: istio/istio pkg/config/validation/validation.go, and what Envoy
+Called by `mesh.sidecar.checks`. Source: istio/istio pkg/config/validation/validation.go, and what Envoy
 refuses or istiod passes over in silence.
 """
 
@@ -25,10 +25,10 @@ from mesh.manifests.istio.virtual_service import (
 )
 from mesh.sidecar.destination_rules import rules_of
 from mesh.sidecar.hosts import takes
-from mesh.sidecar.routing.route_action import REDIRECT_CODES, is_authority
-from mesh.sidecar.routing.route_filters import check_cors, check_fault, check_percent
-from mesh.sidecar.routing.route_match import check_match, check_regex
-from mesh.sidecar.routing.route_retry import SHORTEST, check_retries
+from mesh.sidecar.routing.actions import REDIRECT_CODES, is_authority
+from mesh.sidecar.routing.faults import check_cors, check_fault, check_percent
+from mesh.sidecar.routing.matches import check_match, check_regex
+from mesh.sidecar.routing.retries import SHORTEST, check_retries
 
 if TYPE_CHECKING:
     from mesh.manifests.istio.virtual_service import HttpRoute, VirtualServiceSpec
@@ -89,7 +89,7 @@ class _Checked:
                             yield server.port.number, False
 
 
-def check(mesh: Mesh, resource: Resource[VirtualServiceSpec]) -> None:
+def check_virtual_service(mesh: Mesh, resource: Resource[VirtualServiceSpec]) -> None:
     """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
     checked = _Checked(mesh, resource)
     _check_gateways(checked)

@@ -1,7 +1,7 @@
 """http[].match of a VirtualService: which RouteMatch its fields become.
 
 Owns the parts that are decided while translating (gateways, port, sourceLabels, sourceNamespace), too. Called by
-`mesh.sidecar.routing.route`. Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateRouteMatch.
+`mesh.sidecar.routing.routes`. Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateRouteMatch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a VirtualService does with a request that matches: where it goes, or what it is answered with.
 
 The models are in `mesh.manifests.istio.virtual_service`, what they become is in envoy.config.route.v3. Retries and
-filters are modules of their own. Called by `mesh.sidecar.routing.route` and `mesh.sidecar.routing.routes`.
+filters are modules of their own. Called by `mesh.sidecar.routing.routes` and `mesh.sidecar.routing.virtual_hosts`.
 Source: istio/istio pilot/pkg/networking/core/route/route.go.
 """
 
@@ -27,8 +27,8 @@ from mesh.manifests.istio.virtual_service import (
     Rewrite,
     RouteDestination,
 )
-from mesh.sidecar.routing.route_filters import millionths
-from mesh.sidecar.routing.route_retry import duration, retry_policy
+from mesh.sidecar.routing.faults import millionths
+from mesh.sidecar.routing.retries import duration, retry_policy
 
 
 @dataclass(frozen=True)

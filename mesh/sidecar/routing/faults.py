@@ -1,6 +1,6 @@
 """http[].fault and http[].corsPolicy of a VirtualService: what the filters of those names are told for one route.
 
-Called by `mesh.sidecar.routing.route`.
+Called by `mesh.sidecar.routing.routes`.
 Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateFault and TranslateCORSPolicy.
 """
 
@@ -18,8 +18,8 @@ from google.protobuf import wrappers_pb2
 from mesh.manifests.document import Resource
 from mesh.manifests.istio.virtual_service import Abort, CorsPolicy, Fault, Percent
 from mesh.sidecar.resources import packed
-from mesh.sidecar.routing.route_match import check_string, string_match
-from mesh.sidecar.routing.route_retry import SHORTEST, duration
+from mesh.sidecar.routing.matches import check_string, string_match
+from mesh.sidecar.routing.retries import SHORTEST, duration
 
 _GRPC_STATUS = {
     "OK": 0,

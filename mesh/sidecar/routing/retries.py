@@ -1,6 +1,6 @@
 """http[].retries of a VirtualService, and the policy of a route that says nothing of retries.
 
-Called by `mesh.sidecar.routing.route_action` and `mesh.sidecar.routing.route`.
+Called by `mesh.sidecar.routing.actions` and `mesh.sidecar.routing.routes`.
 Source: istio/istio pilot/pkg/networking/core/route/retry/retry.go.
 """
 
