@@ -1,4 +1,4 @@
-"""The agent's dataclasses as the messages of agent_service.proto."""
+"""The agent's dataclasses as the messages of rostrum.agent.v1, whose fields call the conversation a debate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def utterance_message(agent: str, utterance: Utterance) -> agent_service_pb2.Utt
     message = agent_service_pb2.Utterance(
         name=f"agents/{agent}/utterances/{utterance.id}",
         kind=agent_service_pb2.Utterance.Kind.Value(utterance.kind.value),
-        debate=utterance.debate,
+        debate=utterance.conversation,
         turn_number=utterance.turn_number,
         question=utterance.question,
         text=utterance.text,

@@ -1,4 +1,4 @@
-"""What an agent works with, as data: the floor it is given, the turns it heard, and what it said.
+"""What an agent works with, as data: the floor it is given, the turns it remembers, and what it said.
 
 Times are microseconds since the epoch (`_us`). Nothing here knows gRPC, SQL, Kafka or protobuf.
 """
@@ -7,15 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-from mesh.llm.port import seed_for
-
-
-class Stance(StrEnum):
-    """The side that the agent argues."""
-
-    FOR = "FOR"
-    AGAINST = "AGAINST"
 
 
 class Kind(StrEnum):
@@ -26,8 +17,22 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class HeardTurn:
-    """A turn of the record, as far as an agent remembers it."""
+class Profile:
+    """Who an agent is."""
+
+    agent: str
+    """Its id."""
+    description: str
+    """One line for people."""
+    model: str
+    """Name of the model it speaks with."""
+    floors_topic: str
+    """Kafka topic on which it is granted floors."""
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedTurn:
+    """A turn of the conversation, as far as an agent remembers it."""
 
     number: int
     round: int
@@ -40,33 +45,45 @@ class HeardTurn:
 class Floor:
     """The right to speak one turn."""
 
-    debate: str
-    """Resource name, "debates/{debate}"."""
+    conversation: str
+    """Resource name of the conversation."""
     turn_number: int
     round: int
     max_rounds: int
     attempt: int
     agent: str
-    stance: Stance
+    role: str
+    """What the agent is in this conversation: the name of an enum value of the contract, such as "FOR"."""
     topic: str
+    """What the conversation is about."""
     question: str
-    last_turn: HeardTurn | None
+    last_turn: RememberedTurn | None
     deadline_us: int
     allowance_tokens: int
+    """Tokens of prompt and completion that this floor may spend."""
 
     @property
     def place(self) -> tuple[int, int]:
-        """What orders the floors of one debate: turn number, then attempt."""
+        """What orders the floors of one conversation: turn number, then attempt."""
         return self.turn_number, self.attempt
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """What an agent says to a floor or a question."""
+
+    text: str
+    model: str
+    """Name of the model that wrote it, as in Completion.model."""
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
-    """Something that the agent said; immutable once stored."""
+    """Something that the agent said, as it is stored; immutable."""
 
     id: str
     kind: Kind
-    debate: str
+    conversation: str
     """Resource name for TURN; empty for ANSWER."""
     turn_number: int
     """0 for ANSWER."""
@@ -89,21 +106,29 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the agent knows of one debate."""
+    """What the agent knows of one conversation."""
 
-    said: Utterance | None
+    utterance: Utterance | None
     """What it said at the turn in question, if it did already."""
-    heard: tuple[HeardTurn, ...]
-    """Turns of the record before it, its own included, by number; some may be missing."""
+    turns: tuple[RememberedTurn, ...]
+    """Turns before it, its own included, by number; some may be missing."""
 
-    def missing(self, floor: Floor) -> int | None:
-        """The lowest number of a turn before this floor that is not known, or None."""
-        known = {turn.number for turn in self.heard}
+    def first_missing(self, floor: Floor) -> int | None:
+        """Returns the lowest number of a turn before this floor that is not known, or None."""
+        known = {turn.number for turn in self.turns}
         if floor.last_turn is not None:
             known.add(floor.last_turn.number)
         return next((number for number in range(1, floor.turn_number) if number not in known), None)
 
 
-def seed(debate: str, turn_number: int, purpose: str, attempt: int) -> int:
-    """Returns the seed of a model call, 0 to 2**31 - 1: the same for the same debate, turn, purpose and try."""
-    return seed_for(f"{debate}/{turn_number}/{purpose}/{attempt}")
+@dataclass(slots=True)
+class Counters:
+    """What happened to floors and questions since the process started. Numbers only grow."""
+
+    spoken: int = 0
+    republished: int = 0
+    """Stored turns that were sent again without a model call."""
+    forfeited: int = 0
+    revoked: int = 0
+    """Floors that were newer, withdrawn or past their deadline before there was an answer."""
+    model_calls: int = 0

@@ -1,16 +1,18 @@
-"""The agent's store: what it said and what it heard, in its own database.
+"""The agent's store: what it said and the turns it remembers, in its own database.
 
-Owns the SQL and nothing of the rules. Callers: `logic`, through its Store protocol, and `api` for lists. One turn is
-stored for each (debate, turn number), by a unique key, whatever number of replicas try.
+Owns the SQL and nothing of the rules. Callers: `floors`, `questions` and `api`, through `ports.Store`. One turn is
+stored for each (conversation, turn number), by a unique key, whatever number of replicas try. Tables and columns bear
+the names of the first schema: a conversation is a `debate` there, remembered turns are `heard`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from mesh.agent.model import HeardTurn, Kind, Memory, Utterance
+from mesh.agent.model import Kind, Memory, RememberedTurn, Utterance
+from mesh.bus.envelope import trace_headers
 from mesh.errors import RequestIdReusedError
 from mesh.store.database import insert_or_skip
 from mesh.store.delivery import delivery_tables
@@ -20,16 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mesh.agent.model import Floor
-    from mesh.bus.message import Outgoing
+    from mesh.agent.ports import TurnEncoder
     from mesh.store.database import Committed, Database, Transaction
 
-metadata = sa.MetaData()
-delivery_tables(metadata)
+_tables = sa.MetaData()
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 utterances = sa.Table(
     "utterances",
-    metadata,
+    _tables,
     sa.Column("sequence", _ID, primary_key=True, autoincrement=True),
     sa.Column("id", sa.String(32), nullable=False, unique=True),
     sa.Column("kind", sa.String(16), nullable=False),
@@ -47,9 +48,9 @@ utterances = sa.Table(
     sa.Column("request_digest", sa.String(64), nullable=False),
     sa.UniqueConstraint("debate", "turn_number", name="utterances_place"),
 )
-heard = sa.Table(
+remembered_turns = sa.Table(
     "heard",
-    metadata,
+    _tables,
     sa.Column("debate", sa.String(64), primary_key=True),
     sa.Column("number", sa.Integer(), primary_key=True, autoincrement=False),
     sa.Column("round", sa.Integer(), nullable=False),
@@ -59,13 +60,16 @@ heard = sa.Table(
 
 # ---- statements, built once ----
 
-_SAID = utterances.select().where(
-    utterances.c.debate == sa.bindparam("debate_name"), utterances.c.turn_number == sa.bindparam("place")
+_TURN = utterances.select().where(
+    utterances.c["debate"] == sa.bindparam("conversation"), utterances.c.turn_number == sa.bindparam("number")
 )
-_HEARD = (
-    heard.select()
-    .where(heard.c.debate == sa.bindparam("debate_name"), heard.c.number < sa.bindparam("place"))
-    .order_by(heard.c.number)
+_REMEMBERED = (
+    remembered_turns.select()
+    .where(
+        remembered_turns.c["debate"] == sa.bindparam("conversation"),
+        remembered_turns.c.number < sa.bindparam("before_number"),
+    )
+    .order_by(remembered_turns.c.number)
 )
 _BY_REQUEST = utterances.select().where(utterances.c.request_id == sa.bindparam("request"))
 _COUNT = sa.select(sa.func.count()).select_from(utterances)
@@ -75,117 +79,115 @@ _NEWEST = (
     .order_by(utterances.c.sequence.desc())
     .limit(sa.bindparam("row_limit"))
 )
-_NEWEST_OF_DEBATE = _NEWEST.where(utterances.c.debate == sa.bindparam("debate_name"))
+_NEWEST_OF_CONVERSATION = _NEWEST.where(utterances.c["debate"] == sa.bindparam("conversation"))
 
 
-class Messages(Protocol):
-    """Turns an answer into its record; `events` implements it."""
-
-    def turn_taken(self, floor: Floor, utterance: Utterance, headers: Mapping[str, str]) -> Outgoing:
-        """Returns the record that answers the floor."""
-        ...
-
-    def headers(self) -> Mapping[str, str]:
-        """Returns the headers of what is being handled now; called on the event loop, which knows the trace."""
-        ...
+def add_tables(metadata: sa.MetaData) -> None:
+    """Adds an agent's tables, and those of delivery, to a service's own. The service's migrations make them."""
+    for table in (utterances, remembered_turns):
+        table.to_metadata(metadata)
+    delivery_tables(metadata)
 
 
 class AgentStore:
-    """What the agent said and heard. Methods raise StoreUnavailableError when the database cannot be used."""
+    """What the agent said and remembers. Methods raise StoreUnavailableError when the database cannot be used."""
 
-    def __init__(self, database: Database, messages: Messages, agent: str) -> None:
+    def __init__(self, database: Database, encoder: TurnEncoder, agent: str) -> None:
         self._database = database
-        self._messages = messages
+        self._encoder = encoder
         self._agent = agent
         dialect = database.dialect
         given = [column.name for column in utterances.columns if column.name != "sequence"]
         self._insert_utterance = Statement(insert_or_skip(utterances, dialect), dialect, columns=given)
-        self._insert_heard = Statement(insert_or_skip(heard, dialect), dialect)
-        self._said = Statement(_SAID, dialect)
-        self._heard = Statement(_HEARD, dialect)
+        self._insert_remembered = Statement(insert_or_skip(remembered_turns, dialect), dialect)
+        self._select_turn = Statement(_TURN, dialect)
+        self._select_remembered = Statement(_REMEMBERED, dialect)
 
-    async def memory(self, debate: str, turn_number: int) -> Memory:
-        """Returns what is known of the debate before this turn, and what was said at it."""
-        values = {"debate_name": debate, "place": turn_number}
+    async def load_memory(self, conversation: str, turn_number: int) -> Memory:
+        """Returns what is known of the conversation before this turn, and what was said at it."""
 
         def job(connection: sa.Connection) -> Memory:
-            said = self._said.row(connection, values)
-            turns = self._heard.rows(connection, values)
+            turn = self._select_turn.row(connection, {"conversation": conversation, "number": turn_number})
+            before = {"conversation": conversation, "before_number": turn_number}
+            rows = self._select_remembered.rows(connection, before)
             return Memory(
-                said=None if said is None else _utterance(said),
-                heard=tuple(HeardTurn(row["number"], row["round"], row["agent"], row["text"]) for row in turns),
+                utterance=None if turn is None else _utterance(turn),
+                turns=tuple(RememberedTurn(row["number"], row["round"], row["agent"], row["text"]) for row in rows),
             )
 
         return await self._database.read(job)
 
-    async def remember(self, debate: str, turns: Sequence[HeardTurn]) -> None:
+    async def remember_turns(self, conversation: str, turns: Sequence[RememberedTurn]) -> None:
         """Stores turns that were fetched; known ones stay as they are."""
         if turns:
-            await self._database.write(lambda transaction: self._hear(transaction, debate, turns))
+            await self._database.write(lambda transaction: self._remember(transaction, conversation, turns))
 
-    async def speak(self, floor: Floor, utterance: Utterance) -> Committed[None]:
-        """Stores the turn, what was heard with the floor, and the answer to it, in one transaction.
+    async def record_turn(self, floor: Floor, utterance: Utterance) -> Committed[None]:
+        """Stores the turn, the one that came with the floor, and the answer to the floor, in one transaction.
 
         If a turn is stored for this place already, that one is sent and nothing else changes.
         """
-        headers = self._messages.headers()
+        headers = trace_headers()  # here, on the event loop, which knows the trace
 
         def job(transaction: Transaction) -> None:
-            said = utterance
+            stored = utterance
             if self._insert_utterance.change(transaction.connection, _values(utterance, None, "")) == 1:
-                own = HeardTurn(floor.turn_number, floor.round, self._agent, utterance.text)
-                self._hear(transaction, floor.debate, [own] if floor.last_turn is None else [floor.last_turn, own])
+                own = RememberedTurn(floor.turn_number, floor.round, self._agent, utterance.text)
+                turns = [own] if floor.last_turn is None else [floor.last_turn, own]
+                self._remember(transaction, floor.conversation, turns)
             else:
-                values = {"debate_name": floor.debate, "place": floor.turn_number}
-                (row,) = self._said.rows(transaction.connection, values)
-                said = _utterance(row)
-            transaction.enqueue(self._messages.turn_taken(floor, said, headers))
+                place = {"conversation": floor.conversation, "number": floor.turn_number}
+                (row,) = self._select_turn.rows(transaction.connection, place)
+                stored = _utterance(row)
+            transaction.enqueue(self._encoder.encode_turn(floor, stored, headers))
 
         return await self._database.write(job)
 
-    async def answered(self, request_id: str, digest: str) -> Utterance | None:
+    async def find_answer(self, request_id: str, digest: str) -> Utterance | None:
         """Returns the answer stored for this request; RequestIdReusedError if it was another question."""
-        return await self._database.read(lambda connection: _answered(connection, request_id, digest))
+        return await self._database.read(lambda connection: _find_answer(connection, request_id, digest))
 
-    async def answer(self, utterance: Utterance, request_id: str, digest: str) -> Utterance:
+    async def record_answer(self, utterance: Utterance, request_id: str, digest: str) -> Utterance:
         """Stores an answer; returns it, or the one that another replica stored meanwhile for this request."""
 
         def job(transaction: Transaction) -> Utterance:
             values = _values(utterance, request_id or None, digest)
             if self._insert_utterance.change(transaction.connection, values) == 1:
                 return utterance
-            return _answered(transaction.connection, request_id, digest) or utterance
+            return _find_answer(transaction.connection, request_id, digest) or utterance
 
         return (await self._database.write(job)).value
 
-    async def count(self) -> int:
+    async def count_utterances(self) -> int:
         """Returns the number of utterances."""
         return await self._database.read(lambda connection: connection.execute(_COUNT).scalar_one())
 
-    async def newest(self, limit: int, before: int | None, debate: str) -> Sequence[tuple[int, Utterance]]:
+    async def list_utterances(
+        self, limit: int, before: int | None, conversation: str
+    ) -> Sequence[tuple[int, Utterance]]:
         """Returns utterances, newest first, with their place in the list: those before place `before`, if given.
 
-        A `debate` that is not empty limits them to that debate.
+        A `conversation` that is not empty limits them to that conversation.
         """
         values: dict[str, Any] = {"before": before if before is not None else 2**62, "row_limit": limit}
-        if debate:
-            values["debate_name"] = debate
-        statement = _NEWEST_OF_DEBATE if debate else _NEWEST
+        if conversation:
+            values["conversation"] = conversation
+        statement = _NEWEST_OF_CONVERSATION if conversation else _NEWEST
 
         def job(connection: sa.Connection) -> list[tuple[int, Utterance]]:
             return [(row["sequence"], _utterance(row)) for row in connection.execute(statement, values).mappings()]
 
         return await self._database.read(job)
 
-    def _hear(self, transaction: Transaction, debate: str, turns: Sequence[HeardTurn]) -> None:
+    def _remember(self, transaction: Transaction, conversation: str, turns: Sequence[RememberedTurn]) -> None:
         rows = [
-            {"debate": debate, "number": turn.number, "round": turn.round, "agent": turn.agent, "text": turn.text}
+            {"debate": conversation, "number": turn.number, "round": turn.round, "agent": turn.agent, "text": turn.text}
             for turn in turns
         ]
-        self._insert_heard.change_all(transaction.connection, rows)
+        self._insert_remembered.change_all(transaction.connection, rows)
 
 
-def _answered(connection: sa.Connection, request_id: str, digest: str) -> Utterance | None:
+def _find_answer(connection: sa.Connection, request_id: str, digest: str) -> Utterance | None:
     row = connection.execute(_BY_REQUEST, {"request": request_id}).mappings().first()
     if row is None:
         return None
@@ -200,7 +202,7 @@ def _values(utterance: Utterance, request_id: str | None, digest: str) -> dict[s
     return {
         "id": utterance.id,
         "kind": utterance.kind.value,
-        "debate": utterance.debate if turn else None,
+        "debate": utterance.conversation if turn else None,
         "turn_number": utterance.turn_number if turn else None,
         "round": utterance.round,
         "question": utterance.question,
@@ -219,7 +221,7 @@ def _utterance(row: Mapping[str, Any] | sa.RowMapping) -> Utterance:
     return Utterance(
         id=row["id"],
         kind=Kind(row["kind"]),
-        debate=row["debate"] or "",
+        conversation=row["debate"] or "",
         turn_number=row["turn_number"] or 0,
         round=row["round"],
         question=row["question"],

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import grpc
 from rostrum.debate.v1 import debate_service_pb2, debate_service_pb2_grpc
 
+from mesh.agent.model import RememberedTurn
 from mesh.rpc.status import from_rpc_error
-from services.debater.messages import heard_turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mesh.agent.model import HeardTurn
     from mesh.rpc.channels import Channels
 
 
@@ -33,14 +32,14 @@ class ModeratorRecord:
         """Closes the channel."""
         await self._channel.close(None)
 
-    async def turns_after(self, debate: str, number: int, timeout_seconds: float) -> Sequence[HeardTurn]:
+    async def fetch_turns(self, debate: str, after_number: int, timeout_seconds: float) -> Sequence[RememberedTurn]:
         """Returns all turns above this number. Raises RostrumError; each page may take the timeout."""
-        turns: list[HeardTurn] = []
-        request = debate_service_pb2.ListTurnsRequest(parent=debate, after_number=number, page_size=1_000)
+        turns: list[RememberedTurn] = []
+        request = debate_service_pb2.ListTurnsRequest(parent=debate, after_number=after_number, page_size=1_000)
         try:
             while True:
                 page = await self._stub.ListTurns(request, timeout=timeout_seconds)
-                turns += [heard_turn(turn) for turn in page.turns]
+                turns += [RememberedTurn(turn.number, turn.round, turn.agent, turn.text) for turn in page.turns]
                 if not page.next_page_token:
                     return turns
                 request.page_token = page.next_page_token

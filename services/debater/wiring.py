@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.agent.api import SERVICE_NAME, AgentApi
-from mesh.agent.store import AgentStore, metadata
+from mesh.agent.wiring import build_agent
 from mesh.service import Foundation
 from mesh.settings import load
 from services.debater.clients import ModeratorRecord
-from services.debater.events import FLOORS, FloorEvents, TurnMessages
+from services.debater.events import TurnMessages
 from services.debater.logic import Debater
 from services.debater.settings import Settings
+from services.debater.store import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ def build(environ: Mapping[str, str], *, model: Model | None = None) -> Sequence
     """
     settings = load(Settings, environ)
     foundation = Foundation(environ, metadata, MIGRATIONS, model=model)
-    agent = foundation.settings.service
-    store = AgentStore(foundation.database, TurnMessages(), agent)
     record = ModeratorRecord(foundation.channels, settings.moderator_address)
-    debater = Debater(agent, foundation.model, store, record)
-    floors = FLOORS.of(agent).name
-    AgentApi(debater, settings.description, floors).add_to(foundation.server.grpc)
-    events = FloorEvents(debater)
-    consumer = foundation.consumer(floors, events.handle, arrived=events.arrived)
-    return foundation.parts(record, consumer=consumer, services=[SERVICE_NAME])
+    return build_agent(
+        foundation,
+        record,
+        speaker=Debater(foundation.settings.service),
+        encoder=TurnMessages(),
+        record=record,
+        description=settings.description,
+    )

@@ -12,17 +12,24 @@ import pytest
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
 from mesh.agent.api import SERVICE_NAME, AgentApi
-from mesh.agent.store import AgentStore, metadata
+from mesh.agent.catching_up import CatchingUp
+from mesh.agent.events import FLOORS
+from mesh.agent.floors import Floors
+from mesh.agent.model import Counters, Profile
+from mesh.agent.questions import Questions
+from mesh.agent.store import AgentStore
 from mesh.rpc.channels import Channels
 from mesh.rpc.server import Server
 from mesh.rpc.status import from_rpc_error
 from mesh.store.database import Database
 from mesh.store.migrations import migrate
+from mesh.testing.clock import FakeClock
 from mesh.testing.scripted_model import NOTHING, UNAVAILABLE, USUAL, Answer, ScriptedModel
-from services.debater.events import FLOORS, TurnMessages
+from services.debater.events import TurnMessages
 from services.debater.logic import Debater
+from services.debater.store import metadata
 from services.debater.wiring import MIGRATIONS
-from tests.unit.debater.fake_store import DEBATE, FakeRecord, floor
+from tests.unit.agent.fakes import CONVERSATION, FakeRecord, floor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,14 +46,14 @@ ListRequest = agent_service_pb2.ListUtterancesRequest
 class _Service:
     stub: Any
     model: ScriptedModel
-    debater: Debater
+    floors: Floors
     store: AgentStore
 
     async def speak(self, turn_number: int) -> None:
         """Takes a floor; the answer stays in the outbox, since there is no broker here."""
-        task = asyncio.ensure_future(self.debater.take_floor(floor(turn_number)))
+        task = asyncio.ensure_future(self.floors.take_floor(floor(turn_number)))
         async with asyncio.timeout(10):
-            while (await self.store.memory(DEBATE, turn_number)).said is None:  # noqa: ASYNC110 - the store has no event
+            while (await self.store.load_memory(CONVERSATION, turn_number)).utterance is None:  # noqa: ASYNC110 - the store has no event
                 await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -60,13 +67,24 @@ async def _service(folder: Path, answer: Answer = USUAL) -> AsyncIterator[_Servi
     await database.start()
     model = ScriptedModel(script=lambda _call: answer)
     store = AgentStore(database, TurnMessages(), "team-a")
-    debater = Debater("team-a", model, store, FakeRecord())
+    speaker, clock, counters = Debater("team-a"), FakeClock(), Counters()
+    floors = Floors(
+        speaker=speaker,
+        model=model,
+        store=store,
+        catching_up=CatchingUp(store, FakeRecord(), clock),
+        clock=clock,
+        counters=counters,
+    )
+    questions = Questions(speaker=speaker, model=model, store=store, clock=clock, counters=counters)
     server = Server("127.0.0.1:0")
-    AgentApi(debater, "One line", FLOORS.of("team-a").name).add_to(server.grpc)
+    profile = Profile("team-a", "One line", model.name, FLOORS.of("team-a").name)
+    api = AgentApi(profile, store=store, questions=questions)
+    api.add_to(server.grpc)
     await server.start([SERVICE_NAME], {"the store": database.usable})
     channel = Channels().open(f"127.0.0.1:{server.port}")
     try:
-        yield _Service(agent_service_pb2_grpc.AgentServiceStub(channel), model, debater, store)
+        yield _Service(agent_service_pb2_grpc.AgentServiceStub(channel), model, floors, store)
     finally:
         await channel.close(None)
         await server.stop(0)
@@ -151,8 +169,8 @@ async def test_list_pages_newest_first(service: _Service) -> None:
         request.page_token = page.next_page_token
         await service.stub.Ask(AskRequest(name=AGENT, question="Later?"))
     assert questions == ["What changes first?", "Question 2?", "Question 1?", "Question 0?"]
-    turns = (await service.stub.ListUtterances(ListRequest(parent=AGENT, debate=DEBATE))).utterances
-    assert [(turn.kind, turn.debate, turn.turn_number) for turn in turns] == [(Utterance.TURN, DEBATE, 1)]
+    turns = (await service.stub.ListUtterances(ListRequest(parent=AGENT, debate=CONVERSATION))).utterances
+    assert [(turn.kind, turn.debate, turn.turn_number) for turn in turns] == [(Utterance.TURN, CONVERSATION, 1)]
 
 
 BAD = [
@@ -194,7 +212,7 @@ async def test_a_token_of_another_list_is_refused(service: _Service) -> None:
     for _ in range(2):
         await service.stub.Ask(AskRequest(name=AGENT, question="Why?"))
     page = await service.stub.ListUtterances(ListRequest(parent=AGENT, page_size=1))
-    request = ListRequest(parent=AGENT, debate=DEBATE, page_token=page.next_page_token)
+    request = ListRequest(parent=AGENT, debate=CONVERSATION, page_token=page.next_page_token)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await service.stub.ListUtterances(request)
     assert from_rpc_error(caught.value).reason == "INVALID_PAGE_TOKEN"

@@ -11,9 +11,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from mesh.agent.store import metadata as debater
 from mesh.store.engine import open_engine
 from mesh.store.migrations import migrate
+from services.debater.store import metadata as debater
 from services.moderator.store.tables import metadata as moderator
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rostrum.debate.v1 import debate_pb2
 
-from mesh.agent.model import seed
+from mesh.agent.metered_model import call_seed, turn_place
 from mesh.llm.port import seed_for
 from tests.support.crash_points import CrashFolder, Plan, Point
 from tests.support.scripted_service import turn_text
@@ -86,7 +86,7 @@ ROWS = {
 
 def calls_of(name: str) -> dict[str, int]:
     """Returns the seed of each model call of a debate in which nobody dies."""
-    turns = {f"turn {number}": seed(name, number, "turn", 1) for number in range(1, len(AGENTS) + 1)}
+    turns = {f"turn {number}": call_seed(turn_place(name, number), 1) for number in range(1, len(AGENTS) + 1)}
     own = {"question 1": "1/question", "question 2": "3/question", "opinion": "5/opinion", "closing": "5/closing"}
     return turns | {purpose: seed_for(f"{name}/{place}") for purpose, place in own.items()}
 

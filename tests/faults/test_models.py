@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from rostrum.debate.v1 import debate_pb2
 
-from mesh.agent.model import seed
+from mesh.agent.metered_model import call_seed, turn_place
 from tests.support.system import NEVER_REDUNDANT, System
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def test_a_model_without_a_usable_answer_forfeits(system: System, agent: str, re
     assert debate.verdict
     calls = system.calls() - before
     for turn in turns:
-        made = [calls[seed(name, turn.number, "turn", number)] for number in (1, 2, 3, 4)]
+        made = [calls[call_seed(turn_place(name, turn.number), number)] for number in (1, 2, 3, 4)]
         assert sorted(made, reverse=True) == made
         assert sum(made) == (tries if turn.forfeited else 1)
 
@@ -90,7 +90,7 @@ def test_a_model_that_is_too_slow_loses_its_floors(system: System) -> None:
     assert debate.stop_reason == debate_pb2.Debate.MAX_ROUNDS
     assert debate.verdict
     calls = system.calls() - before
-    assert all(calls[seed(name, turn.number, "turn", 1)] <= 2 for turn in turns[1::2])
+    assert all(calls[call_seed(turn_place(name, turn.number), 1)] <= 2 for turn in turns[1::2])
 
 
 def test_a_debate_that_nobody_speaks_in_ends_without_a_verdict(system: System) -> None:

@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from rostrum.debate.v1 import debate_pb2
 
-from mesh.agent.model import seed
+from mesh.agent.metered_model import call_seed, turn_place
 from tests.support.system import NEVER_REDUNDANT, System, paused, wait_until
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def short_floors(seconds: float, max_attempts: int) -> debate_pb2.DebateSettings
 
 def call_of(name: str, turn_number: int) -> int:
     """The seed of an agent's first model call for a turn."""
-    return seed(name, turn_number, "turn", 1)
+    return call_seed(turn_place(name, turn_number), 1)
 
 
 def assert_whole(turns: list[Turn]) -> None:

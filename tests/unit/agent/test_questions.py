@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from mesh.agent.questions import check_question, check_request_id
 from mesh.errors import (
     InvalidQuestionError,
     InvalidRequestIdError,
@@ -14,34 +15,28 @@ from mesh.errors import (
     RequestIdReusedError,
     RostrumError,
 )
-from mesh.testing.scripted_model import NOTHING, UNAVAILABLE, Answer, ScriptedModel
-from services.debater.logic import Debater, check_question, check_request_id
-from tests.unit.debater.fake_store import SENSIBLE, FakeRecord, FakeStore
-
-
-def _debater(answer: Answer) -> tuple[Debater, ScriptedModel]:
-    model = ScriptedModel(script=lambda _call: answer)
-    return Debater("team-a", model, FakeStore(), FakeRecord()), model
+from mesh.testing.scripted_model import NOTHING, UNAVAILABLE, Answer
+from tests.unit.agent.fakes import SENSIBLE, FakeAgent
 
 
 async def test_the_same_request_id_is_one_answer() -> None:
     """Repeated, also at the same time, it is one model call; with another question it is refused."""
-    debater, model = _debater(Answer(text=SENSIBLE, delay_seconds=0.02))
-    first, second = await asyncio.gather(debater.ask("Why?", "r1"), debater.ask("Why?", "r1"))
-    assert first == second == await debater.ask(" Why? ", "r1")
-    assert len(model.calls) == 1
+    agent = FakeAgent(Answer(text=SENSIBLE, delay_seconds=0.02))
+    first, second = await asyncio.gather(agent.questions.ask("Why?", "r1"), agent.questions.ask("Why?", "r1"))
+    assert first == second == await agent.questions.ask(" Why? ", "r1")
+    assert len(agent.model.calls) == 1
     with pytest.raises(RequestIdReusedError):
-        await debater.ask("How?", "r1")
-    assert (await debater.ask("Why?", "")).id != (await debater.ask("Why?", "")).id
+        await agent.questions.ask("How?", "r1")
+    assert (await agent.questions.ask("Why?", "")).id != (await agent.questions.ask("Why?", "")).id
 
 
 @pytest.mark.parametrize(("answer", "error"), [(NOTHING, ModelRefusedError), (UNAVAILABLE, ModelUnavailableError)])
 async def test_no_answer_is_an_error(answer: Answer, error: type[RostrumError]) -> None:
-    """A model that says nothing or does not answer is told as such, and nothing is stored."""
-    debater, model = _debater(answer)
+    """A model that says nothing or does not answer is reported as such, and nothing is stored."""
+    agent = FakeAgent(answer)
     with pytest.raises(error):
-        await debater.ask("Why?", "r1")
-    assert len(model.calls) <= 3
+        await agent.questions.ask("Why?", "r1")
+    assert len(agent.model.calls) <= 3
 
 
 @pytest.mark.parametrize("question", ["", "x" * 2001, "a\x00b", "a\x1bb"])

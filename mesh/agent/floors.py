@@ -1,0 +1,147 @@
+"""How an agent answers each floor exactly once, in time, whatever it says.
+
+The core: a turn that is stored is published again without a model call, whatever the attempt; a turn that is not is
+spoken, and completion, memory and outgoing record are stored in one transaction; the record counts as handled only
+when the broker has the answer. A floor that is revoked (by a newer one, a withdrawal, its deadline) cancels the
+speaker's work on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mesh.agent.errors import ForfeitError
+from mesh.agent.metered_model import MeteredModel, turn_place
+from mesh.agent.model import Kind, Speech, Utterance
+
+if TYPE_CHECKING:
+    from mesh.agent.catching_up import CatchingUp
+    from mesh.agent.model import Counters, Floor, Memory
+    from mesh.agent.ports import Speaker, Store
+    from mesh.clock import Clock
+    from mesh.llm.port import Model
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_REVOCATIONS = 10_000
+"""Conversations whose revoked floors are remembered, the latest; what is forgotten costs at most a model call for
+nothing."""
+
+
+@dataclass(slots=True)
+class _Speaking:
+    floor: Floor
+    task: asyncio.Task[Utterance]
+    revoked: bool = False
+
+
+class Floors:
+    """The floors of one agent. Used on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        speaker: Speaker,
+        model: Model,
+        store: Store,
+        catching_up: CatchingUp,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._speaker = speaker
+        self._model = model
+        self._store = store
+        self._catching_up = catching_up
+        self._clock = clock
+        self._counters = counters
+        self._speaking: dict[str, _Speaking] = {}
+        self._revoked: dict[str, tuple[int, int]] = {}
+        """Conversation -> place before which all floors are revoked, those that still wait to be handled included."""
+
+    def revoke(self, conversation: str, place: tuple[int, int], *, including: bool) -> None:
+        """Cancels the work on a floor of this conversation before `place` (or at it, if `including`).
+
+        Called the moment a newer floor or a withdrawal arrives, before its turn to be handled comes.
+        """
+        turn_number, attempt = place
+        bound = (turn_number, attempt + 1) if including else place
+        self._revoked[conversation] = max(bound, self._revoked.pop(conversation, bound))
+        if len(self._revoked) > REMEMBERED_REVOCATIONS:
+            del self._revoked[next(iter(self._revoked))]
+        speaking = self._speaking.get(conversation)
+        if speaking is not None and speaking.floor.place < bound:
+            speaking.revoked = True
+            speaking.task.cancel()
+
+    async def take_floor(self, floor: Floor) -> None:
+        """Answers a floor; returns once the broker has the answer, or when the floor is revoked.
+
+        Raises StoreUnavailableError; then nothing is stored and the floor may be taken again.
+        """
+        memory = await self._store.load_memory(floor.conversation, floor.turn_number)
+        if memory.utterance is not None:
+            committed = await self._store.record_turn(floor, memory.utterance)
+            self._counters.republished += 1
+            await committed.published
+            return
+        utterance = await self._speak_in_time(floor, memory)
+        if utterance is None:
+            self._counters.revoked += 1
+            return
+        committed = await self._store.record_turn(floor, utterance)
+        self._counters.spoken += 1
+        self._counters.forfeited += utterance.forfeited
+        await committed.published
+
+    async def _speak_in_time(self, floor: Floor, memory: Memory) -> Utterance | None:
+        """Returns the turn, or None if the floor is revoked before it is there."""
+        seconds = (floor.deadline_us - self._clock.now_us()) / 1e6
+        if seconds <= 0 or floor.place < self._revoked.get(floor.conversation, (0, 0)):
+            return None
+        task = asyncio.get_running_loop().create_task(self._speak(floor, memory))
+        speaking = self._speaking[floor.conversation] = _Speaking(floor, task)
+        try:
+            async with asyncio.timeout(seconds):
+                return await task
+        except TimeoutError:
+            log.info("the deadline of turn %d of %s passed", floor.turn_number, floor.conversation)
+            return None
+        except asyncio.CancelledError:
+            if speaking.revoked:
+                log.info("the floor of turn %d of %s was revoked", floor.turn_number, floor.conversation)
+                return None
+            raise  # this consumer lost the partition, or the process ends
+        finally:
+            task.cancel()
+            if self._speaking.get(floor.conversation) is speaking:
+                del self._speaking[floor.conversation]
+
+    async def _speak(self, floor: Floor, memory: Memory) -> Utterance:
+        turns = await self._catching_up.load_turns(floor, memory)
+        model = MeteredModel(self._model, self._counters, turn_place(floor.conversation, floor.turn_number))
+        reason = ""
+        try:
+            speech = await self._speaker.speak(floor, turns, model)
+        except ForfeitError as error:
+            speech, reason = Speech("", model.name), error.reason
+        has_text = bool(speech.text.strip())
+        if not has_text:
+            reason = f"{reason or 'the agent said nothing'} (model calls: {model.calls})"
+        return Utterance(
+            id=uuid.uuid4().hex,
+            kind=Kind.TURN,
+            conversation=floor.conversation,
+            turn_number=floor.turn_number,
+            round=floor.round,
+            question=floor.question,
+            text=speech.text if has_text else "",
+            model=speech.model,
+            prompt_tokens=model.prompt_tokens,
+            completion_tokens=model.completion_tokens,
+            create_time_us=self._clock.now_us(),
+            forfeit_reason=reason,
+        )

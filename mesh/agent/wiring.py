@@ -1,0 +1,54 @@
+"""Builds an agent on a service's foundation: what such a service's own wiring calls once it has its three ports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.agent.api import SERVICE_NAME, AgentApi
+from mesh.agent.catching_up import CatchingUp
+from mesh.agent.events import FLOORS, FloorEvents
+from mesh.agent.floors import Floors
+from mesh.agent.model import Counters, Profile
+from mesh.agent.questions import Questions
+from mesh.agent.store import AgentStore
+from mesh.clock import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mesh.agent.ports import ConversationRecord, Speaker, TurnEncoder
+    from mesh.runtime import Part
+    from mesh.service import Foundation
+
+
+def build_agent(
+    foundation: Foundation,
+    *own: Part,
+    speaker: Speaker,
+    encoder: TurnEncoder,
+    record: ConversationRecord,
+    description: str,
+) -> Sequence[Part]:
+    """Returns all parts of the service in order of start: those of the foundation, its `own`, the agent's.
+
+    The foundation's metadata must have the agent's tables (mesh.agent.store.add_tables). `description`: one line for
+    people, shown by GetAgent.
+    """
+    agent = foundation.settings.service
+    model, clock, counters = foundation.model, SystemClock(), Counters()
+    store = AgentStore(foundation.database, encoder, agent)
+    floors = Floors(
+        speaker=speaker,
+        model=model,
+        store=store,
+        catching_up=CatchingUp(store, record, clock),
+        clock=clock,
+        counters=counters,
+    )
+    questions = Questions(speaker=speaker, model=model, store=store, clock=clock, counters=counters)
+    topic = FLOORS.of(agent).name
+    api = AgentApi(Profile(agent, description, model.name, topic), store=store, questions=questions)
+    api.add_to(foundation.server.grpc)
+    events = FloorEvents(agent, floors)
+    consumer = foundation.consumer(topic, events.handle, arrived=events.arrived)
+    return foundation.parts(*own, consumer=consumer, services=[SERVICE_NAME])
