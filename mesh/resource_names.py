@@ -1,8 +1,8 @@
 """Resource names of the form "{collection}/{id}" and what ids are made of, each form written here and nowhere else.
 
-Owns the runtime's own collection, agents; an application declares its own with `Collection`. Whoever takes a name or
-an id from outside (an API, a record, the command, the name of a topic) asks here, so that all accept the same. Free of
-frameworks, so that `logic` may use it.
+Owns the collections that rostrum.agent.v1 speaks of; an application declares others with `Collection`. Whoever takes
+a name or an id from outside (an API, a record, the command, the name of a topic) asks here, so that all accept the
+same. Free of frameworks, so that `logic` may use it.
 """
 
 from __future__ import annotations
@@ -63,3 +63,11 @@ AGENTS = Collection(
     re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?"),
 )
 """An agent's id is also its Deployment, Service, account, KafkaUser and a part of its topic: it fits all of them."""
+
+DEBATES = Collection(
+    "debates",
+    "debate",
+    "1 to 32 of a-z and 0-9",
+    re.compile(r"[a-z0-9]{1,32}"),
+)
+"""What floors and utterances of rostrum.agent.v1 belong to; an agent knows of it no more than this name."""

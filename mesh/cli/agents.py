@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 from rostrum.agent.v1 import agent_service_pb2
 
-from mesh.cli.debates import Json, encodable, name_of
-from mesh.cli.output import json_of
-from mesh.cli.render import debate_id, local_time
+from mesh.cli.arguments import Json, debate_name, encodable
+from mesh.cli.output import json_of, local_time
 from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
 
 ASK_SECONDS = 300.0
@@ -46,16 +45,16 @@ def history(
 ) -> None:
     """Show what an agent said, in debates and in answers, newest first."""
     world = world_of(context)
-    said = run(_history(world, _bare(agent), name_of(debate) if debate else "", limit))
+    said = run(_history(world, _bare(agent), debate_name(debate) if debate else "", limit))
     if json:
-        world.output.json({"utterances": [json_of(each) for each in said]})
+        world.output.json({"utterances": [json_of(utterance) for utterance in said]})
         return
     if not said:
         world.output.note(f"{_bare(agent)} has said nothing yet")
-    for each in said:
-        where = f"{debate_id(each.debate)}, turn {each.turn_number}" if each.debate else "answer"
-        world.output.say(f"{local_time(each.create_time)} - {where} - {each.question}", style="bold")
-        world.output.say(each.text or f"(forfeited: {each.forfeit_reason})", indent=2)
+    for utterance in said:
+        place = f"{utterance.debate.rpartition('/')[2]}, turn {utterance.turn_number}" if utterance.debate else "answer"
+        world.output.say(f"{local_time(utterance.create_time)} - {place} - {utterance.question}", style="bold")
+        world.output.say(utterance.text or f"(forfeited: {utterance.forfeit_reason})", indent=2)
         world.output.say()
 
 

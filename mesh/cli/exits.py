@@ -22,11 +22,11 @@ class Exit(IntEnum):
     NOT_RUNNING = 3
     """Rostrum does not run in this home folder."""
     NOT_FOUND = 4
-    """No such debate, agent or pod."""
+    """No such agent or pod, or nothing of that name in an application, such as a debate."""
     UNAVAILABLE = 5
     """A service, its store, the broker or the model does not answer, or not in time; trying again may help."""
-    NO_VERDICT = 6
-    """The debate ended, but was cancelled or no seat ever spoke."""
+    NO_RESULT = 6
+    """What was started came to its end without what it is for, such as a debate in which no seat ever spoke."""
     INTERRUPTED = 130
     """Ctrl-C, after what the command had started was ended."""
 

@@ -25,11 +25,19 @@ def home_of(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("ROSTRUM_HOME") or ".rostrum").absolute()
 
 
-def world(environ: Mapping[str, str], output: Output, program: str) -> World:
+def world(environ: Mapping[str, str], output: Output, program: str, first_command: str) -> World:
     """Returns the World of this process. Looks at nothing yet."""
     runner = LocalRunner(home_of(environ), environ)
 
     def dial(service: str) -> grpc.aio.Channel:
         return through_ingress(runner.ingress or NOWHERE, service, runner.token)
 
-    return World(environ=environ, home=runner.home, program=program, output=output, runner=runner, dial=dial)
+    return World(
+        environ=environ,
+        home=runner.home,
+        program=program,
+        first_command=first_command,
+        output=output,
+        runner=runner,
+        dial=dial,
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from mesh.cli import models, starting
-from mesh.cli.debates import Json
+from mesh.cli.arguments import Json
 from mesh.cli.exits import CommandError, Exit
 from mesh.cli.output import clean
 from mesh.cli.world import World, run, world_of
@@ -91,7 +91,8 @@ async def _up(world: World, model: str, *, detach: bool, as_json: bool) -> None:
         _show_status(world, status, as_json=as_json)
         if detach or not started:
             world.output.note(
-                f'Next: `{world.program} debate "TOPIC"`; `{world.program} status`; `{world.program} down` stops it'
+                f"Next: `{world.program} {world.first_command}`; `{world.program} status`;"
+                f" `{world.program} down` stops it"
                 if started
                 else f"it ran already: `{world.program} down` stops it"
             )

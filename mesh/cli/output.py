@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from google.protobuf.json_format import MessageToDict
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from google.protobuf.message import Message
+    from google.protobuf.timestamp_pb2 import Timestamp
     from rich.status import Status
 
 WIDTH = 100
@@ -34,12 +36,19 @@ NO_BREAK_SPACE = "\u00a0"
 
 def clean(text: str) -> str:
     """Returns the text without control characters but line breaks and tabs."""
-    return "".join(each for each in text if each in "\n\t" or each.isprintable() or each == NO_BREAK_SPACE)
+    return "".join(
+        character for character in text if character in "\n\t" or character.isprintable() or character == NO_BREAK_SPACE
+    )
 
 
 def json_of(message: Message) -> dict[str, Any]:
     """Returns protobuf's JSON of a message with the proto's field names and every field without presence."""
     return MessageToDict(message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True)
+
+
+def local_time(stamp: Timestamp) -> str:
+    """Returns a time of day in the reader's zone, to the second."""
+    return datetime.fromtimestamp(stamp.seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 class Output:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rostrum.local.v1 import runner_pb2
 
-from mesh.cli.debates import Json
+from mesh.cli.arguments import Json
 from mesh.cli.exits import CommandError, Exit
 from mesh.cli.world import run, world_of
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
 from rostrum.agent.v1 import agent_service_pb2_grpc
-from rostrum.debate.v1 import debate_service_pb2_grpc
 
 from mesh.cli.exits import CommandError, Exit
 from mesh.rpc import status as rpc_status
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from mesh.cli.output import Output
 
 T = TypeVar("T")
-
-MODERATOR = "moderator"
 
 CALL_SECONDS = 15.0
 """Time for a call that only reads or writes a store."""
@@ -76,6 +73,8 @@ class World:
     home: Path
     program: str
     """How the user would call this command again, such as "rostrum" or ".venv/bin/rostrum"."""
+    first_command: str
+    """What the application is for: the command that is suggested once it runs, such as 'debate "TOPIC"'."""
     output: Output
     runner: Runner
     dial: Callable[[str], grpc.aio.Channel]
@@ -91,12 +90,6 @@ class World:
         return status
 
     @asynccontextmanager
-    async def debates(self) -> AsyncIterator[debate_service_pb2_grpc.DebateServiceAsyncStub]:
-        """Yields the moderator's stub."""
-        async with self.dial(MODERATOR) as channel:
-            yield debate_service_pb2_grpc.DebateServiceStub(channel)
-
-    @asynccontextmanager
     async def agent(self, name: str) -> AsyncIterator[agent_service_pb2_grpc.AgentServiceAsyncStub]:
         """Yields the stub of one agent, after a look whether there is one. Raises CommandError."""
         status = await self.running()
@@ -110,7 +103,7 @@ class World:
 
 def agents_of(status: runner_pb2.Status) -> list[str]:
     """Returns the Deployments that are agents: all but the platform's and the moderator."""
-    others = {MODERATOR, "broker", "kafka", "model", "embeddings", "ingress"}
+    others = {"moderator", "broker", "kafka", "model", "embeddings", "ingress"}
     return sorted({pod.deployment for pod in status.pods} - others)
 
 

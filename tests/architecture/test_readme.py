@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from mesh.cli.__main__ import app
+from mesh.cli import program
 from mesh.cli.exits import Exit
+from services.cli import APPLICATION
 from tests.support.buf import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -28,6 +29,7 @@ def test_every_command_shown_exists(capsys: pytest.CaptureFixture[str]) -> None:
     """Each `rostrum` command of the README is one, with the options that are shown."""
     shown = re.findall(r"rostrum ([a-z]+)([^\n`#]*)", README.split("## The picture")[0])
     assert len(shown) > 10
+    app = program.build(APPLICATION)
     for command, rest in shown:
         app([command, "--help"], prog_name="rostrum", standalone_mode=False)
         text = capsys.readouterr().out

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(120)
 
-OK, FAILURE, USAGE, NOT_RUNNING, NOT_FOUND, UNAVAILABLE, NO_VERDICT = range(7)
+OK, FAILURE, USAGE, NOT_RUNNING, NOT_FOUND, UNAVAILABLE, NO_RESULT = range(7)
 TOPIC = "Commands are tried"
 
 
@@ -272,5 +272,5 @@ def test_a_debate_cancelled_elsewhere_is_no_success(system: System) -> None:
         wait_until("the debate", lambda: bool(running()), seconds=30)
         assert system.rostrum("cancel", *running()).returncode == OK
         _, errors = held.communicate(timeout=30)
-    assert held.returncode == NO_VERDICT
+    assert held.returncode == NO_RESULT
     assert "the debate was cancelled" in errors

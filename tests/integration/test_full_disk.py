@@ -29,7 +29,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_one_line_and_leaves_nothing(small_disk: Path) -> None:
     """`rostrum up` says that the disk is full and what to do, exits with 1, and ends all that it had started."""
     up = subprocess.run(
-        [sys.executable, "-m", "mesh.cli", "up", "--detach", "--model", "openai:x"],
+        [sys.executable, "-m", "services.cli", "up", "--detach", "--model", "openai:x"],
         env={**os.environ, "ROSTRUM_HOME": str(small_disk / "home"), "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip

@@ -25,11 +25,12 @@ from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 from rostrum.local.v1 import runner_pb2
 
-from mesh.cli.__main__ import execute
 from mesh.cli.output import Output
+from mesh.cli.program import build, execute
 from mesh.cli.world import World
 from mesh.errors import RostrumError
 from mesh.rpc import status
+from services.cli import APPLICATION
 from services.moderator.errors import DebateNotFoundError, EventNotYetError, InvalidTopicError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 DebateState = debate_pb2.Debate.State
 StopReason = debate_pb2.Debate.StopReason
 Stance = debate_pb2.Stance
+APP = build(APPLICATION)
 Kind = agent_service_pb2.Utterance.Kind
 
 
@@ -283,10 +285,11 @@ class Bench:
         """Runs one command."""
         out, err = io.StringIO(), io.StringIO()
         world = World(
-            environ=self.environ, home=self.home, program="rostrum", output=Output(out, err), runner=self.runner,
+            environ=self.environ, home=self.home, program="rostrum",
+            first_command=APPLICATION.first_command, output=Output(out, err), runner=self.runner,
             dial=lambda _service: grpc.aio.insecure_channel(self.address),
         )  # fmt: skip
-        return Result(int(execute(arguments, world)), out.getvalue(), err.getvalue())
+        return Result(int(execute(APP, arguments, world)), out.getvalue(), err.getvalue())
 
 
 @contextmanager

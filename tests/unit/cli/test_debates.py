@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.cli import watching
 from mesh.cli.exits import Exit
 from mesh.errors import StoreUnavailableError
 from mesh.local.errors import StartupError
+from services.moderator.commands import following
 from tests.unit.cli.fake_world import StopReason, debate, history, turn
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def test_a_cancelled_debate_is_no_success(bench: Bench) -> None:
     ended.summary = ended.verdict = ""
     bench.moderator.events = history(ended, bench.moderator.turns[:1])
     result = bench.rostrum("debate", "Cats")
-    assert result.code == Exit.NO_VERDICT
+    assert result.code == Exit.NO_RESULT
     assert "it was cancelled" in result.out
 
 
@@ -142,7 +142,7 @@ def test_a_debate_in_which_nobody_spoke(bench: Bench) -> None:
     silent = [turn(1, "", forfeited=True, forfeit_reason="The model gave nothing.")]
     bench.moderator.events = history(debate(stop_reason=StopReason.FORFEITED), silent)
     result = bench.rostrum("debate", "Cats")
-    assert result.code == Exit.NO_VERDICT
+    assert result.code == Exit.NO_RESULT
     assert "(forfeited: The model gave nothing.)" in result.out
     assert "`rostrum logs`" in result.err
 
@@ -233,7 +233,7 @@ def test_list_pages_to_the_limit(bench: Bench) -> None:
 
 def test_watch_resumes_where_it_was_broken(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams that break in the middle lose no event and repeat none."""
-    monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(following, "PAUSE_SECONDS", 0.0)
     bench.moderator.breaks = 3
     result = bench.rostrum("watch", "d1", "--json")
     numbers = [json.loads(line)["number"] for line in result.out.splitlines()]

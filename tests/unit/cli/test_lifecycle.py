@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.cli.__main__ import app, explain
 from mesh.cli.exits import BY_CODE, Exit
 from mesh.cli.output import Output, clean
+from mesh.cli.program import explain
 from mesh.errors import Code
 from mesh.local.errors import NotRunningError, PortInUseError
+from tests.unit.cli.fake_world import APP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +115,7 @@ def test_a_fault_of_ours_is_one_line() -> None:
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """`rostrum --help` lists all there is to do."""
-    assert app(["--help"], prog_name="rostrum", standalone_mode=False) == 0
+    assert APP(["--help"], prog_name="rostrum", standalone_mode=False) == 0
     shown = capsys.readouterr().out
     for command in (
         "up",

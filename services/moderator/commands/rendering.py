@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rostrum.debate.v1 import debate_pb2
 
 if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
-
     from mesh.cli.output import Output
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
@@ -30,18 +27,13 @@ def debate_id(name: str) -> str:
     return name.removeprefix("debates/")
 
 
-def local_time(stamp: Timestamp) -> str:
-    """Returns a time of day in the reader's zone, to the second."""
-    return datetime.fromtimestamp(stamp.seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
 def stance(value: debate_pb2.Stance.ValueType) -> str:
     """Returns "for" or "against"."""
     return debate_pb2.Stance.Name(value).lower()
 
 
 class Story:
-    """Tells one debate, event by event or from its record."""
+    """Renders one debate, event by event or from its record."""
 
     def __init__(self, output: Output, debate: debate_pb2.Debate | None = None) -> None:
         self._output = output
@@ -51,7 +43,7 @@ class Story:
             self._meet(debate)
 
     def opening(self, debate: debate_pb2.Debate) -> None:
-        """Tells what is debated and by whom."""
+        """Says what is debated and by whom."""
         self._meet(debate)
         seats = ", ".join(self._who(seat.agent) for seat in debate.seats)
         self._output.say(f"{debate.topic}", style="bold")
@@ -61,7 +53,7 @@ class Story:
         )
 
     def event(self, event: debate_pb2.DebateEvent) -> str:
-        """Tells what happened, and returns what is now waited for ("" for nothing)."""
+        """Says what happened, and returns what is now waited for ("" for nothing)."""
         match event.WhichOneof("kind"):
             case "debate_created":
                 self.opening(event.debate_created.debate)
@@ -89,7 +81,7 @@ class Story:
         return "the moderator is at work"
 
     def record(self, debate: debate_pb2.Debate, turns: list[debate_pb2.Turn]) -> None:
-        """Tells the whole debate as it is stored."""
+        """Shows the whole debate as it is stored."""
         self.opening(debate)
         measures = {measure.round: measure for measure in debate.stop_evidence.rounds}
         held = 0
@@ -108,7 +100,7 @@ class Story:
             self._output.say(f"\nRunning: round {debate.round}, {debate.turn_count} turns so far", style="bold")
 
     def turn(self, turn: debate_pb2.Turn) -> None:
-        """Tells one turn: who, when, at what price, and the words."""
+        """Shows one turn: who, when, at what price, and the words."""
         colour = self._colours.get(turn.agent, "")
         seconds = turn.elapsed.seconds + turn.elapsed.nanos / 1e9
         facts = [f"round {turn.round}", f"turn {turn.number}"]
@@ -123,7 +115,7 @@ class Story:
             self._output.say(turn.text, indent=2)
 
     def measure(self, measure: debate_pb2.RoundMeasure) -> None:
-        """Tells how much of a round was new."""
+        """Says how much of a round was new."""
         if measure.sentences == 0:
             return  # nobody spoke, which the forfeits have said
         share = f"{measure.redundancy:.0%} of {measure.sentences} sentences repeat what was said"

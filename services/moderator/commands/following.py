@@ -27,7 +27,7 @@ PAUSE_SECONDS = 0.5
 """Pause before the stream is opened again: well below what a person notices, and no load for a starting service."""
 
 
-async def events(
+async def follow_events(
     stub: debate_service_pb2_grpc.DebateServiceAsyncStub,
     name: str,
     after_number: int = 0,

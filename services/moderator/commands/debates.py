@@ -1,24 +1,26 @@
-"""`rostrum debate`, `list`, `show`, `watch` and `cancel`."""
+"""`rostrum debate`, `list`, `show`, `watch` and `cancel`, and how they are added to the command (`register`)."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rostrum.debate.v1 import debate_pb2, debate_service_pb2
+from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
-from mesh.cli import models, starting, watching
+from mesh.cli import models, starting
+from mesh.cli.arguments import Json, debate_name, encodable
 from mesh.cli.exits import CommandError, Exit
-from mesh.cli.output import json_of
-from mesh.cli.render import REASONS, Story, debate_id, local_time
+from mesh.cli.output import json_of, local_time
 from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
 from mesh.errors import RostrumError
+from services.moderator.commands.following import follow_events
+from services.moderator.commands.rendering import REASONS, Story, debate_id
 
 if TYPE_CHECKING:
-    from rostrum.debate.v1 import debate_service_pb2_grpc
+    from collections.abc import AsyncIterator
 
     Stub = debate_service_pb2_grpc.DebateServiceAsyncStub
 
@@ -30,8 +32,19 @@ CANCEL_SECONDS = 5.0
 
 PAGE = 1000
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+MODERATOR = "moderator"
+"""The Deployment that serves DebateService."""
+
 Id = Annotated[str, typer.Argument(metavar="ID", help="The debate: an id, or its name debates/ID.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of debates."""
+    app.command()(debate)
+    app.command("list")(list_)
+    app.command()(show)
+    app.command()(watch)
+    app.command()(cancel)
 
 
 def debate(
@@ -63,14 +76,14 @@ def list_(
     world = world_of(context)
     debates = run(_list(world, limit))
     if json:
-        world.output.json({"debates": [json_of(each) for each in debates]})
+        world.output.json({"debates": [json_of(debate) for debate in debates]})
         return
     if not debates:
         world.output.note(f'no debates yet: `{world.program} debate "TOPIC"` holds one')
         return
     rows = [
-        (debate_id(each.name), _state(each), str(each.turn_count), local_time(each.create_time), each.topic)
-        for each in debates
+        (debate_id(debate.name), _state(debate), str(debate.turn_count), local_time(debate.create_time), debate.topic)
+        for debate in debates
     ]
     world.output.table(("ID", "STATE", "TURNS", "CREATED", "TOPIC"), rows)
 
@@ -78,7 +91,7 @@ def list_(
 def show(context: typer.Context, debate: Id, json: Json = False) -> None:
     """Show a debate: its turns, why it stopped, summary and verdict."""
     world = world_of(context)
-    found, turns = run(_show(world, name_of(debate)))
+    found, turns = run(_show(world, debate_name(debate)))
     if json:
         world.output.json({**json_of(found), "turns": [json_of(turn) for turn in turns]})
     else:
@@ -92,7 +105,7 @@ def watch(
     json: Json = False,
 ) -> None:
     """Follow a debate's events until it ends, those that happened already first. With --json one event a line."""
-    run(_watch(world_of(context), name_of(debate), after, as_json=json))
+    run(_watch(world_of(context), debate_name(debate), after, as_json=json))
 
 
 def cancel(
@@ -103,28 +116,11 @@ def cancel(
 ) -> None:
     """End a running debate at once, without a verdict."""
     world = world_of(context)
-    ended = run(_cancel(world, name_of(debate), reason))
+    ended = run(_cancel(world, debate_name(debate), reason))
     if json:
         world.output.json(ended)
     else:
         world.output.say(f"{ended.name}: ended after {ended.turn_count} turns, {REASONS[ended.stop_reason]}")
-
-
-def name_of(debate: str) -> str:
-    """Returns "debates/x" for "x" or "debates/x". Raises CommandError."""
-    ident = encodable(debate, "ID").removeprefix("debates/")
-    if not ident or "/" in ident or not ident.isprintable() or " " in ident:
-        raise CommandError(f"{debate!r} is no debate's id: `rostrum list` shows them", Exit.USAGE)
-    return f"debates/{ident}"
-
-
-def encodable(text: str, what: str) -> str:
-    """Returns the text. Raises CommandError if the shell passed bytes that are not UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise CommandError(f"{what} is not UTF-8 text: write it again in UTF-8", Exit.USAGE) from error
-    return text
 
 
 def _topic(topic: str) -> str:
@@ -132,7 +128,7 @@ def _topic(topic: str) -> str:
     stripped = encodable(topic, "TOPIC").strip()
     if not 3 <= len(stripped) <= 500:
         raise CommandError(f"TOPIC must have 3 to 500 characters, not {len(stripped)}", Exit.USAGE)
-    if any(ord(each) < 32 or 127 <= ord(each) < 160 for each in stripped):
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in stripped):
         raise CommandError("TOPIC must be one line without control characters", Exit.USAGE)
     return stripped
 
@@ -145,10 +141,10 @@ def _rounds(rounds: int) -> int:
 
 def _seats(agents: str) -> list[debate_pb2.Seat]:
     seats = []
-    for each in filter(None, (part.strip() for part in agents.split(","))):
-        agent, _, side = each.partition("=")
+    for seat in filter(None, (part.strip() for part in agents.split(","))):
+        agent, _, side = seat.partition("=")
         if side.lower() not in {"for", "against"}:
-            raise CommandError(f"--agents must be like team-a=for,team-b=against; {each!r} is not", Exit.USAGE)
+            raise CommandError(f"--agents must be like team-a=for,team-b=against; {seat!r} is not", Exit.USAGE)
         seats.append(debate_pb2.Seat(agent=agent, stance=debate_pb2.Stance.Value(side.upper())))
     return seats
 
@@ -158,11 +154,17 @@ def _state(found: debate_pb2.Debate) -> str:
     return f"{state} ({debate_pb2.Debate.StopReason.Name(found.stop_reason)})" if found.stop_reason else state
 
 
+@asynccontextmanager
+async def _moderator(world: World) -> AsyncIterator[Stub]:
+    async with world.dial(MODERATOR) as channel:
+        yield debate_service_pb2_grpc.DebateServiceStub(channel)
+
+
 async def _hold(world: World, wanted: debate_pb2.Debate, model: str, *, as_json: bool) -> Exit:
     started = False
     try:
         _, started = await starting.ensure(world, model)
-        async with world.debates() as stub:
+        async with _moderator(world) as stub:
             created = await _create(stub, wanted)
             try:
                 ended, spoken = await _follow(world, stub, created, 0, as_json=as_json)
@@ -180,7 +182,7 @@ async def _hold(world: World, wanted: debate_pb2.Debate, model: str, *, as_json:
     cancelled = ended.stop_reason == debate_pb2.Debate.StopReason.CANCELLED
     if cancelled or not spoken:
         world.output.error("the debate was cancelled" if cancelled else "no seat ever spoke: see `rostrum logs`")
-        return Exit.NO_VERDICT
+        return Exit.NO_RESULT
     return Exit.OK
 
 
@@ -197,7 +199,7 @@ async def _follow(
     spoken = False
     story = Story(world.output, found)
     with world.output.waiting() as waiting:
-        async for event in watching.events(stub, found.name, after, notice=world.output.note):
+        async for event in follow_events(stub, found.name, after, notice=world.output.note):
             if as_json:
                 world.output.json_line(event)
             else:
@@ -225,7 +227,7 @@ async def _list(world: World, limit: int) -> list[debate_pb2.Debate]:
     await world.running()
     debates: list[debate_pb2.Debate] = []
     request = debate_service_pb2.ListDebatesRequest(page_size=min(limit, PAGE))
-    async with world.debates() as stub:
+    async with _moderator(world) as stub:
         while True:
             page = await call(stub.ListDebates(request, timeout=CALL_SECONDS))
             debates.extend(page.debates)
@@ -237,7 +239,7 @@ async def _list(world: World, limit: int) -> list[debate_pb2.Debate]:
 async def _show(world: World, name: str) -> tuple[debate_pb2.Debate, list[debate_pb2.Turn]]:
     await world.running()
     turns: list[debate_pb2.Turn] = []
-    async with world.debates() as stub:
+    async with _moderator(world) as stub:
         found = await call(stub.GetDebate(debate_service_pb2.GetDebateRequest(name=name), timeout=CALL_SECONDS))
         request = debate_service_pb2.ListTurnsRequest(parent=name, page_size=PAGE)
         while True:
@@ -250,13 +252,13 @@ async def _show(world: World, name: str) -> tuple[debate_pb2.Debate, list[debate
 
 async def _watch(world: World, name: str, after: int, *, as_json: bool) -> None:
     await world.running()
-    async with world.debates() as stub:
+    async with _moderator(world) as stub:
         found = await call(stub.GetDebate(debate_service_pb2.GetDebateRequest(name=name), timeout=CALL_SECONDS))
         await _follow(world, stub, found, after, as_json=as_json)
 
 
 async def _cancel(world: World, name: str, reason: str) -> debate_pb2.Debate:
     await world.running()
-    async with world.debates() as stub:
+    async with _moderator(world) as stub:
         request = debate_service_pb2.CancelDebateRequest(name=name, reason=encodable(reason, "--reason"))
         return await call(stub.CancelDebate(request, timeout=CALL_SECONDS))

@@ -1,5 +1,6 @@
-"""Where the `rostrum` command begins: the commands, and the one place that turns failures into a line and a code.
+"""Builds the `rostrum` command for an application, runs it, and turns every failure into a line and an exit code.
 
+Knows the runtime's commands; those of an application are registered by whoever composes the command (`services.cli`).
 No failure that a user can cause ends in a traceback. One that should not happen does so only with ROSTRUM_DEBUG set;
 otherwise it is one line too.
 """
@@ -9,52 +10,65 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 import typer
 from typer.exceptions import TyperException
 
-from mesh.cli import agents, configuration, debates, laptop, lifecycle, resources, tokens
+from mesh.cli import agents, configuration, laptop, lifecycle, resources, tokens
 from mesh.cli.exits import BY_CODE, CommandError, Exit, line_of
 from mesh.cli.output import Output
 from mesh.errors import Code, RostrumError
 from mesh.local.errors import LocalError, NotRunningError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mesh.cli.world import World
 
-app = typer.Typer(
-    name="rostrum",
-    help="Language-model agents as services: hold a debate, and see what was said.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command()(lifecycle.up)
-app.command()(lifecycle.down)
-app.command()(lifecycle.status)
-app.command()(lifecycle.logs)
-app.command()(lifecycle.scale)
-app.command()(resources.apply)
-app.command()(resources.delete)
-app.command()(resources.diff)
-app.command()(resources.get)
-app.command()(tokens.token)
-app.command()(configuration.config)
-app.command()(debates.debate)
-app.command("list")(debates.list_)
-app.command()(debates.show)
-app.command()(debates.watch)
-app.command()(debates.cancel)
-app.command()(agents.ask)
-app.command()(agents.history)
+
+@dataclass(frozen=True)
+class Application:
+    """What an application adds to the command."""
+
+    help: str
+    """What `rostrum --help` says first."""
+    first_command: str
+    """What to do once it runs, such as 'debate "TOPIC"'."""
+    register: Callable[[typer.Typer], None]
+    """Adds its commands."""
 
 
-def execute(arguments: Sequence[str], world: World) -> Exit:
+def build(application: Application) -> typer.Typer:
+    """Returns the command: the runtime's commands and the application's."""
+    app = typer.Typer(
+        name="rostrum",
+        help=application.help,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.command()(lifecycle.up)
+    app.command()(lifecycle.down)
+    app.command()(lifecycle.status)
+    app.command()(lifecycle.logs)
+    app.command()(lifecycle.scale)
+    app.command()(resources.apply)
+    app.command()(resources.delete)
+    app.command()(resources.diff)
+    app.command()(resources.get)
+    app.command()(tokens.token)
+    app.command()(configuration.config)
+    application.register(app)
+    app.command()(agents.ask)
+    app.command()(agents.history)
+    return app
+
+
+def execute(app: typer.Typer, arguments: Sequence[str], world: World) -> Exit:
     """Runs one command and returns how it ended; says on stderr why, if it failed."""
     try:
         return Exit(app(list(arguments), prog_name="rostrum", standalone_mode=False, obj=world) or Exit.OK)
@@ -102,14 +116,11 @@ def _exit_of(error: LocalError) -> Exit:
     return BY_CODE[Code[name]] if name in Code.__members__ else Exit.FAILURE
 
 
-def main() -> None:
-    """Runs the command line of this process and exits."""
+def main(application: Application, module: str) -> NoReturn:
+    """Runs the command line of this process and exits. `module` is what `python -m` would run to come here."""
     called = Path(sys.argv[0])
     program = "rostrum"
     if "/" in sys.argv[0] and called.parent.resolve() not in map(Path, os.environ.get("PATH", "").split(os.pathsep)):
-        program = os.path.relpath(called) if called.name == "rostrum" else "python -m mesh.cli"
-    sys.exit(execute(sys.argv[1:], laptop.world(os.environ, Output(), program)))
-
-
-if __name__ == "__main__":
-    main()
+        program = os.path.relpath(called) if called.name == "rostrum" else f"python -m {module}"
+    world = laptop.world(os.environ, Output(), program, application.first_command)
+    sys.exit(execute(build(application), sys.argv[1:], world))
