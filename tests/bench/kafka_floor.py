@@ -22,6 +22,7 @@ from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer
 from mesh.local.broker import Topic, make_topics
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures, figures
 from tests.bench.grpc_floor import cpu_seconds
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,10 +42,7 @@ def _consumer(access: KafkaAccess, topic: str) -> Any:
         metrics_enabled=False,
     )
     # A member that joins before it knows the topic's partitions gets none, until its metadata is five minutes old.
-    until = time.monotonic() + TOPIC_SECONDS
-    while not consumer.partitions_for_topic(topic):
-        if time.monotonic() > until:
-            raise RuntimeError(f"the broker does not show {topic}")
+    wait_until(f"topic {topic}", lambda: consumer.partitions_for_topic(topic), seconds=TOPIC_SECONDS)
     consumer.subscribe([topic])
     return consumer
 
@@ -68,8 +66,11 @@ def _handle(consumer: Any, producer: Any, answer: Callable[[bytes], tuple[str, b
 
 
 def _until_assigned(consumer: Any) -> None:
-    while not consumer.assignment():
+    def is_assigned() -> bool:
         consumer.poll(timeout_ms=100)
+        return bool(consumer.assignment())
+
+    wait_until("partitions", is_assigned)
 
 
 def _agent(read: str, write: str, bootstrap_servers: str, *tls_folder: str) -> None:

@@ -23,19 +23,13 @@ from mesh.bus.message import Incoming, OutboxRow, Outgoing
 from mesh.bus.relay import Relay
 from mesh.bus.topics import MAX_RECORD_BYTES, dead_letters_topic
 from mesh.errors import BrokerUnavailableError, StoreUnavailableError
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 WAIT_SECONDS = 30.0
 QUICK = ConsumerSettings(tries=Tries(max_tries=3, first_wait_seconds=0.01, longest_wait_seconds=0.05))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Returns once the condition holds."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what tests wait for has no event of its own
-            await asyncio.sleep(0.005)
 
 
 def message(topic: str, key: str, text: str, **headers: str) -> Outgoing:
@@ -114,7 +108,7 @@ class BusSuite:
             for number in range(20):
                 for key in ("a", "b", "c"):
                     await bus.publisher.send(message(topic, key, str(number)))
-            await until(lambda: sum(map(len, seen.values())) == 60)
+            await until("all 60 records", lambda: sum(map(len, seen.values())) == 60)
         assert seen == {key: [str(number) for number in range(20)] for key in ("a", "b", "c")}
 
     async def test_handles_keys_concurrently(self, bus: BusUnderTest) -> None:
@@ -131,9 +125,9 @@ class BusSuite:
         async with bus.reading(topic, handler):
             await bus.publisher.send(message(topic, "slow", "1"))
             await bus.publisher.send(message(topic, "quick", "2"))
-            await until(lambda: done == ["quick"])
+            await until("the quick key", lambda: done == ["quick"])
             gate.set()
-            await until(lambda: done == ["quick", "slow"])
+            await until("the slow key", lambda: done == ["quick", "slow"])
 
     async def test_carries_the_envelope(self, bus: BusUnderTest) -> None:
         """Key, payload, event id, type, source and further headers arrive as they were sent."""
@@ -146,7 +140,7 @@ class BusSuite:
         sent = message(topic, "débat", "ü", tracestate="a=b")
         async with bus.reading(topic, handler):
             await bus.publisher.send(sent)
-            await until(lambda: len(seen) == 1)
+            await until("the record", lambda: len(seen) == 1)
         (record,) = seen
         assert (record.topic, record.key, record.payload) == (topic, "débat", "ü".encode())
         assert (record.event_id, record.type) == (sent.event_id, sent.type)
@@ -165,7 +159,7 @@ class BusSuite:
 
         async with bus.reading(topic, handler):
             await bus.publisher.send(message(topic, "a", "1", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01"))
-            await until(lambda: len(traces) == 1)
+            await until("the record", lambda: len(traces) == 1)
         assert traces == [int("ab" * 16, 16)]
 
     async def test_goes_on_after_the_committed_prefix(self, bus: BusUnderTest) -> None:
@@ -185,9 +179,9 @@ class BusSuite:
         async with bus.reading(topic, stuck):
             for key in ("a", "b", "c"):
                 await bus.publisher.send(message(topic, key, "1"))
-            await until(lambda: sorted(first) == ["a", "c"])
+            await until("all but the one that hangs", lambda: sorted(first) == ["a", "c"])
         async with bus.reading(topic, handler):
-            await until(lambda: len(second) >= 2)
+            await until("what was left", lambda: len(second) >= 2)
         assert sorted(second) == ["b", "c"]
 
     async def test_poison_goes_to_the_dead_letters_at_once(self, bus: BusUnderTest) -> None:
@@ -208,7 +202,7 @@ class BusSuite:
         async with bus.reading(topic, handler), bus.reading(dead_letters_topic(topic), read_letter, "letters"):
             await bus.publisher.write(WireRecord(topic, b"bad", bad, [("own", b"kept"), ("ce_id", b"7")]))
             await bus.publisher.send(message(topic, "good", "1"))
-            await until(lambda: len(letters) == 1 and "good" in tries)
+            await until("the dead letter and the good record", lambda: len(letters) == 1 and "good" in tries)
         assert sorted(tries) == ["bad", "good"]
         (letter,) = letters
         assert (letter.key, letter.payload, letter.event_id) == ("bad", bad, "7")
@@ -233,7 +227,7 @@ class BusSuite:
         async with bus.reading(topic, handler) as consumer:
             await bus.publisher.send(message(topic, "a", "bad"))
             await bus.publisher.send(message(topic, "a", "good"))
-            await until(lambda: "good" in tries)
+            await until("the good record", lambda: "good" in tries)
             assert tries == ["bad", "bad", "bad", "good"]
             assert consumer.counters.dead_lettered == 1
             assert consumer.counters.failed_tries == 3
@@ -250,7 +244,7 @@ class BusSuite:
 
         async with bus.reading(topic, handler) as consumer:
             await bus.publisher.send(message(topic, "a", "1"))
-            await until(lambda: consumer.counters.handled == 1)
+            await until("the record", lambda: consumer.counters.handled == 1)
             assert len(tries) == 8
             assert consumer.counters.dead_lettered == 0
 
@@ -265,7 +259,10 @@ class BusSuite:
         async with bus.reading(topic, handler) as consumer:
             await bus.publisher.write(WireRecord(topic, b"big", b"x" * 2 * 1024 * 1024, []))
             await bus.publisher.send(message(topic, "small", "1"))
-            await until(lambda: consumer.counters.dead_lettered == 1 and seen == ["small"])
+            await until(
+                "the dead letter and the small record",
+                lambda: consumer.counters.dead_lettered == 1 and seen == ["small"],
+            )
         with pytest.raises(RefusedError):
             await bus.publisher.send(message(topic, "big", "x" * (MAX_RECORD_BYTES + 1)))
 
@@ -282,10 +279,10 @@ class BusSuite:
         async with bus.reading(topic, handler, settings=settings) as consumer:
             for number in range(100):
                 await bus.publisher.send(message(topic, str(number), "1"))
-            await until(lambda: consumer.counters.in_flight >= 10)
+            await until("ten records in flight", lambda: consumer.counters.in_flight >= 10)
             most = consumer.counters.received
             gate.set()
-            await until(lambda: consumer.counters.handled == 100)
+            await until("all 100 records", lambda: consumer.counters.handled == 100)
         assert most <= 20
 
     async def test_tells_of_a_record_when_it_arrives(self, bus: BusUnderTest) -> None:
@@ -306,7 +303,7 @@ class BusSuite:
         async with bus.reading(topic, handler, arrived=on_arrival) as consumer:
             await bus.publisher.send(message(topic, "a", "1"))
             await bus.publisher.send(message(topic, "a", "2"))
-            await until(lambda: consumer.counters.handled == 2)
+            await until("both records", lambda: consumer.counters.handled == 2)
             assert arrived == ["1", "2"]
             assert consumer.counters.arrived_errors == 1
 
@@ -332,12 +329,12 @@ class BusSuite:
         async with bus.reading(topic, waits) as first:
             for key in keys:
                 await bus.publisher.send(message(topic, key, "1"))
-            await until(lambda: first.counters.received == 40)
+            await until("all 40 records", lambda: first.counters.received == 40)
             async with bus.reading(topic, quick) as second:
-                await until(lambda: len(first.partitions) == 2 and len(second.partitions) == 2)
-                await until(lambda: bool(cancelled) and set(done) == set(cancelled))
+                await until("two partitions each", lambda: len(first.partitions) == 2 and len(second.partitions) == 2)
+                await until("what was cancelled", lambda: bool(cancelled) and set(done) == set(cancelled))
                 gate.set()
-                await until(lambda: set(done) == keys)
+                await until("all keys", lambda: set(done) == keys)
         assert len(done) == 40
 
     async def test_an_unknown_topic_is_an_error(self, bus: BusUnderTest) -> None:
@@ -364,7 +361,7 @@ class BusSuite:
         async with bus.reading(topic, handler):
             for number in range(5, 50):
                 relay.on_commit(store.commit(message(topic, "a", str(number))))
-            await until(lambda: len(seen) >= 50)
+            await until("50 records", lambda: len(seen) >= 50)
         await relay.stop()
         assert seen == [str(number) for number in range(50)]
         assert sorted(store.published) == list(range(1, 51))
@@ -378,9 +375,9 @@ class BusSuite:
         relay.on_commit(store.commit(message(topic + "-absent", "a", "1")))
         relay.on_commit(store.commit(message(topic, "a", "2")))
         relay.on_commit(store.commit(message(topic, "a", "x" * (MAX_RECORD_BYTES + 1))))
-        await until(lambda: store.published == [2] and relay.counters.failed > 0)
+        await until("the second row and a failure", lambda: store.published == [2] and relay.counters.failed > 0)
         relay.on_commit(store.commit(message(topic, "a", "3")))
-        await until(lambda: store.published == [2, 4])
+        await until("the fourth row", lambda: store.published == [2, 4])
         await relay.stop()
         assert sorted(store.rows) == [1, 3]
         assert relay.counters.refused == 1

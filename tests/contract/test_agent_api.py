@@ -29,6 +29,7 @@ from services.debater.events import TurnMessages
 from services.debater.logic import Debater
 from services.debater.store import metadata
 from services.debater.wiring import MIGRATIONS
+from tests.support.waiting import until
 from tests.unit.agent.fakes import CONVERSATION, FakeRecord, floor
 
 if TYPE_CHECKING:
@@ -52,9 +53,11 @@ class _Service:
     async def speak(self, turn_number: int) -> None:
         """Takes a floor; the answer stays in the outbox, since there is no broker here."""
         task = asyncio.ensure_future(self.floors.take_floor(floor(turn_number)))
-        async with asyncio.timeout(10):
-            while (await self.store.load_memory(CONVERSATION, turn_number)).utterance is None:  # noqa: ASYNC110 - the store has no event
-                await asyncio.sleep(0.01)
+
+        async def is_stored() -> bool:
+            return (await self.store.load_memory(CONVERSATION, turn_number)).utterance is not None
+
+        await until(f"turn {turn_number} in the store", is_stored, seconds=10)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

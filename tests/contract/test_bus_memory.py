@@ -11,7 +11,8 @@ import pytest
 from mesh.bus.relay import Relay
 from mesh.bus.topics import dead_letters_topic
 from mesh.testing.bus import MemoryBus, MemoryConsumer, MemoryPublisher
-from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message, until
+from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,11 +51,11 @@ class TestMemoryBus(BusSuite):
         for number in range(5):
             relay.on_commit(store.commit(message(topic, "a", str(number))))
             await asyncio.sleep(0)
-        await until(lambda: relay.counters.failed > 0)
+        await until("a failure", lambda: relay.counters.failed > 0)
         bus.broker.up = True
-        await until(lambda: not store.rows)
+        await until("an empty outbox", lambda: not store.rows)
         relay.on_commit(store.commit(message(topic, "a", "5")))
-        await until(lambda: not store.rows)
+        await until("an empty outbox", lambda: not store.rows)
         await relay.stop()
         values = [record.value for record in bus.broker.logs[topic, 0]]
         assert values == [str(number).encode() for number in range(6)]

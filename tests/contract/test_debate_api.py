@@ -29,6 +29,7 @@ from services.moderator.model import Seat, Stance
 from services.moderator.store import DebateStore
 from services.moderator.store.tables import metadata
 from tests.support.scripted_service import WordEmbedder
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,9 +69,8 @@ class Replica:
 
     async def floor(self, name: str, number: int) -> None:
         """Waits until that floor is granted."""
-        async with asyncio.timeout(20):
-            while not any(row.message.event_id.startswith(f"{name[8:]}/{number}/") for row in self.floors):  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        prefix = f"{name[8:]}/{number}/"
+        await until(f"floor {prefix}", lambda: any(row.message.event_id.startswith(prefix) for row in self.floors))
 
     async def hold(self, name: str, rounds: int) -> None:
         for number in range(1, 2 * rounds + 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import select
 import socket
@@ -32,6 +31,7 @@ from mesh.bus.kafka_python import errors
 from mesh.bus.reachable import wait_reachable
 from mesh.local.certificates import Authority
 from mesh.local.identities import Wanted, write
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,11 @@ async def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, bury=handle)
     await consumer.start()
     moved = await consumer.moves()
-    async with asyncio.timeout(10):
-        while await consumer.moves():  # noqa: ASYNC110 - between two looks at the condition
-            await asyncio.sleep(0.01)
+
+    async def hangs_now() -> bool:
+        return not await consumer.moves()
+
+    await until("the reader's silence", hangs_now, seconds=10)
     released.set()
     await consumer.stop()
     assert moved

@@ -18,6 +18,7 @@ from mesh.llm.openai import OpenAIModel
 from mesh.llm.port import Completion, Limits, Message, Model
 from mesh.testing.openai_server import ScriptedServer
 from mesh.testing.scripted_model import HUGE, NOTHING, REFUSED, SLOW, UNAVAILABLE, USUAL, Answer, ScriptedModel
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,9 +121,8 @@ async def test_cancelled(kind: str) -> None:
         if server is not None:
             await asyncio.to_thread(server.wait_until, lambda each: len(each.bodies) == 1)
         else:
-            while not getattr(model, "calls"):  # noqa: B009, ASYNC110 - one turn of the loop
-                await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            assert isinstance(model, ScriptedModel)
+            await until("the call", lambda: model.calls)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -104,14 +104,14 @@ def test_classes_and_reasons_are_the_same_set() -> None:
     assert {cls.reason for cls in CLASSES} == reasons
 
 
-def test_an_error_whose_class_the_caller_lacks_keeps_all_but_its_class() -> None:
+async def test_an_error_whose_class_the_caller_lacks_keeps_all_but_its_class() -> None:
     """A reason that this process knows no class of comes back with its code, reason, message and metadata."""
     raised = UnknownReasonError(Code.UNAVAILABLE, "OF_SOMEBODY_ELSE", "what is wrong", field="name")
 
     async def use(channel: grpc.aio.Channel) -> tuple[grpc.StatusCode, RostrumError]:
         return await _failure(_stub(channel).GetAgent(agent_service_pb2.GetAgentRequest()))
 
-    code, error = asyncio.run(_calling(_raising(raised), use))
+    code, error = await _calling(_raising(raised), use)
     assert code is grpc.StatusCode.UNAVAILABLE
     assert type(error) is UnknownReasonError
     assert (error.code, error.reason, error.retriable) == (Code.UNAVAILABLE, "OF_SOMEBODY_ELSE", True)

@@ -15,6 +15,7 @@ from mesh.bus.message import OutboxRow, Outgoing
 from mesh.errors import StoreUnavailableError
 from mesh.store.database import Database
 from mesh.store.engine import open_engine
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -121,8 +122,11 @@ async def test_outbox_rows_come_after_the_commit_in_order_and_are_published_once
         database.mark_published([rows[1].id, rows[0].id, 12345])
         await asyncio.wait_for(asyncio.ensure_future(first.published), 5)
         assert await database.pending(10, 0.0) == []
-        while await count(database, "outbox"):  # noqa: ASYNC110 - the delete has no event of its own
-            await asyncio.sleep(0.02)
+
+        async def is_empty() -> bool:
+            return await count(database, "outbox") == 0
+
+        await until("an empty outbox", is_empty)
 
 
 async def test_unpublished_rows_outlive_the_process(database_url: str) -> None:

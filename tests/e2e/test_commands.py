@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rostrum.debate.v1 import debate_pb2
 
-from tests.support.system import System, wait_until
+from tests.support.system import System
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

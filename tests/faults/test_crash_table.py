@@ -19,7 +19,8 @@ from mesh.agent.metered_model import call_seed, turn_place
 from mesh.llm.port import seed_for
 from tests.support.crash_points import CrashFolder, Plan, Point
 from tests.support.scripted_service import turn_text
-from tests.support.system import NEVER_REDUNDANT, System, wait_until
+from tests.support.system import NEVER_REDUNDANT, System
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,8 +16,9 @@ from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, TopicPartition
 from mesh.bus.topics import dead_letters_topic
 from tests.support.broker import home_access
-from tests.support.system import System, wait_until
+from tests.support.system import System
 from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from rostrum.debate.v1 import debate_pb2
 
 from mesh.agent.metered_model import call_seed, turn_place
-from tests.support.system import NEVER_REDUNDANT, System, paused, wait_until
+from tests.support.system import NEVER_REDUNDANT, System, paused
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

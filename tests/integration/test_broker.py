@@ -9,6 +9,7 @@ from pathlib import Path
 from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, TopicPartition
 from mesh.local import class_archive
 from tests.support.broker import run_broker
+from tests.support.waiting import wait_until
 
 
 def test_acknowledged_records_survive_sigkill(tmp_path: Path) -> None:
@@ -28,9 +29,13 @@ def test_acknowledged_records_survive_sigkill(tmp_path: Path) -> None:
         consumer.assign([place])
         consumer.seek_to_beginning(place)
         found: list[bytes] = []
-        while len(found) < 500:
+
+        def has_all() -> bool:
             for records in consumer.poll(timeout_ms=500).values():
                 found.extend(record.value for record in records)
+            return len(found) >= 500
+
+        wait_until(lambda: f"500 records, {len(found)} so far", has_all)
         consumer.close()
         assert found == [str(number).encode() for number in range(500)]
     finally:

@@ -18,9 +18,10 @@ from mesh.bus.publisher import Publisher
 from mesh.bus.relay import Relay
 from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, dead_letters_topic
 from mesh.errors import BrokerUnavailableError
-from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message, until
+from tests.contract.bus_suite import BusSuite, BusUnderTest, ListStore, message
 from tests.support.broker import run_broker
 from tests.support.topics import TURNS_TOPIC
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -111,13 +112,13 @@ async def test_relay_and_consumer_outlive_the_broker(mortal_broker: TestBroker) 
 
     async with bus.reading(topic, handler):
         commit(range(10))
-        await until(lambda: all(len(numbers) >= 10 for numbers in seen.values()))
+        await until("ten records of each key", lambda: all(len(numbers) >= 10 for numbers in seen.values()))
         await asyncio.to_thread(mortal_broker.kill)
         assert not await bus.publisher.usable()
         commit(range(10, 20))
         await asyncio.to_thread(mortal_broker.start)
-        await until(lambda: all(set(numbers) == set(range(20)) for numbers in seen.values()))
-        await until(lambda: not store.rows)
+        await until("all records", lambda: all(set(numbers) == set(range(20)) for numbers in seen.values()))
+        await until("an empty outbox", lambda: not store.rows)
     await relay.stop()
     await bus.publisher.stop()
     for numbers in seen.values():
@@ -138,11 +139,12 @@ async def test_a_producer_that_was_given_up_is_replaced(broker: TestBroker) -> N
         unsent = asyncio.create_task(bus.publisher.send(message(topic, "a", "2")))
         await asyncio.sleep(0)
         bus.publisher._producer._transaction_manager.transition_to_fatal_error(RuntimeError("given up"))
-        async with asyncio.timeout(20):
-            while await bus.publisher.usable():  # noqa: ASYNC110 - the answer of the last second
-                await asyncio.sleep(0.05)
-            while not await bus.publisher.usable():  # noqa: ASYNC110 - between two looks at the condition
-                await asyncio.sleep(0.05)
+
+        async def is_unusable() -> bool:  # the answer of the last second is remembered
+            return not await bus.publisher.usable()
+
+        await until("the end of the first producer", is_unusable, seconds=20)
+        await until("another producer", bus.publisher.usable, seconds=20)
         await bus.publisher.send(message(topic, "a", "3"))
         assert not unsent.done()
     with pytest.raises(BrokerUnavailableError):
@@ -189,6 +191,6 @@ async def _until_committed(broker: TestBroker, topic: str, group: str, offset: i
     consumer = KafkaConsumer(**broker.access.client_settings(), group_id=group, enable_auto_commit=False)
     try:
         partition = TopicPartition(topic, 0)
-        await until(lambda: consumer.committed(partition) == offset)
+        await until(f"a commit of {offset}", lambda: consumer.committed(partition) == offset)
     finally:
         consumer.close()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from mesh.local.envoy import Envoy, RefusedError
 from mesh.local.folders import ADMIN, PodFolder, outbound_socket
 from mesh.local.pods import PodSpec
+from tests.support.waiting import until
 
 TYPES = "type.googleapis.com/envoy"
 BOOTSTRAP = {
@@ -82,12 +82,6 @@ async def _running(home: Path, files: Mapping[str, str]) -> AsyncIterator[Envoy]
         envoy.folder.close()
 
 
-async def _until(condition: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-
 async def _status(envoy: Envoy) -> int:
     transport = httpx2.AsyncHTTPTransport(uds=f"{envoy.folder.short}/{outbound_socket(80)}")
     async with httpx2.AsyncClient(transport=transport) as client:
@@ -97,7 +91,7 @@ async def _status(envoy: Envoy) -> int:
 async def test_a_change_is_in_force_once_it_settles(tmp_path: Path) -> None:
     """After `settle` every request meets what was written last; what is written again changes nothing."""
     async with _running(tmp_path, _files(201)) as envoy:
-        await _until(envoy.is_ready)
+        await until("a ready Envoy", envoy.is_ready)
         met = [await _status(envoy)]
         for status in (202, 203, 204):
             assert envoy.write(_files(status))
@@ -110,7 +104,7 @@ async def test_a_change_is_in_force_once_it_settles(tmp_path: Path) -> None:
 async def test_what_an_envoy_refuses_is_told_with_its_reason(tmp_path: Path) -> None:
     """A file that it does not take is an error in Envoy's words; what was in force stays so, and may be put back."""
     async with _running(tmp_path, _files(201)) as envoy:
-        await _until(envoy.is_ready)
+        await until("a ready Envoy", envoy.is_ready)
         envoy.write(_files(99))
         with pytest.raises(RefusedError, match=r"test-0: .*Status: value must be inside range"):
             await envoy.settle()
@@ -127,26 +121,22 @@ async def test_first_files_that_are_refused_end_the_wait(tmp_path: Path) -> None
             assert not await envoy.is_ready()
             return bool(envoy.refusal)
 
-        await _until(refused)
+        await until("the refusal", refused)
         assert "test-0: " in envoy.refusal
 
 
 async def test_an_envoy_that_is_killed_comes_back(tmp_path: Path) -> None:
     """It is started again, takes the files as they are then, and listens at the same sockets."""
     async with _running(tmp_path, _files(201)) as envoy:
-
-        async def ready() -> bool:
-            return envoy.process.ready
-
-        await _until(ready)
+        await until("a ready Envoy", lambda: envoy.process.ready)
         assert envoy.process.mark is not None
         before = envoy.process.mark.pid
         os.kill(before, signal.SIGKILL)
 
-        async def another() -> bool:
+        def is_another() -> bool:
             return envoy.process.ready and envoy.process.mark is not None and envoy.process.mark.pid != before
 
-        await _until(another)
+        await until("another Envoy", is_another)
         assert envoy.process.restarts == 1
         assert await _status(envoy) == 201
 
@@ -154,6 +144,6 @@ async def test_an_envoy_that_is_killed_comes_back(tmp_path: Path) -> None:
 async def test_only_the_owner_may_enter(tmp_path: Path) -> None:
     """While it runs, nothing of its folder is open to other users of the machine."""
     async with _running(tmp_path, _files(201)) as envoy:
-        await _until(envoy.is_ready)
+        await until("a ready Envoy", envoy.is_ready)
         folders = [path for path in (envoy.folder.path, *envoy.folder.path.iterdir()) if path.is_dir()]
         assert {path.stat().st_mode & 0o077 for path in folders} == {0}

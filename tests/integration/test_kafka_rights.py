@@ -6,7 +6,6 @@ sidecar's certificate, and those that must not get in at all: none, another auth
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import ipaddress
 import itertools
@@ -39,6 +38,7 @@ from tests.contract.bus_suite import message
 from tests.support.broker import TestBroker, run_broker
 from tests.support.kafka_requests import create, fetch
 from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
+from tests.support.waiting import until
 
 MANIFESTS: Manifests = read(Path(__file__).resolve().parents[2] / "k8s" / "base")
 RIGHTS = tuple(itertools.chain.from_iterable(MANIFESTS.kafka_users.values()))
@@ -328,9 +328,7 @@ async def test_a_consumer_says_what_it_lacks(
     """One line, without a traceback, each time that it tries again."""
     consumer = KeyedConsumer(broker.access_of("team-a"), topic, group, _nothing, bury=_nothing)
     await consumer.start()
-    async with asyncio.timeout(20):
-        while line not in caplog.text:  # noqa: ASYNC110 - a log has no event
-            await asyncio.sleep(0.02)
+    await until(f"a log line: {line}", lambda: line in caplog.text, seconds=20)
     await consumer.stop()
     assert "Traceback" not in caplog.text
 

@@ -32,8 +32,9 @@ from mesh.local.kafka import Kafka
 from mesh.local.manifests import read
 from mesh.local.pods import Pod
 from mesh.local.rights import Right, make_rights
-from tests.contract.bus_suite import message, until
+from tests.contract.bus_suite import message
 from tests.support.broker import TestBroker, cache_folder, own_ip, run_broker
+from tests.support.waiting import until
 
 BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
 LIFETIME = dt.timedelta(seconds=10)
@@ -94,8 +95,8 @@ async def test_a_broker_whose_certificate_has_expired_is_started_again(tmp_path:
     pod = Pod(replace(spec, liveness=replace(spec.liveness, period_seconds=0.5)))
     pod.start()
     try:
-        await until(lambda: pod.was_ready)
-        await until(lambda: pod.restarts > 0)
+        await until("a ready broker", lambda: pod.was_ready)
+        await until("a restart", lambda: pod.restarts > 0)
         for each in (broker_identity(broker_folder, spec.ip), runner_identity(runner_folder(tmp_path))):
             write(authority, each)
         await kafka.declare(lambda _: None)
@@ -134,7 +135,7 @@ async def _load(broker: TestBroker, access: dict[str, KafkaAccess]) -> None:
     async with asyncio.timeout(30):
         await late.wait_assigned()
     await asyncio.gather(*(send(stays) for _ in range(20)))
-    await until(lambda: handled >= sent)
+    await until("all records", lambda: handled >= sent)
     assert reader.counters.failed_commits == late.counters.failed_commits == 0
     await late.stop()
     await reader.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -11,10 +10,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from rostrum.local.v1 import runner_pb2
 
 from mesh.local.client import ROOT, LocalRunner
 from mesh.local.errors import AlreadyRunningError, ManifestError, StartupError
 from mesh.local.processes import Mark
+from tests.support.waiting import until
 
 PODS = {"kafka-0", "moderator-0", "team-a-0", "team-b-0", "embeddings-0", "ingress-0"}
 SERVED = '["python", "-m", "tests.support.health_only"]'
@@ -53,13 +54,14 @@ async def test_up_scale_restart_down(runner: LocalRunner) -> None:
     assert [pod.ready for pod in status.pods if pod.deployment == "team-a"] == [True, True]
     before = next(pod.pid for pod in status.pods if pod.name == "team-b-0")
     os.kill(before, signal.SIGKILL)
-    while True:
+
+    async def restarted() -> tuple[runner_pb2.Status, runner_pb2.Pod] | None:
         now = await runner.status()
         assert now is not None
         pod = next(pod for pod in now.pods if pod.name == "team-b-0")
-        if pod.ready and pod.pid != before:
-            break
-        await asyncio.sleep(0.05)
+        return (now, pod) if pod.ready and pod.pid != before else None
+
+    now, pod = await until("a new process for team-b-0", restarted, seconds=60)
     assert pod.restarts == 1
     assert await runner.stop()
     assert await runner.status() is None
@@ -72,8 +74,7 @@ async def test_killed_runner_leaves_nothing_and_up_works_again(runner: LocalRunn
     status = await runner.start("openai:none", _quiet)
     marks = [Mark.of(pid) for pod in status.pods for pid in (pod.pid, pod.sidecar.pid) if pid]
     os.kill(status.pid, signal.SIGKILL)
-    while any(mark is not None and mark.is_alive for mark in marks):  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    await until("the end of its processes", lambda: not any(mark is not None and mark.is_alive for mark in marks))
     assert (await runner.start("openai:none", _quiet)).ready
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from mesh.local.pods import Pod, PodSpec
 from mesh.local.replica import Replica
 from mesh.local.sidecars import Sidecars, Standing, read
 from mesh.rpc.channels import Channels
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -120,9 +121,7 @@ class Pods:
 
     async def until_ready(self) -> None:
         """Returns once all are."""
-        async with asyncio.timeout(30):
-            while not all(each.ready for each in self.replicas.values()):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await until("all ready", lambda: all(replica.ready for replica in self.replicas.values()))
 
     async def call(self, caller: str, *, method: str = "Check") -> grpc.StatusCode:
         """The code with which a call from a caller's pod to callee ends."""
@@ -208,12 +207,6 @@ async def _calling(pods: Pods) -> AsyncIterator[list[grpc.StatusCode]]:
         await asyncio.gather(*callers)
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
 def _certificate(pods: Pods, pod: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate((pods.folder(pod).certificates / "chain.pem").read_bytes())
 
@@ -225,9 +218,9 @@ async def test_no_call_fails_while_certificates_are_renewed(tmp_path: Path) -> N
         first = _certificate(pods, "callee-0")
         end = first.not_valid_after_utc + dt.timedelta(seconds=2)
         async with _calling(pods) as codes:
-            await _until(lambda: dt.datetime.now(dt.UTC) > end)
+            await until("the end of the first certificate", lambda: dt.datetime.now(dt.UTC) > end)
             after = len(codes)
-            await _until(lambda: len(codes) > after + 20)
+            await until("20 more calls", lambda: len(codes) > after + 20)
         assert _certificate(pods, "callee-0").serial_number != first.serial_number
         assert [each.sidecar.process.restarts for each in pods.replicas.values() if each.sidecar] == [0, 0]
         assert set(codes) == {grpc.StatusCode.OK}
@@ -237,10 +230,10 @@ async def test_no_call_fails_when_a_pod_goes(tmp_path: Path) -> None:
     """While calls come without a pause, one of two replicas is drained and ended: every call has its answer."""
     async with _pods(tmp_path, "callee-0", "callee-1", "friend-0") as pods:
         async with _calling(pods) as codes:
-            await _until(lambda: len(codes) > 100)
+            await until("100 calls", lambda: len(codes) > 100)
             gone = pods.replicas.pop("callee-1")
             await asyncio.gather(*(each.settle() for each in pods.tell()))
             await gone.stop(drained=True)
             after = len(codes)
-            await _until(lambda: len(codes) > after + 100)
+            await until("100 more calls", lambda: len(codes) > after + 100)
         assert set(codes) == {grpc.StatusCode.OK}

@@ -16,7 +16,8 @@ from mesh.local import identities
 from mesh.local.certificates import Authority
 from tests.mesh.shop import STRICT, case, pod, shop
 from tests.support import mesh_calls as calls
-from tests.support.mesh import RunningMesh, refuses_connections, running, wait_for
+from tests.support.mesh import RunningMesh, refuses_connections, running
+from tests.support.waiting import wait_until
 
 ISTIO = ("istio", "http/1.1")
 """What sidecars say in the handshake."""
@@ -33,7 +34,7 @@ def refused(mesh: RunningMesh, outcome: calls.Outcome, flag: str) -> None:
     """Asserts that the connection was closed with that flag in the backend's log, and that no app saw anything."""
     assert outcome.status == 0, outcome
     assert not mesh.script.seen
-    wait_for(f"{flag} in the log", lambda: any(flag in each["response_flags"] for each in _log(mesh)))
+    wait_until(f"{flag} in the log", lambda: any(flag in each["response_flags"] for each in _log(mesh)))
 
 
 def _log(mesh: RunningMesh) -> list[dict[str, str]]:
@@ -134,7 +135,7 @@ def test_strict_tcp_takes_mutual_tls_alone() -> None:
         assert calls.unanswered(place, b"hello")
         assert calls.unanswered(place, b"hello", calls.tls_context(mesh.authority, None, ("istio",)))
         assert not mesh.script.seen
-        wait_for("NR in the log", lambda: any(each["response_flags"] == "NR" for each in _log(mesh)))
+        wait_until("NR in the log", lambda: any(each["response_flags"] == "NR" for each in _log(mesh)))
         known = calls.tls_context(mesh.authority, mesh.identity("client"), ("istio",))
         assert calls.exchanged(place, b"hello", known) == b"echo hello"
 
@@ -208,7 +209,7 @@ spec:
         def names() -> list[str]:
             return [each["requested_server_name"] for v in "12" for each in mesh.pod(f"backend-v{v}").accesses()]
 
-        wait_for("two lines in the log", lambda: len(names()) == 2)
+        wait_until("two lines in the log", lambda: len(names()) == 2)
         assert names() == ["custom.sni.com", "outbound_.8080_.v2_.backend.shop.svc.cluster.local"]
 
 
@@ -242,7 +243,7 @@ metadata: {name: backend, namespace: shop}
 spec: {host: backend, trafficPolicy: {tls: {mode: DISABLE}}}"""
     with running(case("01-strict-http", rule)) as mesh:
         assert calls.request(mesh.pod("client").outbound(80), "GET", "/x", host="backend").status == 503
-        line = wait_for("a line in the log", mesh.pod("client").accesses)[0]
+        line = wait_until("a line in the log", mesh.pod("client").accesses)[0]
         assert line["response_flags"] == "UC"
         assert not mesh.script.seen
 
@@ -262,7 +263,7 @@ def test_a_callee_of_another_name_is_refused() -> None:
                 certificate = connection.getpeercert()
             return "spiffe://cluster.local/ns/shop/sa/client" in str(certificate)
 
-        wait_for("the other identity", served)
+        wait_until("the other identity", served)
         assert calls.request(mesh.pod("client").outbound(80), "GET", "/x", host="backend").status == 503
         assert stat(mesh, "fail_verify_san", "client") >= 1
         assert not mesh.script.seen

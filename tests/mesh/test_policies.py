@@ -14,7 +14,8 @@ import pytest
 from mesh.sidecar.mesh import MeshSettings
 from tests.mesh.shop import STRICT, case, pod, shop
 from tests.support import mesh_calls as calls
-from tests.support.mesh import RunningMesh, running, wait_for
+from tests.support.mesh import RunningMesh, running
+from tests.support.waiting import wait_until
 
 OK, DENIED = grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED
 BACKEND = pod("backend", {"http": 8080})
@@ -37,7 +38,7 @@ def http(mesh: RunningMesh, account: str, path: str, method: str = "GET", **more
 
 def details(mesh: RunningMesh, count: int) -> list[str]:
     """response_code_details of the backend's log, once it has so many lines."""
-    lines = wait_for("the log", lambda: found if len(found := mesh.pod("backend").accesses()) >= count else [])
+    lines = wait_until("the log", lambda: found if len(found := mesh.pod("backend").accesses()) >= count else [])
     return [str(each["response_code_details"]) for each in lines]
 
 

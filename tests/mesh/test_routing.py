@@ -17,9 +17,10 @@ from google.rpc import code_pb2, status_pb2
 
 from tests.mesh.shop import STRICT, case, pod, shop
 from tests.support import mesh_calls as calls
-from tests.support.mesh import RunningMesh, running, wait_for
+from tests.support.mesh import RunningMesh, running
 from tests.support.mesh_apps import Answer, FailedError
 from tests.support.mesh_calls import Outcome
+from tests.support.waiting import wait_until
 
 CLIENT = pod("client")
 HTTP = pod("backend", {"http": 8080})
@@ -70,7 +71,7 @@ def fails(code: int) -> Answer:
 
 def flags(mesh: RunningMesh, count: int = 1) -> list[tuple[str, str]]:
     """Flag and details of the client's log, once it has so many lines."""
-    lines = wait_for("the log", lambda: found if len(found := mesh.pod("client").accesses()) >= count else [])
+    lines = wait_until("the log", lambda: found if len(found := mesh.pod("client").accesses()) >= count else [])
     return [(str(each["response_flags"]), str(each["response_code_details"])) for each in lines]
 
 
@@ -253,7 +254,7 @@ def test_weights_and_mirror() -> None:
         mesh.script.clear()
         mesh.script.statuses["backend-v2-0"] = 500
         assert [get(mesh, "/mirror").status for _ in range(5)] == [200] * 5
-        wait_for("the mirrored calls", lambda: len(mesh.script.seen) == 10)
+        wait_until("the mirrored calls", lambda: len(mesh.script.seen) == 10)
         assert {each.all("host")[0] for each in mesh.script.seen if each.pod == "backend-v2-0"} == {"backend"}
 
 
@@ -302,7 +303,7 @@ def test_a_sick_replica_is_left_alone() -> None:
     rule = f"{{outlierDetection: {{consecutive5xxErrors: 3, {OUTLIERS}, maxEjectionPercent: 50}}}}"
     with running(shop(pod("backend", {"http": 8080}, replicas=2), CLIENT, STRICT, destination(rule))) as mesh:
         mesh.script.statuses["backend-1"] = 500
-        wait_for("its ejection", lambda: {get(mesh, "/x").status for _ in range(20)} == {200})
+        wait_until("its ejection", lambda: {get(mesh, "/x").status for _ in range(20)} == {200})
         mesh.script.clear()
         assert {get(mesh, "/x").status for _ in range(40)} == {200}
         assert {each.pod for each in mesh.script.seen} == {"backend-0"}

@@ -12,7 +12,6 @@ import itertools
 import os
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.local.broker import BrokerNode, Topic, accepts, make_topics, open_node
 from mesh.local.identities import KAFKA_RUNNER, Wanted, broker_identity, open_authority, runner_folder, write
 from mesh.local.processes import die_with_parent
+from tests.support.waiting import until
 
 
 @dataclass
@@ -98,11 +98,11 @@ def launch(node: BrokerNode) -> subprocess.Popen[bytes]:
 
 
 async def _until_up(node: BrokerNode, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 60
-    while not await accepts(node.bootstrap_servers):
+    async def is_up() -> bool:
         assert process.poll() is None, (node.folder / "broker.log").read_text()
-        assert time.monotonic() < end, "the broker did not come up in 60 s"
-        await asyncio.sleep(0.05)
+        return await accepts(node.bootstrap_servers)
+
+    await until("the broker", is_up, seconds=60)
 
 
 _NUMBERS = itertools.count()

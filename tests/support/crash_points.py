@@ -7,7 +7,6 @@ serves every row of the crash table. Used by tests.support.scripted_service, wit
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import os
@@ -23,6 +22,7 @@ from mesh.bus.relay import Relay
 from mesh.service import Foundation
 from mesh.store.database import Database, Transaction
 from mesh.testing.scripted_model import ScriptedModel
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mesh.bus.message import Incoming, OutboxRow, Outgoing
     from mesh.llm.port import Completion
 
-HELD_LOOK_SECONDS = 0.005
-"""Between two looks of a held model call at the plan, which another process writes."""
+HELD_SECONDS = 600.0
+"""Longest hold of a model call; longer than any test may take, so that the test ends it."""
 ACKNOWLEDGED_SECONDS = 10.0
 """For the broker's acknowledgement of a record, before the offset commit that follows it."""
 
@@ -195,8 +195,7 @@ def install(folder: Path, pod: str, service: str) -> None:
 
     async def complete(original: Callable[..., Any], self: ScriptedModel, *arguments: Any, **named: Any) -> Completion:
         seed = named["seed"]
-        while points.holds(seed):  # noqa: ASYNC110 - a file of another process is no event of ours
-            await asyncio.sleep(HELD_LOOK_SECONDS)
+        await until("the end of a hold", lambda: not points.holds(seed), seconds=HELD_SECONDS)
         points.reached(Point.BEFORE_MODEL, str(seed))
         completion: Completion = await original(self, *arguments, **named)
         points.folder.note(seed, completion)

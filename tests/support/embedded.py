@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import pytest
 from mesh.llm.embedded import catalogue, weights
 from mesh.llm.select import ModelServers
 from tests.support.requires import missing, require_module
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +29,15 @@ def served(module: str, **environ: str) -> Iterator[str]:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     process = subprocess.Popen([sys.executable, "-m", module], env={**os.environ, **environ, "LISTEN_ADDRESS": address})
     try:
-        until = time.monotonic() + 60
-        while True:
+
+        def is_healthy() -> bool:
+            assert process.poll() is None, "the server ended"
             try:
-                httpx2.get(f"http://{address}/health", trust_env=False).raise_for_status()
-                break
+                return httpx2.get(f"http://{address}/health", trust_env=False).is_success
             except httpx2.HTTPError:
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < until, "the server did not become healthy"
-                time.sleep(0.05)  # between two looks at the condition
+                return False
+
+        wait_until("the server's health", is_healthy, seconds=60)
         yield f"http://{address}/v1"
     finally:
         process.send_signal(signal.SIGTERM)

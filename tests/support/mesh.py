@@ -13,10 +13,10 @@ import re
 import socket
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from mesh.sidecar.proxy import Addresses, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.translate import translate
 from tests.support.mesh_apps import APPS, Script
+from tests.support.waiting import until
 
 START_SECONDS = 30.0
 """An Envoy takes 0.1 s; a machine that does much else, longer."""
@@ -116,20 +117,24 @@ class RunningMesh:
         """Everything is in force, also for connections that were there before: those are gone."""
         for pod in self.pods.values():
             await pod.envoy.settle()
-            while _DRAINING.search(await pod.envoy.ask("GET", "/stats?filter=draining$")):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)  # another process's state is no event of ours
+            await until(f"the end of {pod.name}'s old connections", partial(_is_drained, pod.envoy))
 
     async def _start(self) -> None:
         for pod in self.pods.values():
             pod.envoy.process.start()
-        until = time.monotonic() + START_SECONDS
-        while late := [pod for pod in self.pods.values() if not pod.envoy.process.ready]:
-            refusals = [pod.envoy.refusal for pod in late if pod.envoy.refusal]
-            told = refusals or [f"{pod.name} is not ready:\n{pod.log()[-2000:]}" for pod in late]
-            assert not refusals, "\n".join(told)
-            failed = any(pod.envoy.process.restarts for pod in late) or time.monotonic() > until
-            assert not failed, "\n".join(told)
-            await asyncio.sleep(0.01)  # another process's state is no event of ours
+        await until(lambda: f"all ready\n{self._late_logs()}", self._is_ready, seconds=START_SECONDS)
+
+    def _is_ready(self) -> bool:
+        """Whether all Envoys are; fails the test at once when one of them never will be."""
+        late = [pod for pod in self.pods.values() if not pod.envoy.process.ready]
+        refusals = [pod.envoy.refusal for pod in late if pod.envoy.refusal]
+        assert not refusals, "\n".join(refusals)
+        assert not any(pod.envoy.process.restarts for pod in late), self._late_logs()
+        return not late
+
+    def _late_logs(self) -> str:
+        late = [pod for pod in self.pods.values() if not pod.envoy.process.ready]
+        return "\n".join(f"{pod.name} is not ready:\n{pod.log()[-2000:]}" for pod in late)
 
     async def _stop(self) -> None:
         await asyncio.gather(*(pod.envoy.process.stop() for pod in self.pods.values()))
@@ -236,13 +241,8 @@ def _add_apps(running: RunningMesh, mesh: Mesh, stack: ExitStack) -> None:
             stack.callback(app.stop)
 
 
-def wait_for(what: str, condition: Callable[[], T], seconds: float = 10.0) -> T:
-    """Returns what the condition returns once that is true."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
-    return found
+async def _is_drained(envoy: Envoy) -> bool:
+    return not _DRAINING.search(await envoy.ask("GET", "/stats?filter=draining$"))
 
 
 def refuses_connections(ip: str, port: int) -> bool:

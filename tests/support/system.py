@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections import Counter
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2
 
 from mesh.local import tokens
 from mesh.local.client import LocalRunner
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -99,26 +99,20 @@ def _add_agent(target: Path, agent: str) -> None:
     rights.write_text(yaml.safe_dump_all(users, sort_keys=False), "utf-8")
 
 
-def wait_until(what: str, check: Callable[[], bool], *, seconds: float) -> None:
-    """Returns when `check` is true; fails the test with `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)
+def _call_patiently(call: Callable[..., Answer], request: object) -> Answer:
+    """Makes an idempotent call until a service that restarts is back, CALL_SECONDS at most."""
+    errors: list[Any] = []
 
-
-def _patiently(call: Callable[..., Answer], request: object) -> Answer:
-    """Makes a call that is safe to repeat until a service that restarts is back, CALL_SECONDS at most."""
-    deadline = time.monotonic() + CALL_SECONDS
-    while True:
+    def answer() -> Answer | None:
         try:
             return call(request, timeout=CALL_SECONDS, wait_for_ready=True)
         except grpc.RpcError as error:
-            failed: Any = error
-            if failed.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline:
+            errors.append(error)
+            if errors[-1].code() is not grpc.StatusCode.UNAVAILABLE:
                 raise
-            time.sleep(0.05)
+            return None
+
+    return wait_until(lambda: f"an answer: {errors[-1]}", answer, seconds=CALL_SECONDS)
 
 
 @contextmanager
@@ -294,32 +288,32 @@ class System:
         )
         with self.debates() as stub:
             request = debate_service_pb2.CreateDebateRequest(debate=wanted, request_id=uuid.uuid4().hex)
-            return _patiently(stub.CreateDebate, request).name
+            return _call_patiently(stub.CreateDebate, request).name
 
     def debate(self, name: str) -> debate_pb2.Debate:
         """The debate as it is now."""
         with self.debates() as stub:
             request = debate_service_pb2.GetDebateRequest(name=name)
-            return _patiently(stub.GetDebate, request)
+            return _call_patiently(stub.GetDebate, request)
 
     def turns(self, name: str) -> list[debate_pb2.Turn]:
         """The debate's turns."""
         with self.debates() as stub:
             request = debate_service_pb2.ListTurnsRequest(parent=name, page_size=1000)
-            return list(_patiently(stub.ListTurns, request).turns)
+            return list(_call_patiently(stub.ListTurns, request).turns)
 
     def events(self, name: str) -> list[debate_pb2.DebateEvent]:
         """The debate's events so far."""
         with self.debates() as stub:
             request = debate_service_pb2.ListEventsRequest(parent=name, page_size=1000)
-            return list(_patiently(stub.ListEvents, request).events)
+            return list(_call_patiently(stub.ListEvents, request).events)
 
     def said(self, agent: str, debate: str) -> list[agent_service_pb2.Utterance]:
         """What the agent has in its own store of this debate, newest first."""
         with self.channel(agent) as channel:
             request = agent_service_pb2.ListUtterancesRequest(parent=f"agents/{agent}", debate=debate)
             stub = agent_service_pb2_grpc.AgentServiceStub(channel)
-            return list(_patiently(stub.ListUtterances, request).utterances)
+            return list(_call_patiently(stub.ListUtterances, request).utterances)
 
     def wait_for_turn(self, name: str, number: int, *, seconds: float = 60) -> None:
         """Returns once the record has the turn of this number."""

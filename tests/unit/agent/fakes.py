@@ -18,6 +18,7 @@ from mesh.errors import ModelError, RequestIdReusedError
 from mesh.llm.port import Limits, Message
 from mesh.testing.clock import NOW_US, FakeClock
 from mesh.testing.scripted_model import Answer, Call, ScriptedModel
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -160,9 +161,7 @@ class FakeAgent:
 
     async def wait_for_call(self, number: int = 1) -> None:
         """Returns once the model is being called for the n-th time."""
-        async with asyncio.timeout(5):
-            while len(self.model.calls) < number:  # noqa: ASYNC110 - the model has no event; a turn of the loop is enough
-                await asyncio.sleep(0)
+        await until(f"call {number} of the model", lambda: len(self.model.calls) >= number, seconds=5)
 
 
 def floor(

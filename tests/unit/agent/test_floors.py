@@ -12,6 +12,7 @@ from mesh.agent.errors import ForfeitError
 from mesh.agent.model import RememberedTurn, Speech
 from mesh.llm.port import Limits
 from mesh.testing.scripted_model import SLOW, Answer
+from tests.support.waiting import until
 from tests.unit.agent.fakes import CONVERSATION, SENSIBLE, FakeAgent, floor
 
 if TYPE_CHECKING:
@@ -61,9 +62,7 @@ async def test_a_floor_is_handled_only_when_the_broker_has_the_answer() -> None:
     agent = FakeAgent(GOOD)
     agent.store.broker_up.clear()
     task = asyncio.ensure_future(agent.floors.take_floor(floor()))
-    async with asyncio.timeout(5):
-        while not agent.store.sent:  # noqa: ASYNC110 - likewise
-            await asyncio.sleep(0)
+    await until("a turn in the store", lambda: agent.store.sent, seconds=5)
     assert not task.done()
     agent.store.broker_up.set()
     await asyncio.wait_for(task, 5)
