@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.consumer import KeyedConsumer
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mesh.bus.message import Incoming
     from mesh.llm.port import Model
     from mesh.runtime import Part
+
+T = TypeVar("T")
 
 GRACE_SECONDS = 2.0
 """For calls and records under way when the process is told to stop; model calls are longer and are not waited for."""
@@ -96,18 +98,18 @@ class Foundation:
     def consumer(
         self,
         topic: str,
-        handler: Callable[[Incoming], Awaitable[None]],
+        handler: Callable[[T], Awaitable[None]],
         *,
-        arrived: Callable[[Incoming], None] | None = None,
+        receive: Callable[[Incoming], T] | None = None,
     ) -> KeyedConsumer:
-        """Returns this service's consumer of a topic."""
+        """Returns this service's consumer of a topic; see KeyedConsumer."""
         return KeyedConsumer(
             self.kafka,
             topic,
             self.settings.service,
             handler,
             bury=self.publisher.write,
-            arrived=arrived,
+            receive=receive,
             instance_id=self.settings.pod,
         )
 

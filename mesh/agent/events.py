@@ -50,25 +50,23 @@ class FloorEvents:
         self._agent = agent
         self._floors = floors
 
-    def arrived(self, record: Incoming) -> None:
-        """Notified of a record the moment it is read: what it makes hopeless is given up. Never raises."""
-        try:
-            if record.type == FLOOR_GRANTED:
-                floor = read_floor(record, self._agent)
-                self._floors.revoke(floor.conversation, floor.place, including=False)
-            elif record.type == FLOOR_WITHDRAWN:
-                withdrawn = _read_withdrawn(record)
-                place = (withdrawn.turn_number, withdrawn.attempt)
-                self._floors.revoke(withdrawn.debate, place, including=True)
-        except PoisonError:
-            return  # `handle` meets it again, and it becomes a dead letter then
+    def receive(self, record: Incoming) -> Floor | None:
+        """Returns the floor of a record that was just read, or None for a withdrawal; what it revokes is given up.
 
-    async def handle(self, record: Incoming) -> None:
-        """Answers one floor. Raises PoisonError for what can never be handled, StoreUnavailableError."""
+        Raises PoisonError for what can never be handled.
+        """
         if record.type == FLOOR_WITHDRAWN:
-            _read_withdrawn(record)  # its work was done when it arrived
-            return
-        await self._floors.take_floor(read_floor(record, self._agent))
+            withdrawn = _read_withdrawn(record)
+            self._floors.revoke(withdrawn.debate, (withdrawn.turn_number, withdrawn.attempt), including=True)
+            return None
+        floor = read_floor(record, self._agent)
+        self._floors.revoke(floor.conversation, floor.place, including=False)
+        return floor
+
+    async def handle(self, floor: Floor | None) -> None:
+        """Answers the floor, if there is one, when it is its turn. Raises StoreUnavailableError."""
+        if floor is not None:
+            await self._floors.take_floor(floor)
 
 
 def read_floor(record: Incoming, agent: str) -> Floor:

@@ -50,5 +50,5 @@ def build_agent(
     api = AgentApi(Profile(agent, description, model.name, topic), store=store, questions=questions)
     api.add_to(foundation.server.grpc)
     events = FloorEvents(agent, floors)
-    consumer = foundation.consumer(topic, events.handle, arrived=events.arrived)
+    consumer = foundation.consumer(topic, events.handle, receive=events.receive)
     return foundation.parts(*own, consumer=consumer, services=[SERVICE_NAME])

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mesh.bus.dispatcher import Assignment, ConsumerSettings, Counters, Dispatcher
 from mesh.bus.envelope import read_record
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["ConsumerSettings", "KeyedConsumer"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ATTEND_SECONDS = 0.1
 """Between looks after group, positions and commits."""
@@ -68,10 +70,10 @@ class KeyedConsumer:
         access: KafkaAccess,
         topic: str,
         group: str,
-        handler: Callable[[Incoming], Awaitable[None]],
+        handler: Callable[[T], Awaitable[None]],
         *,
         bury: Callable[[WireRecord], Awaitable[None]],
-        arrived: Callable[[Incoming], None] | None = None,
+        receive: Callable[[Incoming], T] | None = None,
         instance_id: str | None = None,
         settings: ConsumerSettings | None = None,
     ) -> None:
@@ -80,7 +82,9 @@ class KeyedConsumer:
         `handler`: returns once the record is handled for good. PoisonError sends it to the dead letters at once,
         StoreUnavailableError and BrokerUnavailableError are waited out, any other error is tried again a few times.
         It is cancelled when the partition is lost. `bury`: writes a dead letter: `Publisher.write`.
-        `arrived`: told of each record when it is read, before those before it of its key are handled.
+        `receive`: makes what `handler` takes of a record, the moment it is read, before those before it of its key are
+        handled; None: it takes the record itself. If it raises, it is called again when it is the record's turn, and
+        what it raises then counts as the handler's.
         `instance_id`: the pod's name, unique in the group and the same after a restart; None: a new member each time.
         """
         self.topic = topic
@@ -93,7 +97,7 @@ class KeyedConsumer:
             handler=handler,
             bury=bury,
             progress=self._on_progress,
-            arrived=arrived,
+            receive=receive,
             tries=self._settings.tries,
         )
         self._loop = asyncio.get_running_loop()

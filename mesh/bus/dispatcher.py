@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import context, propagate, trace
 
@@ -33,7 +33,9 @@ tracer = trace.get_tracer(__name__)
 WAIT_FOR_EVER = (StoreUnavailableError, BrokerUnavailableError)
 """Errors that say nothing against the record: it is tried until the store or the broker is back."""
 
+T = TypeVar("T")
 _Key = bytes | int
+_NOT_RECEIVED = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,8 @@ class Counters:
     dead_lettered: int = 0
     dropped: int = 0
     """Given up unhandled because the partition went elsewhere; its new owner reads them."""
-    arrived_errors: int = 0
-    """Times the `arrived` callback raised."""
+    receive_errors: int = 0
+    """Times that `receive` raised when a record was read, but for PoisonError."""
     assignments: int = 0
     commits: int = 0
     failed_commits: int = 0
@@ -103,21 +105,24 @@ class Dispatcher:
         self,
         *,
         group: str,
-        handler: Callable[[Incoming], Awaitable[None]],
+        handler: Callable[[T], Awaitable[None]],
         bury: Callable[[WireRecord], Awaitable[None]],
         progress: Callable[[Assignment, int], None],
-        arrived: Callable[[Incoming], None] | None = None,
+        receive: Callable[[Incoming], T] | None = None,
         tries: Tries | None = None,
     ) -> None:
-        """`bury` writes a dead letter and returns once it is acknowledged; `progress` hears what may be committed."""
+        """`bury` writes a dead letter and returns once it is acknowledged; `progress` hears what may be committed.
+
+        `receive` and `handler`: see mesh.bus.consumer.
+        """
         self.counters = Counters()
         self._group = group
-        self._handler = handler
+        self._handler: Callable[[Any], Awaitable[None]] = handler
         self._bury = bury
         self._progress = progress
-        self._arrived = arrived
+        self._receive = receive
         self._tries = tries or Tries()
-        self._queues: KeyQueues[tuple[Assignment, _Key], tuple[ReadRecord, Incoming]] = KeyQueues()
+        self._queues: KeyQueues[tuple[Assignment, _Key], tuple[ReadRecord, Incoming, Any]] = KeyQueues()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -154,23 +159,31 @@ class Dispatcher:
     def _enqueue(self, assignment: Assignment, record: ReadRecord) -> None:
         assignment.tracker.arrived(record.offset)
         incoming = to_incoming(record)
-        if self._arrived is not None and record.size_bytes <= MAX_RECORD_BYTES:
-            try:
-                self._arrived(incoming)
-            except Exception:
-                self.counters.arrived_errors += 1
-                log.exception("arrived() failed for record %d of %s", record.offset, record.topic)
+        received: Any = incoming if self._receive is None else self._receive_early(self._receive, record, incoming)
         # Without a key there is no order to keep; its offset makes it a key of its own.
         key: _Key = record.key if record.key is not None else record.offset
-        if self._queues.put((assignment, key), (record, incoming)):
+        if self._queues.put((assignment, key), (record, incoming, received)):
             assignment.workers[key] = asyncio.get_running_loop().create_task(self._serve(assignment, key))
+
+    def _receive_early(self, receive: Callable[[Incoming], Any], record: ReadRecord, incoming: Incoming) -> Any:
+        """Returns what the handler takes; _NOT_RECEIVED if that fails: then it is tried again at its turn."""
+        if record.size_bytes > MAX_RECORD_BYTES:
+            return _NOT_RECEIVED
+        try:
+            return receive(incoming)
+        except PoisonError:
+            return _NOT_RECEIVED
+        except Exception:
+            self.counters.receive_errors += 1
+            log.exception("receive() failed for record %d of %s", record.offset, record.topic)
+            return _NOT_RECEIVED
 
     async def _serve(self, assignment: Assignment, key: _Key) -> None:
         current: ReadRecord | None = None
         try:
             while (item := self._queues.take((assignment, key))) is not None:
-                current, incoming = item
-                await self._process(current, incoming)
+                current, incoming, received = item
+                await self._process(current, incoming, received)
                 position = assignment.tracker.handled(current.offset)
                 self._finished(current)
                 current = None
@@ -193,7 +206,7 @@ class Dispatcher:
         if self.counters.in_flight == 0:
             self._idle.set()
 
-    async def _process(self, record: ReadRecord, incoming: Incoming) -> None:
+    async def _process(self, record: ReadRecord, incoming: Incoming, received: Any) -> None:
         token = context.attach(propagate.extract(incoming.headers))
         try:
             with tracer.start_as_current_span(
@@ -209,17 +222,19 @@ class Dispatcher:
                     "messaging.message.id": incoming.event_id,
                 },
             ):
-                await self._try(record, incoming)
+                await self._try(record, incoming, received)
         finally:
             context.detach(token)
 
-    async def _try(self, record: ReadRecord, incoming: Incoming) -> None:
+    async def _try(self, record: ReadRecord, incoming: Incoming, received: Any) -> None:
         tries = waits = 0
         while True:
             try:
                 if record.size_bytes > MAX_RECORD_BYTES:
                     raise RecordTooLargeError(f"{record.size_bytes} bytes are more than {MAX_RECORD_BYTES}")
-                await self._handler(incoming)
+                if received is _NOT_RECEIVED and self._receive is not None:
+                    received = self._receive(incoming)
+                await self._handler(received)
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():

@@ -143,10 +143,10 @@ class MemoryConsumer:
         bus: MemoryBus,
         topic: str,
         group: str,
-        handler: Callable[[Incoming], Awaitable[None]],
+        handler: Callable[[T], Awaitable[None]],
         *,
         bury: Callable[[WireRecord], Awaitable[None]],
-        arrived: Callable[[Incoming], None] | None = None,
+        receive: Callable[[Incoming], T] | None = None,
         instance_id: str | None = None,
         settings: ConsumerSettings | None = None,
     ) -> None:
@@ -159,7 +159,7 @@ class MemoryConsumer:
             handler=handler,
             bury=bury,
             progress=self._on_progress,
-            arrived=arrived,
+            receive=receive,
             tries=self._settings.tries,
         )
         self._assignments: dict[_Partition, Assignment] = {}

@@ -47,12 +47,12 @@ class BusUnderTest(ABC):
         """Returns a new topic; its dead letters' topic is made too."""
 
     @abstractmethod
-    def consumer(self, topic: str, group: str, handler: Callable[[Incoming], Awaitable[None]], **options: Any) -> Any:
+    def consumer(self, topic: str, group: str, handler: Callable[[Any], Awaitable[None]], **options: Any) -> Any:
         """Returns a consumer that is not started; its dead letters are written by `publisher`."""
 
     @asynccontextmanager
     async def reading(
-        self, topic: str, handler: Callable[[Incoming], Awaitable[None]], group: str = "group", **options: Any
+        self, topic: str, handler: Callable[[Any], Awaitable[None]], group: str = "group", **options: Any
     ) -> AsyncIterator[Any]:
         """A consumer that has its partitions."""
         consumer = self.consumer(topic, group, handler, **{"settings": QUICK, **options})
@@ -285,27 +285,53 @@ class BusSuite:
             await until("all 100 records", lambda: consumer.counters.handled == 100)
         assert most <= 20
 
-    async def test_tells_of_a_record_when_it_arrives(self, bus: BusUnderTest) -> None:
-        """`arrived` hears of a record while the one before it of the same key is still being handled."""
+    async def test_receives_a_record_when_it_is_read(self, bus: BusUnderTest) -> None:
+        """`receive` gets a record while the one before it of the same key is still being handled, once, and what it
+        returns is handled; if it fails, it is called again when it is the record's turn."""
         topic = await bus.create_topic(1)
         gate = asyncio.Event()
-        arrived: list[str] = []
+        received: list[str] = []
+        handled: list[int] = []
 
-        async def handler(_record: Incoming) -> None:
+        async def handler(number: int) -> None:
+            handled.append(number)
             await gate.wait()
 
-        def on_arrival(record: Incoming) -> None:
-            arrived.append(record.payload.decode())
-            if record.payload == b"2":
+        def receive(record: Incoming) -> int:
+            received.append(record.payload.decode())
+            if received == ["1", "2"]:
                 gate.set()
                 raise LookupError("counted, and no harm done")
+            return int(record.payload)
 
-        async with bus.reading(topic, handler, arrived=on_arrival) as consumer:
+        async with bus.reading(topic, handler, receive=receive) as consumer:
             await bus.publisher.send(message(topic, "a", "1"))
             await bus.publisher.send(message(topic, "a", "2"))
             await until("both records", lambda: consumer.counters.handled == 2)
-            assert arrived == ["1", "2"]
-            assert consumer.counters.arrived_errors == 1
+            assert received == ["1", "2", "2"]
+            assert handled == [1, 2]
+            assert consumer.counters.receive_errors == 1
+
+    async def test_what_cannot_be_received_is_a_dead_letter(self, bus: BusUnderTest) -> None:
+        """PoisonError from `receive` sends the record to the dead letters when it is its turn, and only it."""
+        topic = await bus.create_topic(1)
+        handled: list[int] = []
+
+        async def handler(number: int) -> None:
+            handled.append(number)
+
+        def receive(record: Incoming) -> int:
+            if record.payload == b"x":
+                raise PoisonError("no number")
+            return int(record.payload)
+
+        async with bus.reading(topic, handler, receive=receive) as consumer:
+            for text in ("1", "x", "2"):
+                await bus.publisher.send(message(topic, "a", text))
+            counters = consumer.counters
+            await until("all three", lambda: counters.handled == 2 and counters.dead_lettered == 1)
+            assert handled == [1, 2]
+            assert counters.receive_errors == 0
 
     async def test_a_second_member_takes_over_a_part(self, bus: BusUnderTest) -> None:
         """A new member gets partitions; handlers of those that moved are cancelled; nothing is lost."""

@@ -17,8 +17,6 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from mesh.bus.message import Incoming
-
 
 class MemoryBusUnderTest(BusUnderTest):
     def __init__(self) -> None:
@@ -31,7 +29,7 @@ class MemoryBusUnderTest(BusUnderTest):
         self.broker.create_topic(dead_letters_topic(topic), 1)
         return topic
 
-    def consumer(self, topic: str, group: str, handler: Callable[[Incoming], Awaitable[None]], **options: Any) -> Any:
+    def consumer(self, topic: str, group: str, handler: Callable[[Any], Awaitable[None]], **options: Any) -> Any:
         return MemoryConsumer(self.broker, topic, group, handler, bury=self.publisher.write, **options)
 
 

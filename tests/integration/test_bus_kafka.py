@@ -39,7 +39,7 @@ class KafkaBusUnderTest(BusUnderTest):
     async def create_topic(self, partitions: int) -> str:
         return await asyncio.to_thread(make_topic, self.broker, partitions)
 
-    def consumer(self, topic: str, group: str, handler: Callable[[Incoming], Awaitable[None]], **options: Any) -> Any:
+    def consumer(self, topic: str, group: str, handler: Callable[[Any], Awaitable[None]], **options: Any) -> Any:
         # Groups of Kafka span topics; a test's group is its topic's.
         return KeyedConsumer(
             self.broker.access, topic, f"{group}-{topic}", handler, bury=self.publisher.write, **options

@@ -139,7 +139,7 @@ class CrashPoints:
         self._acknowledged: set[str] = set()
         self._changed = threading.Condition()
         self._places: dict[str, tuple[str, int, int]] = {}
-        """ce_id -> topic, partition, offset of a record that is or was handled."""
+        """ce_id -> topic, partition, offset of a record that was read."""
 
     def reached(self, point: Point, *at: str) -> None:
         """Does not return if the plan is to die here."""
@@ -154,8 +154,8 @@ class CrashPoints:
 
     # ---- what the bus tells ----
 
-    def handling(self, record: Incoming) -> None:
-        """A record is handed to its handler."""
+    def note_place(self, record: Incoming) -> None:
+        """Notes where a record stands that was read."""
         self._places[record.event_id] = (record.topic, record.partition, record.offset)
 
     def committed(self, rows: Sequence[OutboxRow]) -> None:
@@ -218,14 +218,14 @@ def install(folder: Path, pod: str, service: str) -> None:
         original: Callable[..., Any],
         self: Foundation,
         topic: str,
-        handler: Callable[[Incoming], Awaitable[None]],
-        **more: Any,
+        handler: Callable[[Any], Awaitable[None]],
+        receive: Callable[[Incoming], Any] | None = None,
     ) -> Any:
-        async def handle(record: Incoming) -> None:
-            points.handling(record)
-            await handler(record)
+        def note_and_receive(record: Incoming) -> Any:
+            points.note_place(record)
+            return record if receive is None else receive(record)
 
-        return original(self, topic, handle, **more)
+        return original(self, topic, handler, receive=note_and_receive)
 
     def commit_async(original: Callable[..., Any], self: Any, offsets: Mapping[Any, Any], **more: Any) -> Any:
         covered = points.offset_commit(offsets)

@@ -57,8 +57,7 @@ async def test_a_floor_is_read_whole() -> None:
     floors = _Floors()
     events = FloorEvents("team-a", floors)
     record = _record(FLOOR_GRANTED, GRANTED.SerializeToString())
-    events.arrived(record)
-    await events.handle(record)
+    await events.handle(events.receive(record))
     assert floors.revoked == [("debates/d1", (2, 3), False)]
     assert floors.taken == [
         Floor(
@@ -83,8 +82,7 @@ async def test_a_withdrawal_revokes_the_floor_on_arrival() -> None:
     floors = _Floors()
     events = FloorEvents("team-a", floors)
     record = _record(FLOOR_WITHDRAWN, WITHDRAWN.SerializeToString())
-    events.arrived(record)
-    await events.handle(record)
+    await events.handle(events.receive(record))
     assert floors.revoked == [("debates/d1", (2, 3), True)]
     assert not floors.taken
 
@@ -104,13 +102,12 @@ async def test_a_withdrawal_revokes_the_floor_on_arrival() -> None:
         (FLOOR_GRANTED, _without(stance=debate_pb2.STANCE_UNSPECIFIED)),
     ],
 )
-async def test_what_is_no_floor_of_ours_is_poison(type_: str, payload: bytes) -> None:
-    """Handling it raises PoisonError; its arrival does not disturb anything."""
+def test_what_is_no_floor_of_ours_is_poison(type_: str, payload: bytes) -> None:
+    """Receiving it raises PoisonError, and does not disturb anything."""
     floors = _Floors()
     events = FloorEvents("team-a", floors)
     record = _record(type_, payload)
-    events.arrived(record)
     with pytest.raises(PoisonError):
-        await events.handle(record)
+        events.receive(record)
     assert not floors.revoked
     assert not floors.taken
