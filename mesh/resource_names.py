@@ -64,10 +64,10 @@ AGENTS = Collection(
 )
 """An agent's id is also its Deployment, Service, account, KafkaUser and a part of its topic: it fits all of them."""
 
-DEBATES = Collection(
+CONVERSATIONS = Collection(
     "debates",
     "debate",
     "1 to 32 of a-z and 0-9",
     re.compile(r"[a-z0-9]{1,32}"),
 )
-"""What floors and utterances of rostrum.agent.v1 belong to; an agent knows of it no more than this name."""
+"""What floors and utterances belong to, as rostrum.agent.v1 names it; an agent knows of it no more than this name."""

@@ -5,14 +5,13 @@ Errors are raised as they are; mesh.rpc turns them into google.rpc.Status.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
 from mesh.agent.messages import utterance_message
-from mesh.errors import InvalidNameError, InvalidPageTokenError, UnknownAgentError
-from mesh.resource_names import AGENTS
+from mesh.errors import InvalidPageTokenError, UnknownAgentError
+from mesh.resource_names import AGENTS, CONVERSATIONS
 from mesh.store.paging import checked_page_size, page_position, page_token
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from mesh.agent.questions import Questions
 
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
-
-_CONVERSATION = re.compile(r"debates/[a-zA-Z0-9_-]{1,56}")
 
 
 class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
@@ -45,7 +42,7 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agent_service_pb2.Agent:
         self._check_agent(request.name, "name")
         return agent_service_pb2.Agent(
-            name=f"agents/{self._agent}",
+            name=AGENTS.name_of(self._agent),
             description=self._profile.description,
             model=self._profile.model,
             floors_topic=self._profile.floors_topic,
@@ -62,9 +59,8 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_service_pb2.ListUtterancesRequest, _context: Any
     ) -> agent_service_pb2.ListUtterancesResponse:
         self._check_agent(request.parent, "parent")
-        if request.debate and not _CONVERSATION.fullmatch(request.debate):
-            message = f"debate is {request.debate[:80]!r}, not of the form debates/{{debate}}"
-            raise InvalidNameError(message, field="debate", value=request.debate[:80], form="debates/{debate}")
+        if request.debate:
+            CONVERSATIONS.parse(request.debate, "debate")
         size = checked_page_size(request.page_size)
         arguments = ("ListUtterances", request.parent, request.debate)
         position = page_position(request.page_token, *arguments)

@@ -13,6 +13,7 @@ from rostrum.agent.v1 import floor_pb2
 from mesh.agent.model import Floor, RememberedTurn
 from mesh.bus.errors import PoisonError
 from mesh.bus.topics import topic_of
+from mesh.resource_names import CONVERSATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +25,6 @@ FLOORS = topic_of(floor_pb2.FloorGranted, floor_pb2.FloorWithdrawn)
 FLOOR_GRANTED = floor_pb2.FloorGranted.DESCRIPTOR.full_name
 FLOOR_WITHDRAWN = floor_pb2.FloorWithdrawn.DESCRIPTOR.full_name
 
-CONVERSATION_PREFIX = "debates/"
-"""How the names of conversations begin in the contract."""
 _ROLE: Any = floor_pb2.FloorGranted.DESCRIPTOR.fields_by_name["stance"].enum_type
 _ROLES: Mapping[int, str] = {value.number: value.name for value in _ROLE.values if value.number != 0}
 """Number in the contract -> name; 0 says nothing."""
@@ -83,7 +82,7 @@ def read_floor(record: Incoming, agent: str) -> Floor:
         message = f"the floor is {granted.agent[:80]!r}'s, and this is {agent}"
         raise PoisonError(message)
     role = _ROLES.get(granted.stance)
-    named = granted.debate.startswith(CONVERSATION_PREFIX)
+    named = CONVERSATIONS.id_of(granted.debate) is not None
     if not named or granted.turn_number < 1 or granted.attempt < 1 or role is None:
         message = (
             f"the floor has debate {granted.debate[:80]!r}, turn {granted.turn_number}, attempt {granted.attempt}, "

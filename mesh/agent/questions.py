@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mesh.agent.metered_model import MeteredModel, question_place
 from mesh.agent.model import Kind, Utterance
-from mesh.errors import InvalidQuestionError, InvalidRequestIdError, ModelRefusedError
+from mesh.errors import InvalidQuestionError, ModelRefusedError
+from mesh.request_ids import check_request_id
 
 if TYPE_CHECKING:
     from mesh.agent.model import Counters
@@ -85,10 +86,3 @@ def check_question(question: str) -> None:
     if any(unicodedata.category(character) == "Cc" and character not in "\n\r\t" for character in question):
         message = "the question has control characters; take them out"
         raise InvalidQuestionError(message, field="question")
-
-
-def check_request_id(request_id: str) -> None:
-    """Raises InvalidRequestIdError unless it is empty or 1 to 128 printable ASCII characters."""
-    if len(request_id) > 128 or not all(" " <= character <= "~" for character in request_id):
-        message = "request_id must be at most 128 printable ASCII characters"
-        raise InvalidRequestIdError(message, field="request_id", limit="128")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli.exits import CommandError, Exit
-from mesh.resource_names import DEBATES
+from mesh.resource_names import CONVERSATIONS
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -23,7 +23,7 @@ def encodable(text: str, what: str) -> str:
 
 def debate_name(debate: str) -> str:
     """Returns "debates/x" for "x" or "debates/x". Raises CommandError."""
-    debate_id = encodable(debate, "ID").removeprefix(f"{DEBATES.name}/")
-    if not DEBATES.is_id(debate_id):
+    debate_id = encodable(debate, "ID").removeprefix(f"{CONVERSATIONS.name}/")
+    if not CONVERSATIONS.is_id(debate_id):
         raise CommandError(f"{debate!r} is no debate's id: `rostrum list` shows them", Exit.USAGE)
-    return DEBATES.name_of(debate_id)
+    return CONVERSATIONS.name_of(debate_id)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
 from mesh.bus.topics import topic_of
+from mesh.resource_names import CONVERSATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ class TurnMessages:
 
     def encode_turn(self, floor: Floor, utterance: Utterance, headers: Mapping[str, str]) -> Outgoing:
         """Returns the answer; the same id each time for the same floor, and the floor's attempt whatever was stored."""
-        debate_id = floor.conversation.removeprefix("debates/")
+        debate_id = CONVERSATIONS.id_of(floor.conversation)
         turn = debate_pb2.Turn(
             number=floor.turn_number,
             round=floor.round,

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
-from mesh.errors import InvalidNameError, InvalidPageTokenError
+from mesh.errors import InvalidPageTokenError
 from mesh.store.paging import checked_page_size, page_position, page_token
-from services.moderator.logic.checks import AskedDebate, AskedSettings, check_after_number, is_debate_id
+from services.moderator.logic.checks import AskedDebate, AskedSettings, check_after_number
 from services.moderator.messages import debate_message, event_message, turn_message
-from services.moderator.model import Stance
+from services.moderator.model import DEBATES, Stance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     async def GetDebate(  # noqa: N802, D102
         self, request: debate_service_pb2.GetDebateRequest, _context: Any
     ) -> debate_pb2.Debate:
-        return debate_message(await self._moderator.get(_debate_id(request.name, "name")))
+        return debate_message(await self._moderator.get(DEBATES.parse(request.name, "name")))
 
     async def ListDebates(  # noqa: N802, D102
         self, request: debate_service_pb2.ListDebatesRequest, _context: Any
@@ -69,7 +69,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     async def ListTurns(  # noqa: N802, D102
         self, request: debate_service_pb2.ListTurnsRequest, _context: Any
     ) -> debate_service_pb2.ListTurnsResponse:
-        debate_id = _debate_id(request.parent, "parent")
+        debate_id = DEBATES.parse(request.parent, "parent")
         size, after, arguments = _page("ListTurns", request)
         turns = await self._moderator.turns(debate_id, after, size + 1)
         return debate_service_pb2.ListTurnsResponse(
@@ -80,7 +80,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     async def ListEvents(  # noqa: N802, D102
         self, request: debate_service_pb2.ListEventsRequest, _context: Any
     ) -> debate_service_pb2.ListEventsResponse:
-        debate_id = _debate_id(request.parent, "parent")
+        debate_id = DEBATES.parse(request.parent, "parent")
         size, after, arguments = _page("ListEvents", request)
         events = await self._moderator.events(debate_id, after, size + 1)
         return debate_service_pb2.ListEventsResponse(
@@ -91,7 +91,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     async def WatchDebate(  # noqa: N802, D102
         self, request: debate_service_pb2.WatchDebateRequest, _context: Any
     ) -> AsyncIterator[debate_pb2.DebateEvent]:
-        debate_id = _debate_id(request.name, "name")
+        debate_id = DEBATES.parse(request.name, "name")
         async with contextlib.aclosing(self._moderator.watch(debate_id, request.after_number)) as events:
             async for event in events:
                 yield event_message(debate_id, event)
@@ -99,7 +99,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     async def CancelDebate(  # noqa: N802, D102
         self, request: debate_service_pb2.CancelDebateRequest, _context: Any
     ) -> debate_pb2.Debate:
-        return debate_message(await self._moderator.cancel(_debate_id(request.name, "name"), request.reason))
+        return debate_message(await self._moderator.cancel(DEBATES.parse(request.name, "name"), request.reason))
 
 
 def _asked(request: debate_service_pb2.CreateDebateRequest) -> AskedDebate:
@@ -123,14 +123,6 @@ def _asked(request: debate_service_pb2.CreateDebateRequest) -> AskedDebate:
         ),
         request_id=request.request_id,
     )
-
-
-def _debate_id(name: str, field: str) -> str:
-    collection, _, debate_id = name.partition("/")
-    if collection != "debates" or not is_debate_id(debate_id):
-        message = f"{field} is {name[:80]!r}, not of the form debates/{{debate}}"
-        raise InvalidNameError(message, field=field, value=name[:80], form="debates/{debate}")
-    return debate_id
 
 
 def _page(

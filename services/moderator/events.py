@@ -20,7 +20,7 @@ from mesh.telemetry import names
 from mesh.telemetry.setup import extract
 from services.moderator.errors import DebateNotFoundError
 from services.moderator.messages import set_time, turn_message
-from services.moderator.model import HeardTurn
+from services.moderator.model import DEBATES, HeardTurn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,9 +75,9 @@ def heard_turn(record: Incoming) -> HeardTurn:
         message = f"the payload is no {TURN_TAKEN}: {error}"
         raise PoisonError(message) from error
     turn = taken.turn
-    collection, _, debate_id = taken.debate.partition("/")
-    if collection != "debates" or not debate_id:
-        message = f"debate is {taken.debate[:80]!r}, not debates/ID"
+    debate_id = DEBATES.id_of(taken.debate)
+    if debate_id is None:
+        message = f"debate is {taken.debate[:80]!r}, not of the form {DEBATES.form}"
         raise PoisonError(message)
     if turn.number < 1 or turn.attempt < 1 or not turn.agent:
         message = f"turn has number {turn.number}, attempt {turn.attempt}, agent {turn.agent[:80]!r}"

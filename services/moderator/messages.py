@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rostrum.debate.v1 import debate_pb2
 
 from services.moderator.model import (
+    DEBATES,
     Created,
     Ended,
     FloorGranted,
@@ -57,7 +58,7 @@ def debate_message(debate: Debate) -> debate_pb2.Debate:
 def turn_message(debate_id: str, turn: Turn) -> debate_pb2.Turn:
     """Returns the resource."""
     message = debate_pb2.Turn(
-        name=f"debates/{debate_id}/turns/{turn.number}",
+        name=f"{DEBATES.name_of(debate_id)}/turns/{turn.number}",
         number=turn.number,
         round=turn.round,
         agent=turn.agent,

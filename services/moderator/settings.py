@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mesh.resource_names import AGENTS
 from mesh.settings import setting
+from services.moderator.model import Stance
 
 
 def seats(text: str) -> tuple[tuple[str, str], ...]:
@@ -12,7 +14,7 @@ def seats(text: str) -> tuple[tuple[str, str], ...]:
     parsed: list[tuple[str, str]] = []
     for part in text.split(","):
         agent, separator, stance = part.strip().partition("=")
-        if not agent or not separator or stance not in {"FOR", "AGAINST"}:
+        if not AGENTS.is_id(agent) or not separator or stance not in Stance.__members__:
             message = f"{part.strip()!r} is not AGENT=FOR or AGENT=AGAINST"
             raise ValueError(message)
         parsed.append((agent, stance))

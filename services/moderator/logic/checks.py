@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mesh.errors import InvalidArgumentError, InvalidRequestIdError
+from mesh.errors import InvalidArgumentError
+from mesh.request_ids import check_request_id
+from mesh.resource_names import AGENTS
 from services.moderator.errors import (
     InvalidBudgetError,
     InvalidRoundsError,
@@ -31,11 +32,7 @@ MAX_ROUNDS = 50
 DEFAULT_BUDGET_TOKENS = 400_000
 MIN_BUDGET_TOKENS = 1_000
 MAX_BUDGET_TOKENS = 10_000_000
-MAX_REQUEST_ID_CHARACTERS = 128
 MAX_CANCEL_REASON_CHARACTERS = 500
-
-_AGENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_ID = re.compile(r"[a-z0-9]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +71,13 @@ def checked_debate(asked: AskedDebate, default_seats: Sequence[Seat], traceparen
         raise InvalidRoundsError(message, field=field_name, value=str(max_rounds), limit=str(MAX_ROUNDS))
     settings = _checked_settings(asked.settings)
     budget = _checked_budget(asked.token_budget or DEFAULT_BUDGET_TOKENS, settings)
-    if asked.request_id:
-        check_request_id(asked.request_id)
+    check_request_id(asked.request_id)
     digest = hashlib.sha256(
         repr((asked.topic, asked.seats, asked.max_rounds, asked.token_budget, asked.settings)).encode()
     )
     return NewDebate(
         asked.topic, seats, max_rounds, budget, settings, traceparent, asked.request_id, digest.hexdigest()
     )
-
-
-def check_request_id(request_id: str) -> None:
-    """Raises InvalidRequestIdError unless it has at most 128 printable ASCII characters."""
-    if len(request_id) > MAX_REQUEST_ID_CHARACTERS or not all(" " <= character <= "~" for character in request_id):
-        message = f"request_id has at most {MAX_REQUEST_ID_CHARACTERS} printable ASCII characters"
-        raise InvalidRequestIdError(message, field="request_id", limit=str(MAX_REQUEST_ID_CHARACTERS))
 
 
 def check_after_number(after_number: int) -> None:
@@ -103,16 +92,6 @@ def check_cancel_reason(reason: str) -> None:
     if len(reason) > MAX_CANCEL_REASON_CHARACTERS or _has_control(reason):
         message = f"a reason has at most {MAX_CANCEL_REASON_CHARACTERS} characters on one line"
         raise InvalidArgumentError(message, field="reason", limit=str(MAX_CANCEL_REASON_CHARACTERS))
-
-
-def is_debate_id(text: str) -> bool:
-    """Says whether this can be the id of a debate."""
-    return _ID.fullmatch(text) is not None
-
-
-def is_agent_id(text: str) -> bool:
-    """Says whether this can be the id of an agent."""
-    return _AGENT.fullmatch(text) is not None
 
 
 def _check_topic(topic: str) -> None:
@@ -135,8 +114,8 @@ def _checked_seats(asked: Sequence[tuple[str, Stance | None]]) -> tuple[Seat, ..
     seats: list[Seat] = []
     for index, (agent, stance) in enumerate(asked):
         place = f"debate.seats[{index}]"
-        if not is_agent_id(agent):
-            message = f"{place}.agent is the id of an agent, 1 to 40 of a-z, 0-9 and '-', such as team-a"
+        if not AGENTS.is_id(agent):
+            message = f"{place}.agent is the id of an agent, {AGENTS.id_form}, such as team-a"
             raise InvalidSeatsError(message, field=f"{place}.agent", value=agent[:64])
         if any(seat.agent == agent for seat in seats):
             message = f"{place}.agent: {agent} has a seat already"

@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mesh.resource_names import CONVERSATIONS
+
+DEBATES = CONVERSATIONS
+"""A debate is what agents know as a conversation: its id and its name are theirs too."""
+
 
 class Stance(StrEnum):
     """The side that a seat argues."""
@@ -157,7 +162,7 @@ class Debate:
     @property
     def name(self) -> str:
         """Resource name."""
-        return f"debates/{self.id}"
+        return DEBATES.name_of(self.id)
 
 
 @dataclass(frozen=True, slots=True)

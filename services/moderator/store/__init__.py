@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from mesh.errors import RequestIdReusedError
 from mesh.store.statements import Statement
 from services.moderator.errors import DebateNotFoundError
-from services.moderator.model import Change, State, Step
+from services.moderator.model import DEBATES, Change, State, Step
 from services.moderator.store.rows import (
     changing_values,
     debate_of,
@@ -354,4 +354,5 @@ def _plain(row: Any) -> Mapping[str, Any]:
 
 
 def _not_found(debate_id: str) -> DebateNotFoundError:
-    return DebateNotFoundError(f"there is no debate debates/{debate_id}", debate=f"debates/{debate_id}")
+    name = DEBATES.name_of(debate_id)
+    return DebateNotFoundError(f"there is no debate {name}", debate=name)

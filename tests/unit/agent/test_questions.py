@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mesh.agent.questions import check_question, check_request_id
+from mesh.agent.questions import check_question
 from mesh.errors import (
     InvalidQuestionError,
     InvalidRequestIdError,
@@ -15,6 +15,7 @@ from mesh.errors import (
     RequestIdReusedError,
     RostrumError,
 )
+from mesh.request_ids import check_request_id
 from mesh.testing.scripted_model import NOTHING, UNAVAILABLE, Answer
 from tests.unit.agent.fakes import SENSIBLE, FakeAgent
 

@@ -60,7 +60,7 @@ class Seat(_message.Message):
     agent: _builtins.str
     """Id of the agent, the last segment of its resource name "agents/{agent}",
     which is also the name of its Deployment: "team-a". Required; 1 to 40
-    characters of a-z, 0-9 and '-', starting with a letter.
+    characters of a-z, 0-9 and '-', a letter first and no '-' last.
     """
     stance: Global___Stance.ValueType
     """The side it argues. Required."""
@@ -172,7 +172,9 @@ class Debate(_message.Message):
     STOP_EVIDENCE_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Resource name, "debates/{debate}". Output only; chosen by the moderator."""
+    """Resource name, "debates/{debate}": 1 to 32 characters of a-z and 0-9.
+    Output only; chosen by the moderator.
+    """
     topic: _builtins.str
     """What is debated. Required; 3 to 500 characters of text on one line
     without control characters.
