@@ -1,31 +1,31 @@
 """What was applied to the mesh of a home and deleted from it, kept in HOME/applied.json over restarts, as clusters do.
 
-Owns that file and the texts in force: the manifests' files with the overlay on them. What a change means is
+Owns that file and the active documents: those of the files with the overlay on them. What a change means is
 mesh.manifests.overlay's, whether it can be obeyed is found out by `system`, which keeps it here once it is in force.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from rostrum.local.v1 import runner_pb2
 
 from mesh.local.errors import ManifestError, disk_errors
+from mesh.local.manifests import refusals
 from mesh.local.sidecars import NAMESPACE
-from mesh.manifests.errors import ManifestError as MeshManifestError
+from mesh.manifests import Document, Key, parse_documents
 from mesh.manifests.istio.kinds import KINDS
-from mesh.manifests.overlay import Change, Key, Overlay
+from mesh.manifests.overlay import Change, Overlay
 
 FILE = "applied.json"
 
 
 class Applied:
-    """The overlay of one home on its manifests' `files`."""
+    """The overlay of one home on its manifests' documents, `files`."""
 
-    def __init__(self, home: Path, files: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, files: Sequence[Document]) -> None:
         """Raises ManifestError if the file is not what was written there."""
         self._file, self._files = home / FILE, files
         self.overlay = Overlay()
@@ -37,17 +37,20 @@ class Applied:
                     f"{self._file} cannot be read: remove it; what was applied is then gone."
                 ) from error
 
-    def texts(self, overlay: Overlay | None = None) -> dict[str, str]:
-        """The texts in force, by file; with another overlay, what would be. Raises ManifestError."""
-        with _as_ours():
-            return (overlay or self.overlay).texts(self._files, NAMESPACE)
+    def documents(self, overlay: Overlay | None = None) -> list[Document]:
+        """The active documents; with another overlay, what would be."""
+        return (overlay or self.overlay).documents(self._files)
+
+    def texts(self) -> dict[str, str]:
+        """The active documents as YAML, by file."""
+        return self.overlay.texts(self._files)
 
     def asked(self, request: runner_pb2.ChangeResourcesRequest) -> tuple[Overlay, list[Change]]:
         """The overlay that a request asks for, and what it changes. Raises ManifestError."""
-        files = {each.name: each.text for each in request.files}
+        files = {file.name: file.text for file in request.files}
         change = self.overlay.with_deleted if request.delete else self.overlay.with_applied
-        with _as_ours():
-            return change(self._files, files, NAMESPACE)
+        with refusals():
+            return change(self._files, parse_documents(files, NAMESPACE))
 
     def keep(self, overlay: Overlay) -> None:
         """Keeps an overlay that is in force. Raises LocalError if it cannot be written."""
@@ -67,7 +70,7 @@ class Applied:
             raise ManifestError(f"There is no kind {kind!r}: there are {', '.join(name for _, name in KINDS)}.")
         return [
             _resource(each.key, each.source, each.text)
-            for each in self.overlay.in_force(self._files, NAMESPACE)
+            for each in self.overlay.active(self._files)
             if each.key.kind in wanted
         ]
 
@@ -92,12 +95,3 @@ def _spellings(kind: str) -> set[str]:
 
 def _resource(key: Key, source: str, text: str) -> runner_pb2.Resource:
     return runner_pb2.Resource(kind=key.kind, namespace=key.namespace, name=key.name, source=source, yaml=text)
-
-
-@contextmanager
-def _as_ours() -> Iterator[None]:
-    """Raises the translator's refusals as this package's."""
-    try:
-        yield
-    except MeshManifestError as error:
-        raise ManifestError(str(error)) from error

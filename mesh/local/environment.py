@@ -12,7 +12,9 @@ from pathlib import Path
 
 from mesh.local.errors import ManifestError
 from mesh.local.folders import PodFolder
-from mesh.local.manifests import Deployment, EnvVar, Manifests
+from mesh.local.manifests import Manifests
+from mesh.manifests.kubernetes import Workload
+from mesh.manifests.pods import EnvVar
 
 PASSED = ("OLLAMA_HOST", "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "ROSTRUM_CACHE", "XDG_CACHE_HOME")
 MACHINE = ("HOME", "LANG", "TMPDIR")
@@ -35,12 +37,12 @@ class Environment:
         return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
 
     def of(
-        self, deployment: Deployment, pod: str, ip: str, folder: PodFolder, *, bootstrap: str, kafka_tls: Path | None
+        self, deployment: Workload, pod: str, ip: str, folder: PodFolder, *, bootstrap: str, kafka_tls: Path | None
     ) -> dict[str, str]:
         """The variables of one pod. `bootstrap`: Kafka's servers. Raises ManifestError."""
         found: dict[str, str] = {}
-        for source in deployment.env_from:
-            found.update(self.manifests.config_maps[source])
+        for source in deployment.container.env_from:
+            found.update(self.manifests.config_maps[source.config_map_ref.name])
         own = {
             "POD_NAME": pod,
             "POD_IP": ip,
@@ -51,10 +53,12 @@ class Environment:
         }
         if kafka_tls is not None:
             own["KAFKA_TLS_FOLDER"] = str(kafka_tls)
-        for each in deployment.env:
-            value = self._value(deployment, each, pod, ip, own)
+        for variable in deployment.container.env:
+            value = self._value(deployment, variable, pod, ip, own)
             if value is not None:
-                found[each.name] = re.sub(r"\$\((\w+)\)", lambda match: {**own, **found}.get(match[1], match[0]), value)
+                found[variable.name] = re.sub(
+                    r"\$\((\w+)\)", lambda match: {**own, **found}.get(match[1], match[0]), value
+                )
         # Where a pod is to listen at its own address, it listens at a socket that only its sidecar knows.
         sockets = {f"{ip}:{port}": f"unix:{folder.app_socket(port)}" for port in deployment.ports.values()}
         found = {name: sockets.get(value, value) for name, value in found.items()}
@@ -63,20 +67,22 @@ class Environment:
         passed = {name: value for name, value in self.caller.items() if name in PASSED or name.startswith(PREFIXES)}
         return {**self.machine, **found, **own, **passed}
 
-    def _value(self, deployment: Deployment, each: EnvVar, pod: str, ip: str, own: Mapping[str, str]) -> str | None:
-        if each.field_path:
-            return {"metadata.name": pod, "status.podIP": ip}[each.field_path]
-        if each.config is not None:
-            return self.manifests.config_maps[each.config[0]].get(each.config[1], "")
-        if each.secret is None:
-            return each.value
-        if each.name not in own and each.name not in self.caller:
-            if each.optional:
+    def _value(self, deployment: Workload, variable: EnvVar, pod: str, ip: str, own: Mapping[str, str]) -> str | None:
+        source = variable.value_from
+        if source is None:
+            return variable.value
+        if source.field_ref is not None:
+            return {"metadata.name": pod, "status.podIP": ip}[source.field_ref.field_path]
+        if (key := source.config_map_key_ref) is not None:
+            return self.manifests.config_maps[key.name].get(key.key, "")
+        if variable.name not in own and variable.name not in self.caller:
+            if source.secret_key_ref is not None and source.secret_key_ref.optional:
                 return None
-            raise ManifestError(f"{deployment.name} needs the secret {each.name}: set it in the environment.")
-        return self.caller.get(each.name, "")
+            raise ManifestError(f"{deployment.name} needs the secret {variable.name}: set it in the environment.")
+        return self.caller.get(variable.name, "")
 
 
-def _service(deployment: Deployment) -> str:
+def _service(deployment: Workload) -> str:
     """Whose store it is: another version of a service shares the service's."""
-    return next((each.value for each in deployment.env if each.name == "SERVICE_NAME" and each.value), deployment.name)
+    names = (variable.value for variable in deployment.container.env if variable.name == "SERVICE_NAME")
+    return next((name for name in names if name), deployment.name)

@@ -22,8 +22,9 @@ from mesh.local.identities import (
     runner_folder,
     runner_identity,
 )
-from mesh.local.manifests import Manifests, Probe
+from mesh.local.manifests import Manifests
 from mesh.local.pods import PodSpec
+from mesh.local.probing import Probe
 from mesh.local.rights import make_rights
 
 POD = "kafka-0"

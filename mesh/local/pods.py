@@ -18,7 +18,7 @@ from pathlib import Path
 from mesh.local import probing
 from mesh.local.errors import LocalError, disk_errors
 from mesh.local.folders import PodFolder
-from mesh.local.manifests import Probe
+from mesh.local.probing import Probe
 from mesh.local.processes import Mark, die_with_parent
 
 STARTING_LOOK_SECONDS = 0.05

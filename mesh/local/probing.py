@@ -6,12 +6,52 @@ A place is "{ip}:{port}" or "unix:{path}". Every question is answered by yes or 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health_pb2
 
+if TYPE_CHECKING:
+    from mesh.manifests import pods
+
 CONNECT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How to ask a container whether it is well: exactly one of grpc_port, http_port, command, check is set."""
+
+    grpc_port: int | None = None
+    grpc_service: str = ""
+    http_port: int | None = None
+    http_path: str = "/"
+    command: tuple[str, ...] = ()
+    check: Callable[[], Awaitable[bool]] | None = None
+    """A question of the runner's own, which no manifest has."""
+    period_seconds: float = 10.0
+    timeout_seconds: float = 1.0
+    failure_threshold: int = 3
+    initial_delay_seconds: float = 0.0
+
+
+def probe_of(declared: pods.Probe | None, ports: Mapping[str, int]) -> Probe | None:
+    """The probe that a container declares; `ports` are its own, by name."""
+    if declared is None:
+        return None
+    grpc_probe, http = declared.grpc, declared.http_get
+    return Probe(
+        grpc_port=None if grpc_probe is None else grpc_probe.port,
+        grpc_service="" if grpc_probe is None else grpc_probe.service,
+        http_port=None if http is None else ports[http.port] if isinstance(http.port, str) else http.port,
+        http_path="/" if http is None else http.path,
+        command=() if declared.exec is None else declared.exec.command,
+        period_seconds=float(declared.period_seconds),
+        timeout_seconds=float(declared.timeout_seconds),
+        failure_threshold=declared.failure_threshold,
+        initial_delay_seconds=float(declared.initial_delay_seconds),
+    )
 
 
 async def accepts(place: str) -> bool:

@@ -8,20 +8,18 @@ by itself: that is the broker's StandardAuthorizer. The runner calls it once the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mesh.local.broker import administration, principal
 from mesh.local.errors import StartupError
+from mesh.manifests.strimzi import Operation, ResourceType
 
 if TYPE_CHECKING:
     from mesh.bus.access import KafkaAccess
 
-ResourceType = Literal["topic", "group", "cluster", "transactionalId"]
-RESOURCE_TYPES: tuple[ResourceType, ...] = ("topic", "group", "cluster", "transactionalId")
-
-OPERATIONS = {
+OPERATIONS: Mapping[Operation, str] = {
     "All": "ALL",
     "Read": "READ",
     "Write": "WRITE",
@@ -53,8 +51,8 @@ class Right:
     """Of the topic or group; "*" for all of them."""
     prefix: bool
     """Whether it is of all whose names begin so."""
-    operation: str
-    """A key of OPERATIONS."""
+    operation: Operation
+    """In Strimzi's words."""
 
 
 def make_rights(access: KafkaAccess, rights: Iterable[Right]) -> tuple[int, int]:

@@ -17,14 +17,13 @@ from envoy.config.listener.v3 import listener_pb2
 
 from mesh.local import envoy_files
 from mesh.local.envoy import Envoy
-from mesh.local.errors import ManifestError
+from mesh.local.manifests import refusals
 from mesh.local.pods import PodSpec
-from mesh.manifests import names
-from mesh.manifests.errors import ManifestError as MeshManifestError
+from mesh.manifests import Document, names, parse_documents, read_documents, read_folders
 from mesh.manifests.kubernetes import Workload
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Proxy
-from mesh.sidecar.reading import load
+from mesh.sidecar.reading import assemble
 from mesh.sidecar.resources import Resources
 from mesh.sidecar.translate import translate
 
@@ -32,27 +31,17 @@ NAMESPACE = "rostrum"
 """As the kustomizations of istio/ and k8s/ set it."""
 
 
-def texts(root: Path) -> dict[str, str]:
-    """The mesh's manifests below the root folder of k8s/base and istio/, by path. Raises ManifestError."""
-    found: dict[str, str] = {}
-    for folder in (root / "k8s" / "base", root / "istio" / "base", root / "istio" / "services"):
-        files = sorted(folder.rglob("*.yaml")) if folder.is_dir() else []
-        if not files:
-            raise ManifestError(f"There are no manifests in {folder}: give the folder that holds k8s/ and istio/.")
-        for file in files:
-            try:
-                found[str(file)] = file.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ManifestError(f"{file}: cannot be read: {error}") from error
-    return found
+def documents(root: Path) -> list[Document]:
+    """The mesh's documents below the root folder of k8s/base and istio/. Raises ManifestError."""
+    with refusals():
+        texts = read_folders(root / "k8s" / "base", root / "istio" / "base", root / "istio" / "services")
+        return list(parse_documents(texts, NAMESPACE))
 
 
-def read(files: Mapping[str, str], jwks: Mapping[str, str]) -> Mesh:
-    """The mesh of these files; `jwks` are key sets by their jwksUri. Raises ManifestError."""
-    try:
-        return load(files, MeshSettings(jwks=jwks), NAMESPACE)
-    except MeshManifestError as error:
-        raise ManifestError(str(error)) from error
+def read(found: Iterable[Document], jwks: Mapping[str, str]) -> Mesh:
+    """The mesh of these documents; `jwks` are key sets by their jwksUri. Raises ManifestError."""
+    with refusals():
+        return assemble(read_documents(found), MeshSettings(jwks=jwks))
 
 
 @dataclass(frozen=True)
@@ -125,10 +114,8 @@ class Sidecars:
     def files(self, spec: PodSpec, addresses: Addresses) -> dict[str, str]:
         """All files of one Envoy by path, what others refer to first. Raises ManifestError."""
         proxy = self.proxy(spec)
-        try:
+        with refusals():
             resources = translate(self.mesh, proxy, addresses)
-        except MeshManifestError as error:
-            raise ManifestError(str(error)) from error
         self._inbound[proxy.workload.key] = _rules(resources)
         return envoy_files.files(spec.name, proxy, resources, self._root_pem, self._connected)
 

@@ -26,11 +26,13 @@ from mesh.local.folders import PodFolder
 from mesh.local.identities import Identities, Wanted, open_authority
 from mesh.local.kafka import POD as KAFKA_POD
 from mesh.local.kafka import Kafka
-from mesh.local.manifests import Deployment, Manifests
+from mesh.local.manifests import Manifests
 from mesh.local.pods import Pod, PodSpec
+from mesh.local.probing import probe_of
 from mesh.local.replica import Replica
 from mesh.local.sidecars import Sidecars, Standing
-from mesh.manifests.overlay import APPLIED, DEPLOYMENT, Action, Change, Overlay
+from mesh.manifests.kubernetes import Workload
+from mesh.manifests.overlay import DEPLOYMENT, Action, Change, Overlay
 from mesh.sidecar import proxy as mesh_proxy
 from mesh.sidecar.mesh import Mesh
 
@@ -55,9 +57,9 @@ class System:
         self.home, self.model, self._caller, self._report = home, model, caller, report
         self._base = manifests.read(root / "k8s" / "base")
         self._jwks = {tokens.JWKS_URI: tokens.key_set(home)}
-        self.applied = Applied(home, sidecars.texts(root))
+        self.applied = Applied(home, sidecars.documents(root))
         authority = open_authority(home / "ca")
-        self.sidecars = Sidecars(sidecars.read(self.applied.texts(), self._jwks), authority.root_pem)
+        self.sidecars = Sidecars(sidecars.read(self.applied.documents(), self._jwks), authority.root_pem)
         self.manifests = self._with(self.applied.overlay)
         self.addresses = Addresses(home)
         for name in self.manifests.deployments:
@@ -121,7 +123,7 @@ class System:
         if self._ingress is not None:
             self._ingress.close()
 
-    async def scale(self, deployment: Deployment, replicas: int) -> None:
+    async def scale(self, deployment: Workload, replicas: int) -> None:
         """Sets the replicas and returns once they are ready or gone. Raises LocalError."""
         if deployment.is_gateway and replicas > 1:
             raise LocalError(f"{deployment.name} is where people connect: on a laptop it has one replica at most.")
@@ -158,7 +160,7 @@ class System:
         async with self._scaling:
             overlay, changes = self.applied.asked(request)
             self._check_deployments(changes)
-            mesh, wanted = sidecars.read(self.applied.texts(overlay), self._jwks), self._with(overlay)
+            mesh, wanted = sidecars.read(self.applied.documents(overlay), self._jwks), self._with(overlay)
             before = self.sidecars.mesh, self.manifests
             if request.dry_run:
                 self.sidecars.mesh = mesh
@@ -180,7 +182,7 @@ class System:
         gone = self.manifests.deployments.keys() - wanted.deployments.keys()
         if added:
             first = self.applied.overlay.with_deployments_of(overlay)
-            self.sidecars.mesh = sidecars.read(self.applied.texts(first), self._jwks)
+            self.sidecars.mesh = sidecars.read(self.applied.documents(first), self._jwks)
             self.manifests = wanted
             await self._replace([self._made(each, number) for each in added for number in range(each.replicas)], [])
         self.sidecars.mesh, self.manifests = mesh, wanted
@@ -200,23 +202,23 @@ class System:
                 raise ManifestError(f"{each.key} runs as it was applied: delete it first.")
 
     def _with(self, overlay: Overlay) -> Manifests:
-        return manifests.with_deployments(self._base, overlay.deployments, APPLIED)
+        return manifests.with_deployments(self._base, overlay.deployments.values())
 
     def _popped(self, deployments: Iterable[str]) -> list[Replica]:
         names = set(deployments)
         return [self.replicas.pop(name) for name, each in list(self.replicas.items()) if each.spec.deployment in names]
 
-    def deployment(self, name: str) -> Deployment | None:
+    def deployment(self, name: str) -> Workload | None:
         """The Deployment of that name, if it runs here."""
         found = self.manifests.deployments.get(name)
         return found if found is not None and self._is_wanted(found) else None
 
-    def _is_wanted(self, deployment: Deployment) -> bool:
+    def _is_wanted(self, deployment: Workload) -> bool:
         return deployment.name != "model" or self.model.partition(":")[0] == "embedded"
 
     # ---- pods ----
 
-    def _made(self, deployment: Deployment, number: int) -> Replica:
+    def _made(self, deployment: Workload, number: int) -> Replica:
         """A replica, with its folder and certificates, that is still to be told and started. Raises LocalError."""
         name = f"{deployment.name}-{number}"
         folder = PodFolder(self.home, name)
@@ -230,23 +232,25 @@ class System:
         envoy = Envoy(spec, folder, envoy_log, self._notify)
         return Replica(spec, None if deployment.is_gateway else Pod(spec, self._notify), envoy)
 
-    def _gateway_spec(self, deployment: Deployment, number: int, log_file: Path) -> PodSpec:
+    def _gateway_spec(self, deployment: Workload, number: int, log_file: Path) -> PodSpec:
         self._ingress = self._ingress or IngressPort(self.home, self._caller.get("ROSTRUM_PORT", ""))
         ip, _, port = ingress_of(self.home).rpartition(":")
         return PodSpec(deployment.name, number, ip, (int(port),), (), self.environment.machine, ROOT, log_file)
 
-    def _app_spec(self, deployment: Deployment, number: int, folder: PodFolder) -> PodSpec:
+    def _app_spec(self, deployment: Workload, number: int, folder: PodFolder) -> PodSpec:
         ip = self.addresses.pod(deployment.name, number)
         name = f"{deployment.name}-{number}"
-        command = [sys.executable if word == "python" else word for word in deployment.command]
+        container = deployment.container
+        command = [sys.executable if word == "python" else word for word in (*container.command, *container.args)]
         variables = self.environment.of(
             deployment, name, ip, folder, bootstrap=self.kafka.bootstrap_servers,
             kafka_tls=self.kafka.certificates_of(deployment.service_account, folder.path),
         )  # fmt: skip
         return PodSpec(
             deployment.name, number, ip, tuple(deployment.ports.values()), command, variables, ROOT, self._log(name),
-            deployment.readiness, deployment.liveness, deployment.startup,
-            min(deployment.grace_seconds, MAX_GRACE_SECONDS), folder,
+            probe_of(container.readiness_probe, deployment.ports), probe_of(container.liveness_probe, deployment.ports),
+            probe_of(container.startup_probe, deployment.ports),
+            min(deployment.pod.termination_grace_period_seconds, MAX_GRACE_SECONDS), folder,
         )  # fmt: skip
 
     def _log(self, name: str) -> Path:

@@ -1,7 +1,7 @@
-"""YAML documents as typed resources: every kind's spec is a pydantic model that refuses what it does not know.
+"""Documents as typed resources: every kind's spec is a pydantic model that refuses what it does not know.
 
-Owns the reading of texts, metadata, durations, and the wording of refusals. What a field means is said in the module of
-its kind. Called by `mesh.sidecar.reading.load` alone.
+Owns metadata, durations, fields that a cluster alone obeys, and the wording of refusals. What a field means is said in
+the module of its kind. Which document is of which model is for `mesh.manifests.reading`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
-import ryaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 from mesh.manifests.errors import ManifestError
@@ -27,6 +26,10 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, strict=True, frozen=True)
+
+
+class TopLevelSpec(Spec):
+    """The fields of a kind that has no spec: they stand beside metadata, as a ConfigMap's data."""
 
 
 S = TypeVar("S", bound=Spec)
@@ -47,8 +50,16 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 """A duration as Istio writes it: 1.5s, 250ms, 5m, 1h, and several of these in that order."""
 
 
+def _forget(_: object) -> None:
+    return None
+
+
+ClusterOnly = Annotated[Any, AfterValidator(_forget)]
+"""A field that means something to a cluster alone (resources, strategy): accepted with any value, and not kept."""
+
+
 class Metadata(Spec):
-    """What the translator reads of metadata."""
+    """What is read of metadata. What only a server owns is dropped before (`mesh.manifests.server`)."""
 
     name: str
     namespace: str = "default"
@@ -86,75 +97,28 @@ class Resource(Generic[S_co]):
         return ManifestError(f"{self.where}: spec{'.' + path if path else ''}: {what}")
 
 
-@dataclass(frozen=True)
-class RawDocument:
-    """A document before its kind is looked at."""
-
-    api_version: str
-    kind: str
-    fields: Mapping[str, Any]
-    where: str
-
-
-def documents(texts: Mapping[str, str], namespace: str) -> Iterator[RawDocument]:
-    """Yields every document of these files (name -> YAML text), by file name, lists taken apart.
-
-    One without a namespace gets `namespace`. Raises ManifestError.
-    """
-    for file in sorted(texts):
-        for number, each in enumerate(yaml_values(texts[file], file), start=1):
-            if each is not None:
-                yield from _documents(each, f"{file} document {number}", namespace)
+def read_resource(fields: Mapping[str, Any], model: type[S], where: str) -> Resource[S]:
+    """Reads the fields of a document as this model. Raises ManifestError."""
+    kind = str(fields["kind"])
+    metadata = _validate(Metadata, fields.get("metadata"), where, "metadata")
+    if issubclass(model, TopLevelSpec):
+        own = {name: value for name, value in fields.items() if name not in {"apiVersion", "kind", "metadata"}}
+        return Resource(kind, metadata, _validate(model, own, where, ""), where)
+    for name in fields.keys() - {"apiVersion", "kind", "metadata", "spec"}:
+        raise ManifestError(f"{where}: {name}: is no field of {kind}: correct its spelling or remove it")
+    return Resource(kind, metadata, _validate(model, fields.get("spec") or {}, where, "spec"), where)
 
 
-def yaml_values(text: str, file: str) -> list[Any]:
-    """The documents of a YAML text; None for an empty one. Raises ManifestError, which names the file and the line.
-
-    As on a cluster, a key that stands twice in a mapping is refused; most readers let the last one win, unsaid.
-    """
-    try:
-        return ryaml.loads_all(text) or []
-    except ValueError as error:
-        raise ManifestError(f"{file}: cannot be read as YAML: {error}: correct it there") from error
-
-
-def _documents(value: object, where: str, namespace: str) -> Iterator[RawDocument]:
-    if not isinstance(value, dict):
-        raise ManifestError(f"{where}: a mapping with apiVersion and kind is expected")
-    api_version, kind = value.get("apiVersion"), value.get("kind")
-    if not isinstance(api_version, str) or not isinstance(kind, str):
-        raise ManifestError(f"{where}: apiVersion or kind is missing")
-    if kind == "List":
-        for number, each in enumerate(value.get("items") or [], start=1):
-            yield from _documents(each, f"{where} item {number}", namespace)
-        return
-    metadata = value.get("metadata")
-    if not isinstance(metadata, dict):
-        if api_version.startswith("kustomize."):
-            return
-        raise ManifestError(f"{where} ({kind}): metadata: is missing: add it with a name")
-    fields = {**value, "metadata": {"namespace": namespace, **metadata}}
-    yield RawDocument(api_version, kind, fields, f"{where} ({kind} {metadata.get('name', 'without a name')})")
-
-
-def resource(raw: RawDocument, model: type[S]) -> Resource[S]:
-    """Reads a document whose fields are apiVersion, kind, metadata, spec. Raises ManifestError."""
-    for name in raw.fields.keys() - {"apiVersion", "kind", "metadata", "spec", "status"}:
-        raise ManifestError(f"{raw.where}: {name}: is no field of {raw.kind}: correct its spelling or remove it")
-    metadata = validated(Metadata, raw.fields.get("metadata"), raw.where, "metadata")
-    return Resource(raw.kind, metadata, validated(model, raw.fields.get("spec") or {}, raw.where, "spec"), raw.where)
-
-
-def validated(model: type[S], value: object, where: str, path: str) -> S:
-    """Reads a mapping as this model. Raises ManifestError with the field's path and what to do."""
+def _validate(model: type[S], value: object, where: str, path: str) -> S:
     try:
         # As JSON, where a list is a tuple's only form, strictness is about the values alone.
         return model.model_validate_json(json.dumps(value, default=str))
     except ValidationError as error:
         # A misspelt field is often the one that is missing, too: its own name is what helps.
-        first = min(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+        first = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]]
-        raise ManifestError(f"{where}: {path}{''.join(parts)}: {_reason(first, model)}") from error
+        field = f"{path}{''.join(parts)}".removeprefix(".")
+        raise ManifestError(f"{where}: {field}: {_reason(first, model)}") from error
 
 
 def _reason(error: Any, model: type[BaseModel]) -> str:
@@ -185,5 +149,5 @@ def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseMo
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    for each in getattr(annotation, "__args__", ()):
-        yield from _models(each)
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)

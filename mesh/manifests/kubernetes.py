@@ -1,73 +1,26 @@
-"""Kubernetes' own kinds, as far as a mesh looks at them: workloads, Services, accounts, namespaces.
+"""Kubernetes' own kinds beside workloads, and what a mesh sees of them: hosts with ports, and the pods behind them.
 
-Their other fields (probes, resources, volumes) are for whoever runs them: `mesh.local.manifests` reads a Deployment
-whole and refuses what it does not know, so these models may pass over what is not theirs.
+Owns which protocol a port speaks. The models of pods are in `mesh.manifests.pods`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from mesh.manifests import names
-from mesh.manifests.document import Resource, Spec
+from mesh.manifests.document import ClusterOnly, Resource, Spec, TopLevelSpec
+from mesh.manifests.pods import Container, PodSpec, WorkloadSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Passing(Spec):
-    """A mapping of which others read the rest."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class ContainerPort(Passing):
-    """One port of a container."""
-
-    name: str = ""
-    container_port: int
-
-
-class Container(Passing):
-    """Ports of a container."""
-
-    ports: tuple[ContainerPort, ...] = ()
-
-
-class PodSpec(Passing):
-    """Account and containers of a pod."""
-
-    service_account_name: str = "default"
-    containers: tuple[Container, ...] = ()
-
-
-class PodMetadata(Passing):
-    """Labels and annotations of a pod."""
-
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-
-
-class PodTemplate(Passing):
-    """A workload's pods."""
-
-    metadata: PodMetadata = PodMetadata()
-    spec: PodSpec = PodSpec()
-
-
-class WorkloadSpec(Passing):
-    """spec of a Deployment or StatefulSet."""
-
-    replicas: int = 1
-    template: PodTemplate = PodTemplate()
-
-
-class ServicePortSpec(Passing):
+class ServicePortSpec(Spec):
     """spec.ports[] of a Service."""
 
     name: str = ""
@@ -77,20 +30,40 @@ class ServicePortSpec(Passing):
     app_protocol: str = ""
 
 
-class ServiceSpec(Passing):
+class ServiceSpec(Spec):
     """spec of a Service."""
 
     selector: dict[str, str] = {}
     ports: tuple[ServicePortSpec, ...] = ()
     cluster_ip: str = Field(default="", alias="clusterIP")
+    type: ClusterOnly = None
+    publish_not_ready_addresses: ClusterOnly = None
+    cluster_ips: ClusterOnly = Field(default=None, alias="clusterIPs")
+    ip_families: ClusterOnly = None
+    ip_family_policy: ClusterOnly = None
+    internal_traffic_policy: Literal["Cluster"] = "Cluster"
+    session_affinity: Literal["None"] = "None"
 
 
-class NamespaceSpec(Passing):
+class NamespaceSpec(Spec):
     """spec of a Namespace: nothing that matters here."""
 
+    finalizers: ClusterOnly = None
 
-class ServiceAccountSpec(Passing):
-    """A ServiceAccount has no spec."""
+
+class ServiceAccountSpec(TopLevelSpec):
+    """A ServiceAccount, which has no spec."""
+
+    automount_service_account_token: ClusterOnly = None
+    secrets: ClusterOnly = None
+    image_pull_secrets: ClusterOnly = None
+
+
+class ConfigMapSpec(TopLevelSpec):
+    """A ConfigMap, which has no spec."""
+
+    data: dict[str, str] = {}
+    immutable: ClusterOnly = None
 
 
 class Protocol(Enum):
@@ -124,7 +97,7 @@ _APP_PROTOCOLS = {
     "kubernetes.io/ws": Protocol.HTTP,
     "kubernetes.io/wss": Protocol.HTTPS,
 }
-_BY_NAME = {each.value.lower(): each for each in Protocol if each is not Protocol.AUTO}
+_BY_NAME = {protocol.value.lower(): protocol for protocol in Protocol if protocol is not Protocol.AUTO}
 _SERVER_FIRST_PORTS = frozenset({25, 53, 3306, 27017})
 
 
@@ -172,7 +145,7 @@ class Service:
 
     def port(self, number: int) -> ServicePort | None:
         """The port of that number."""
-        return next((each for each in self.ports if each.number == number), None)
+        return next((port for port in self.ports if port.number == number), None)
 
     def selects(self, workload: Workload) -> bool:
         """Whether the workload's pods are its endpoints."""
@@ -195,6 +168,7 @@ class Workload:
     ports: Mapping[str, int]
     replicas: int
     where: str
+    pod: PodSpec = field(default_factory=PodSpec)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -202,10 +176,20 @@ class Workload:
         return self.namespace, self.name
 
     @property
+    def container(self) -> Container:
+        """Its only container."""
+        return self.pod.containers[0]
+
+    @property
     def has_sidecar(self) -> bool:
         """False if its pods say sidecar.istio.io/inject: "false"."""
         said = self.labels.get("sidecar.istio.io/inject") or self.annotations.get("sidecar.istio.io/inject")
         return said != "false"
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether its pods are their proxies (annotation inject.istio.io/templates: gateway)."""
+        return self.annotations.get("inject.istio.io/templates") == "gateway"
 
     def target_port(self, port: ServicePort) -> int | None:
         """The pod's port behind a Service's port; None if no container has a port of that name."""
@@ -215,7 +199,7 @@ class Workload:
 def service_of(resource: Resource[ServiceSpec]) -> Service:
     """Reads a Service. UDP ports are left out, as istiod does."""
     spec = resource.spec
-    ports = tuple(_service_port(each) for each in spec.ports if each.protocol != "UDP")
+    ports = tuple(_service_port(port) for port in spec.ports if port.protocol != "UDP")
     return Service(resource.name, resource.namespace, spec.selector, ports, spec.cluster_ip == "None", resource.where)
 
 
@@ -234,7 +218,8 @@ def workload_of(resource: Resource[WorkloadSpec]) -> Workload:
         template.metadata.labels,
         template.metadata.annotations,
         template.spec.service_account_name,
-        {port.name or str(port.container_port): port.container_port for port in ports},
+        {port.label: port.container_port for port in ports},
         resource.spec.replicas,
         resource.where,
+        template.spec,
     )

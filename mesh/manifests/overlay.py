@@ -1,37 +1,23 @@
 """Changes to the manifests of a running mesh: what was applied or deleted since it was started, as a pure value.
 
 Owns which document replaces which (by kind, namespace and name, as a cluster's API does) and what each change is
-called. Whether the result can be obeyed is for `reading.load` and the proxies to say; `mesh.local` keeps it on disk.
+called. It takes documents and gives documents: a text is parsed once, by whoever asks for the change. Whether the
+result can be obeyed is for `read_documents`, the translator and the proxies to say; `mesh.local` keeps it on disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-import ryaml
-
-from mesh.manifests.document import RawDocument, documents
-from mesh.manifests.errors import ManifestError
+from mesh.manifests.texts import Document, Key
 
 DEPLOYMENT = "Deployment"
 """The one kind beside Istio's that may be applied: a further version of a workload."""
 APPLIED = "applied"
-"""Where a resource in force comes from, if not from a file of the manifests."""
-
-
-@dataclass(frozen=True, order=True)
-class Key:
-    """What a document is known by."""
-
-    kind: str
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
+"""Where an active resource comes from, if not from a file of the manifests."""
 
 
 class Action(Enum):
@@ -54,8 +40,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class InForce:
-    """A resource in force: its YAML, and the file it comes from (APPLIED for what was applied)."""
+class ActiveResource:
+    """A resource that is active: its YAML, and the file it comes from (APPLIED for what was applied)."""
 
     key: Key
     source: str
@@ -63,125 +49,108 @@ class InForce:
 
 
 @dataclass(frozen=True)
-class Document:
-    """What was applied, and from which file, for messages."""
-
-    file: str
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Overlay:
-    """What differs from the files: documents that replace or join theirs, and keys that are taken out."""
+    """What differs from the files: documents that replace or join theirs, and keys that are taken out.
+
+    `files` are the documents of the files in each method.
+    """
 
     applied: Mapping[Key, Document] = field(default_factory=dict)
     deleted: frozenset[Key] = frozenset()
 
-    def texts(self, files: Mapping[str, str], namespace: str) -> dict[str, str]:
-        """Returns the YAML texts in force: the files' own, less what is replaced or deleted, and what was applied."""
-        gone = self.deleted | self.applied.keys()
-        found: dict[str, list[str]] = {}
-        for raw in documents(files, namespace):
-            if _key(raw) not in gone:
-                found.setdefault(_file(raw), []).append(_text(raw.fields))
-        for _, each in sorted(self.applied.items(), key=lambda item: item[0]):
-            found.setdefault(each.file, []).append(_text(each.fields))
-        return {name: "---\n".join(parts) for name, parts in found.items()}
+    def documents(self, files: Iterable[Document]) -> list[Document]:
+        """Returns the active documents: the files' own, less what is replaced or deleted, and what was applied."""
+        return [*self._kept(files), *(document for _, document in sorted(self.applied.items()))]
 
-    def with_applied(
-        self, files: Mapping[str, str], asked: Mapping[str, str], namespace: str
-    ) -> tuple[Overlay, list[Change]]:
-        """Returns the overlay with these documents in force, and what that changes. Raises ManifestError."""
-        current = {each.key: each for each in self.in_force(files, namespace)}
+    def texts(self, files: Iterable[Document]) -> dict[str, str]:
+        """Returns the active documents as YAML, by file."""
+        texts: dict[str, list[str]] = {}
+        for document in self.documents(files):
+            texts.setdefault(document.file, []).append(document.text)
+        return {file: "---\n".join(parts) for file, parts in texts.items()}
+
+    def with_applied(self, files: Iterable[Document], asked: Iterable[Document]) -> tuple[Overlay, list[Change]]:
+        """Returns the overlay with these documents active, and what that changes. Raises ManifestError."""
+        current = {document.key: document for document in self.documents(files) if self._may_be_applied(document)}
         applied, changes = dict(self.applied), []
-        for raw in _appliable(asked, namespace):
-            key, after = _key(raw), _text(raw.fields)
-            before = current[key].text if key in current else ""
+        for document in _appliable(asked):
+            before = current[document.key].text if document.key in current else ""
+            after = document.text
             action = Action.CREATED if not before else Action.UNCHANGED if before == after else Action.CONFIGURED
-            changes.append(Change(key, action, before, after))
+            changes.append(Change(document.key, action, before, after))
             if action is not Action.UNCHANGED:
-                applied[key] = Document(_file(raw), raw.fields)
+                applied[document.key] = document
         return replace(self, applied=applied, deleted=self.deleted - applied.keys()), changes
 
-    def with_deleted(
-        self, files: Mapping[str, str], asked: Mapping[str, str], namespace: str
-    ) -> tuple[Overlay, list[Change]]:
+    def with_deleted(self, files: Iterable[Document], asked: Iterable[Document]) -> tuple[Overlay, list[Change]]:
         """Returns the overlay without the documents that these name, and what that changes. Raises ManifestError."""
-        current = {each.key: each for each in self.in_force(files, namespace)}
-        keys: dict[Key, str] = {}
-        for raw in _appliable(asked, namespace):
-            if _key(raw) not in current:
-                raise ManifestError(f"{raw.where}: is not in force: `rostrum get {raw.kind}` lists what is")
-            keys[_key(raw)] = current[_key(raw)].text
-        applied = {key: each for key, each in self.applied.items() if key not in keys}
-        changes = [Change(key, Action.DELETED, before, "") for key, before in keys.items()]
-        return replace(self, applied=applied, deleted=self.deleted | keys.keys()), changes
+        current = {document.key: document for document in self.documents(files) if self._may_be_applied(document)}
+        gone: dict[Key, str] = {}
+        for document in _appliable(asked):
+            if document.key not in current:
+                raise document.refuse(f"is not active: `rostrum get {document.kind}` lists what is")
+            gone[document.key] = current[document.key].text
+        applied = {key: document for key, document in self.applied.items() if key not in gone}
+        changes = [Change(key, Action.DELETED, before, "") for key, before in gone.items()]
+        return replace(self, applied=applied, deleted=self.deleted | gone.keys()), changes
 
-    def in_force(self, files: Mapping[str, str], namespace: str) -> Sequence[InForce]:
-        """Returns Istio's resources as they are, by kind, namespace and name."""
-        gone = self.deleted | self.applied.keys()
-        own = [
-            InForce(_key(raw), _file(raw), _text(raw.fields))
-            for raw in documents(files, namespace)
-            if is_istio(raw) and _key(raw) not in gone
-        ]
-        more = [InForce(key, APPLIED, _text(each.fields)) for key, each in self.applied.items()]
-        return sorted([*own, *more], key=lambda each: each.key)
+    def active(self, files: Iterable[Document]) -> Sequence[ActiveResource]:
+        """Returns Istio's resources as they are, and what was applied, by kind, namespace and name."""
+        own = [ActiveResource(kept.key, kept.file, kept.text) for kept in self._kept(files) if is_istio(kept)]
+        more = [ActiveResource(key, APPLIED, document.text) for key, document in self.applied.items()]
+        return sorted([*own, *more], key=lambda resource: resource.key)
+
+    def _kept(self, files: Iterable[Document]) -> Iterator[Document]:
+        return (file for file in files if file.key not in self.deleted and file.key not in self.applied)
+
+    def _may_be_applied(self, document: Document) -> bool:
+        """Whether an active document can be replaced or deleted: a Deployment of the files is none that can."""
+        return is_istio(document) or document.key in self.applied
 
     @property
-    def deployments(self) -> Mapping[str, Mapping[str, Any]]:
+    def deployments(self) -> Mapping[str, Document]:
         """The Deployments that were applied, by name."""
-        return {key.name: each.fields for key, each in self.applied.items() if key.kind == DEPLOYMENT}
+        return {key.name: document for key, document in self.applied.items() if key.kind == DEPLOYMENT}
 
     def with_deployments_of(self, other: Overlay) -> Overlay:
         """Returns this one with the other's Deployments besides, which are to run before calls are sent to them."""
-        more = {key: each for key, each in other.applied.items() if key.kind == DEPLOYMENT}
+        more = {key: document for key, document in other.applied.items() if key.kind == DEPLOYMENT}
         return replace(self, applied={**self.applied, **more})
 
     def as_dict(self) -> dict[str, Any]:
         """Returns it as JSON data; `from_dict` reads it back."""
         keys = [[key.kind, key.namespace, key.name] for key in sorted(self.deleted)]
-        applied = [{"file": each.file, "fields": dict(each.fields)} for each in self.applied.values()]
+        applied = [
+            {"file": document.file, "where": document.where, "fields": dict(document.fields)}
+            for document in self.applied.values()
+        ]
         return {"applied": applied, "deleted": keys}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Overlay:
         """Reads what `as_dict` wrote."""
-        applied = {_key_of(each["fields"]): Document(each["file"], each["fields"]) for each in data["applied"]}
-        return cls(applied, frozenset(Key(*each) for each in data["deleted"]))
+        # One that an older version wrote does not say where it stood.
+        documents = [
+            Document(applied["file"], applied["fields"], applied.get("where", applied["file"]))
+            for applied in data["applied"]
+        ]
+        keys = frozenset(Key(*key) for key in data["deleted"])
+        return cls({document.key: document for document in documents}, keys)
 
 
-def is_istio(raw: RawDocument) -> bool:
+def is_istio(document: Document) -> bool:
     """Whether a document is of one of Istio's API groups."""
-    return raw.api_version.partition("/")[0].endswith(".istio.io")
+    return document.group.endswith(".istio.io")
 
 
-def _appliable(files: Mapping[str, str], namespace: str) -> Iterable[RawDocument]:
+def _appliable(asked: Iterable[Document]) -> Iterator[Document]:
+    """Those asked for, if each can be applied and is there once. Raises ManifestError."""
     seen: dict[Key, str] = {}
-    for raw in documents(files, namespace):
-        if raw.api_version.startswith("kustomize."):
-            continue
-        if not is_istio(raw) and raw.kind != DEPLOYMENT:
-            what = f"{raw.api_version} {raw.kind} is neither of Istio's kinds nor a Deployment"
-            raise ManifestError(f"{raw.where}: {what}: put it into the manifests' folder and start Rostrum anew")
-        if _key(raw) in seen:
-            raise ManifestError(f"{raw.where}: is declared already in {seen[_key(raw)]}: remove one of the two")
-        seen[_key(raw)] = raw.where
-        yield raw
-
-
-def _key(raw: RawDocument) -> Key:
-    return _key_of(raw.fields)
-
-
-def _key_of(fields: Mapping[str, Any]) -> Key:
-    metadata = fields["metadata"]
-    return Key(str(fields["kind"]), str(metadata["namespace"]), str(metadata.get("name", "")))
-
-
-def _file(raw: RawDocument) -> str:
-    return raw.where.rpartition(" document ")[0]
-
-
-def _text(fields: Mapping[str, Any]) -> str:
-    return ryaml.dumps(dict(fields))
+    for document in asked:
+        if not is_istio(document) and document.kind != DEPLOYMENT:
+            what = f"{document.api_version} {document.kind} is neither of Istio's kinds nor a Deployment"
+            raise document.refuse(f"{what}: put it into the manifests' folder and start Rostrum again")
+        if document.key in seen:
+            raise document.refuse(f"is declared already in {seen[document.key]}: remove one of the two")
+        seen[document.key] = document.where
+        yield document

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.local import sidecars
+from mesh.manifests import read_folders
 from mesh.sidecar.clusters import outbound
 from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh
@@ -61,7 +62,7 @@ class Translation:
 
 def texts(services: int) -> dict[str, str]:
     """The manifests of Rostrum with so many services in all, by path."""
-    found = sidecars.texts(ROOT)
+    found = read_folders(ROOT / "k8s" / "base", ROOT / "istio" / "base", ROOT / "istio" / "services")
     own = {path: text for path, text in found.items() if MODEL in Path(path).parts or Path(path).stem == MODEL}
     own = {path: wanted for path, text in own.items() if (wanted := _six(text))}
     count = services - len([path for path in found if "/k8s/" in path and "kind: Service\n" in found[path]])

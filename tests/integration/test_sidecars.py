@@ -21,10 +21,11 @@ from mesh.local.client import ROOT
 from mesh.local.envoy import Envoy
 from mesh.local.folders import PodFolder
 from mesh.local.identities import Identities, Wanted, open_authority
-from mesh.local.manifests import Probe
 from mesh.local.pods import Pod, PodSpec
+from mesh.local.probing import Probe
 from mesh.local.replica import Replica
-from mesh.local.sidecars import Sidecars, Standing, read
+from mesh.local.sidecars import NAMESPACE, Sidecars, Standing, read
+from mesh.manifests import parse_documents
 from mesh.rpc.channels import Channels
 from tests.support.waiting import until
 
@@ -96,7 +97,8 @@ class Pods:
         (self.home / "logs").mkdir(parents=True)
         files = {name: WORKLOAD.replace("NAME", name) for name in WORKLOADS}
         self.authority = open_authority(self.home / "ca")
-        self.sidecars = Sidecars(read({**files, "policies": POLICIES}, {}), self.authority.root_pem)
+        documents = parse_documents({**files, "policies": POLICIES}, NAMESPACE)
+        self.sidecars = Sidecars(read(documents, {}), self.authority.root_pem)
         self.identities = Identities(self.authority, lifetime=self.lifetime)
 
     def add(self, workload: str, number: int) -> None:

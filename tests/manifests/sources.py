@@ -14,7 +14,9 @@ from google.protobuf import descriptor, descriptor_pb2
 from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_service_pb2
 
-from mesh.local.manifests import read
+from mesh.local import manifests as local_manifests
+from mesh.manifests import read, read_folders
+from mesh.manifests.kubernetes import ServiceSpec, service_of
 from tests.support.edges import Edge, edges
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +26,9 @@ SERVICES = ISTIO / "services"
 SCENARIOS = sorted(path for path in (ISTIO / "scenarios").iterdir() if path.is_dir())
 NAMESPACE = "rostrum"
 
-MANIFESTS = read(BASE)
+MANIFESTS = local_manifests.read(BASE)
+HOSTS = {service.name: service_of(service) for service in read(read_folders(BASE), NAMESPACE).of(ServiceSpec)}
+"""The Services, by name."""
 NOT_AGENTS = {"ingress", "moderator", "model", "embeddings"}
 WORKLOADS = sorted(MANIFESTS.deployments)
 AGENTS = sorted(MANIFESTS.deployments.keys() - NOT_AGENTS)

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from mesh.bus.topics import Topic
-from mesh.manifests.document import yaml_values
+from mesh.manifests.texts import parse_text
 from tests.manifests import sources
-from tests.manifests.sources import AGENTS, BASE, ISTIO, MANIFESTS, WORKLOADS, of_kind, the
+from tests.manifests.sources import AGENTS, BASE, HOSTS, ISTIO, MANIFESTS, WORKLOADS, of_kind, the
 from tests.support.topics import declared_topics
 
 
@@ -16,17 +16,18 @@ from tests.support.topics import declared_topics
 def test_workload_is_whole(name: str) -> None:
     """Every Deployment has its Service, its own ServiceAccount, three probes and limits."""
     deployment = MANIFESTS.deployments[name]
-    assert name in MANIFESTS.services, f"{name} has no Service"
-    assert MANIFESTS.services[name].selector.items() <= deployment.labels.items()
+    container = deployment.container
+    assert name in HOSTS, f"{name} has no Service"
+    assert HOSTS[name].selector.items() <= deployment.labels.items()
     assert deployment.service_account == name
     # Istio's injection gives a gateway its probes, with its image and command.
-    assert deployment.readiness or deployment.is_gateway, f"{name} has no readiness probe"
-    assert deployment.liveness or deployment.is_gateway, f"{name} has no liveness probe"
-    assert deployment.startup or deployment.is_gateway, f"{name} has no startup probe"
-    container = the("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
-    assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
-    assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert not container["securityContext"]["allowPrivilegeEscalation"]
+    assert container.readiness_probe or deployment.is_gateway, f"{name} has no readiness probe"
+    assert container.liveness_probe or deployment.is_gateway, f"{name} has no liveness probe"
+    assert container.startup_probe or deployment.is_gateway, f"{name} has no startup probe"
+    declared = the("Deployment", name)["spec"]["template"]["spec"]["containers"][0]
+    assert {"cpu", "memory"} <= declared["resources"]["limits"].keys()
+    assert declared["securityContext"]["readOnlyRootFilesystem"]
+    assert not declared["securityContext"]["allowPrivilegeEscalation"]
 
 
 def test_topics_are_those_that_the_protos_declare() -> None:
@@ -49,7 +50,7 @@ def test_kustomization_names_every_file() -> None:
     assert set(named) == {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
 
 
-@pytest.mark.parametrize("name", sorted(MANIFESTS.services))
+@pytest.mark.parametrize("name", sorted(HOSTS))
 def test_ports_say_their_protocol(name: str) -> None:
     """Each port of a Service says what it speaks: by its name and by appProtocol, so that nobody has to guess."""
     for port in the("Service", name)["spec"]["ports"]:
@@ -72,4 +73,4 @@ def test_every_pod_is_in_the_mesh() -> None:
 def test_every_reader_reads_the_same() -> None:
     """Kubernetes takes YAML 1.1, where 0440 is octal and `on` is true; ours takes 1.2. No manifest differs by that."""
     for file, text in sources.texts(BASE, ISTIO).items():
-        assert yaml_values(text, file) == list(yaml.safe_load_all(text)), file
+        assert parse_text(text, file) == list(yaml.safe_load_all(text)), file

@@ -13,8 +13,8 @@ from tests.manifests.sources import (
     AGENTS,
     BEHIND_THE_DOOR,
     HEALTH,
+    HOSTS,
     ISTIO,
-    MANIFESTS,
     REFLECTION,
     SERVED,
     allowed,
@@ -115,7 +115,7 @@ def test_calls_inside_are_held_to_the_contract() -> None:
     """The route of each call between pods repeats it only if its proto allows it; a path without proto never is."""
     by_host = {each["spec"]["hosts"][0]: each for each in _virtual_services("mesh")}
     for edge in allowed():
-        if edge.caller in BEHIND_THE_DOOR and edge.callee in MANIFESTS.services:
+        if edge.caller in BEHIND_THE_DOOR and edge.callee in HOSTS:
             route = _first(by_host[edge.callee], "POST", edge.target, edge.callee)
             assert route is not None, edge
             assert _hosts(route) == {edge.callee}

@@ -10,6 +10,7 @@ import yaml
 
 from tests.manifests.sources import (
     BEHIND_THE_DOOR,
+    HOSTS,
     ISTIO,
     MANIFESTS,
     NAMESPACE,
@@ -56,7 +57,7 @@ def test_each_folder_is_a_service() -> None:
 def test_each_pod_sees_what_it_calls() -> None:
     """A Sidecar names the hosts of the edges that its pod has, and no other; without edges it sees nothing."""
     for name in BEHIND_THE_DOOR:
-        called = {edge.callee for edge in allowed() if edge.caller == name and edge.callee in MANIFESTS.services}
+        called = {edge.callee for edge in allowed() if edge.caller == name and edge.callee in HOSTS}
         wanted = {f"./{each}.{NAMESPACE}.svc.cluster.local" for each in called} or {"~/*"}
         (egress,) = the("Sidecar", name)["spec"]["egress"]
         assert set(egress["hosts"]) == wanted, f"{name} calls {sorted(called)}"
@@ -89,16 +90,16 @@ def test_hosts_and_ports_exist() -> None:
     for each in documents(ISTIO):
         spec, name = each["spec"], each["metadata"]["name"]
         if each["kind"] == "DestinationRule":
-            assert spec["host"] in MANIFESTS.services, name
+            assert spec["host"] in HOSTS, name
         if each["kind"] == "VirtualService":
             assert set(spec["gateways"]) <= {"mesh", *of_kind("Gateway")}, name
-            assert set(spec["hosts"]) <= {"*"} | MANIFESTS.services.keys(), name
+            assert set(spec["hosts"]) <= {"*"} | HOSTS.keys(), name
             for route in spec["http"]:
                 for to in [
                     *(part["destination"] for part in route["route"]),
                     *([route["mirror"]] if "mirror" in route else []),
                 ]:
-                    assert to["port"]["number"] in MANIFESTS.services[to["host"]].ports, f"{name}: {to}"
+                    assert HOSTS[to["host"]].port(to["port"]["number"]) is not None, f"{name}: {to}"
 
 
 def test_the_gateway_is_the_ingress() -> None:

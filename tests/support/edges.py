@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mesh.manifests.document import RawDocument, documents
-from mesh.manifests.errors import ManifestError
+from mesh.manifests import Document, ManifestError, parse_documents
 from mesh.sidecar.mesh import MeshSettings, selects
 
 OUTSIDE = "(outside)"
@@ -45,7 +44,7 @@ def edges(texts: Mapping[str, str], settings: MeshSettings | None = None, namesp
 
     Raises ManifestError, also for a policy that can be enforced but not listed.
     """
-    found = list(documents(texts, namespace))
+    found = list(parse_documents(texts, namespace))
     reader = _Reader(found, settings or MeshSettings())
     policies = [each for each in found if each.kind == "AuthorizationPolicy"]
     allowing = [each for each in policies if _action(each) == "ALLOW"]
@@ -56,14 +55,14 @@ def edges(texts: Mapping[str, str], settings: MeshSettings | None = None, namesp
     return sorted(_merged(left) | rights)
 
 
-def _action(policy: RawDocument) -> str:
+def _action(policy: Document) -> str:
     action = _spec(policy).get("action", "ALLOW")
     if action not in {"ALLOW", "DENY"}:
         raise ManifestError(f"{policy.where}: spec.action: edges cannot be read from {action}: use ALLOW or DENY")
     return str(action)
 
 
-def _spec(document: RawDocument) -> Mapping[str, Any]:
+def _spec(document: Document) -> Mapping[str, Any]:
     spec = document.fields.get("spec") or {}
     if not isinstance(spec, dict):
         raise ManifestError(f"{document.where}: spec: a mapping is expected")
@@ -73,7 +72,7 @@ def _spec(document: RawDocument) -> Mapping[str, Any]:
 class _Reader:
     """Reads policies in the light of the workloads that they select."""
 
-    def __init__(self, found: list[RawDocument], settings: MeshSettings) -> None:
+    def __init__(self, found: list[Document], settings: MeshSettings) -> None:
         self._settings = settings
         self._workloads: dict[tuple[str, str], Mapping[str, str]] = {}
         for each in found:
@@ -81,7 +80,7 @@ class _Reader:
                 labels = _spec(each).get("template", {}).get("metadata", {}).get("labels", {})
                 self._workloads[_namespace(each), each.fields["metadata"]["name"]] = labels
 
-    def edges(self, policy: RawDocument) -> Iterator[Edge]:
+    def edges(self, policy: Document) -> Iterator[Edge]:
         """Each thing that the policy's rules match, whatever its action."""
         namespace = _namespace(policy)
         callees = self._selected(policy)
@@ -94,14 +93,14 @@ class _Reader:
                     for target, verb in _targets(rule, where):
                         yield Edge(caller, callee, target, verb, roles)
 
-    def open_to_all(self, allowing: list[RawDocument]) -> Iterator[Edge]:
+    def open_to_all(self, allowing: list[Document]) -> Iterator[Edge]:
         """The edge of each workload that no ALLOW policy selects: anybody may call anything of it."""
         guarded = {callee for each in allowing for callee in self._selected(each)}
         for _, name in self._workloads:
             if name not in guarded:
                 yield Edge(ANYBODY, name, "*", "CALL")
 
-    def _selected(self, policy: RawDocument) -> list[str]:
+    def _selected(self, policy: Document) -> list[str]:
         namespace = _namespace(policy)
         labels = (_spec(policy).get("selector") or {}).get("matchLabels")
         return [
@@ -181,7 +180,7 @@ def _merged(found: set[Edge]) -> set[Edge]:
     return {replace(bare, roles=tuple(sorted(each or ()))) for bare, each in roles.items()}
 
 
-def _topics(user: RawDocument) -> Iterator[Edge]:
+def _topics(user: Document) -> Iterator[Edge]:
     """What a KafkaUser may do to topics. Its groups are its own and no edge to anybody."""
     authorization = _spec(user).get("authorization") or {}
     for number, acl in enumerate(authorization.get("acls") or []):
@@ -197,5 +196,5 @@ def _topics(user: RawDocument) -> Iterator[Edge]:
             yield Edge(user.fields["metadata"]["name"], BROKER, target, operation)
 
 
-def _namespace(document: RawDocument) -> str:
-    return str(document.fields["metadata"]["namespace"])
+def _namespace(document: Document) -> str:
+    return str(document.key.namespace)

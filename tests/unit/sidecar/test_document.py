@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import ryaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.manifests.document import yaml_values
 from mesh.manifests.errors import ManifestError
+from mesh.manifests.texts import dump_text, parse_text
 
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=5)
 SCALARS = WORDS | st.sampled_from(["yes", "010", "1e3", "~", "12:30", "2026-11-25"]) | st.booleans() | st.integers(0, 9)
@@ -29,16 +28,16 @@ SCALARS = WORDS | st.sampled_from(["yes", "010", "1e3", "~", "12:30", "2026-11-2
 def test_a_broken_text_is_refused(text: str, why: str) -> None:
     """By file and line. A key that stands twice is one, for only the last of the two would be obeyed."""
     with pytest.raises(ManifestError, match=rf"^mesh\.yaml: cannot be read as YAML: .*{why}.*: correct it there$"):
-        yaml_values(text, "mesh.yaml")
+        parse_text(text, "mesh.yaml")
 
 
 def test_documents_are_counted_as_they_stand() -> None:
     """Empty ones too, so that a message names the right one."""
-    assert yaml_values("---\na: 1\n---\n---\na: 2\n", "mesh.yaml") == [{"a": 1}, None, {"a": 2}]
-    assert yaml_values("", "mesh.yaml") == []
+    assert parse_text("---\na: 1\n---\n---\na: 2\n", "mesh.yaml") == [{"a": 1}, None, {"a": 2}]
+    assert parse_text("", "mesh.yaml") == []
 
 
 @given(st.dictionaries(WORDS, SCALARS | st.lists(SCALARS, max_size=3), max_size=4))
 def test_what_was_written_is_read_back(value: dict[str, Any]) -> None:
     """A text that looks like a number or a truth stays a text."""
-    assert yaml_values(ryaml.dumps(value), "mesh.yaml") == [value]
+    assert parse_text(dump_text(value), "mesh.yaml") == [value]

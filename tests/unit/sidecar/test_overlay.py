@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from mesh.manifests.errors import ManifestError
-from mesh.manifests.overlay import APPLIED, Action, Key, Overlay
+from mesh.manifests import Key, ManifestError, parse_documents
+from mesh.manifests.overlay import APPLIED, Action, Overlay
 
 POLICY = """
 apiVersion: security.istio.io/v1
@@ -26,22 +26,22 @@ kind: Service
 metadata: {name: team-a}
 spec: {ports: [{port: 50051}]}
 """
-FILES = {"base.yaml": f"{SERVICE}---{POLICY}", "team-a.yaml": RULE}
+FILES = tuple(parse_documents({"base.yaml": f"{SERVICE}---{POLICY}", "team-a.yaml": RULE}, "rostrum"))
 KEY = Key("DestinationRule", "rostrum", "team-a")
 
 
 def applied(text: str, to: Overlay | None = None) -> tuple[Overlay, list[Action]]:
-    overlay, changes = (to or Overlay()).with_applied(FILES, {"asked.yaml": text}, "rostrum")
+    overlay, changes = (to or Overlay()).with_applied(FILES, parse_documents({"asked.yaml": text}, "rostrum"))
     return overlay, [each.action for each in changes]
 
 
 def deleted(text: str, of: Overlay | None = None) -> tuple[Overlay, list[Action]]:
-    overlay, changes = (of or Overlay()).with_deleted(FILES, {"asked.yaml": text}, "rostrum")
+    overlay, changes = (of or Overlay()).with_deleted(FILES, parse_documents({"asked.yaml": text}, "rostrum"))
     return overlay, [each.action for each in changes]
 
 
 def names(overlay: Overlay) -> dict[str, str]:
-    return {str(each.key): each.source for each in overlay.in_force(FILES, "rostrum")}
+    return {str(each.key): each.source for each in overlay.active(FILES)}
 
 
 def test_nothing_changed() -> None:
@@ -56,7 +56,7 @@ def test_a_resource_replaces_the_files_own() -> None:
     overlay, actions = applied(other)
     assert actions == [Action.CONFIGURED]
     assert names(overlay)[str(KEY)] == APPLIED
-    documents = [each for text in overlay.texts(FILES, "rostrum").values() for each in yaml.safe_load_all(text)]
+    documents = [each for text in overlay.texts(FILES).values() for each in yaml.safe_load_all(text)]
     assert [each["spec"]["host"] for each in documents if each["kind"] == "DestinationRule"] == ["team-b"]
     assert [each["kind"] for each in documents].count("Service") == 1
 
@@ -129,5 +129,5 @@ def test_refused(text: str, message: str) -> None:
 
 def test_deleting_what_is_not_there() -> None:
     """Nothing is deleted if one of the names is not in force."""
-    with pytest.raises(ManifestError, match=r"DestinationRule other\): is not in force: `rostrum get"):
+    with pytest.raises(ManifestError, match=r"DestinationRule other\): is not active: `rostrum get"):
         deleted(f"{RULE}---{RULE.replace('name: team-a', 'name: other')}")

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$rostrum/errors/v1/error_reason.proto\x12\x11rostrum.errors.v1*\xf7\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10INVALID_ARGUMENT\x10\x01\x12\x11\n\rINVALID_TOPIC\x10\x02\x12\x12\n\x0eINVALID_ROUNDS\x10\x03\x12\x11\n\rINVALID_SEATS\x10\x04\x12\x12\n\x0eINVALID_BUDGET\x10\x05\x12\x14\n\x10INVALID_SETTINGS\x10\x06\x12\x16\n\x12INVALID_REQUEST_ID\x10\x07\x12\x10\n\x0cINVALID_NAME\x10\x08\x12\x15\n\x11INVALID_PAGE_SIZE\x10\t\x12\x16\n\x12INVALID_PAGE_TOKEN\x10\n\x12\x14\n\x10INVALID_QUESTION\x10\x0b\x12\x14\n\x10\x44\x45\x42\x41TE_NOT_FOUND\x10\x0c\x12\x11\n\rUNKNOWN_AGENT\x10\r\x12\x15\n\x11REQUEST_ID_REUSED\x10\x0e\x12\x11\n\rEVENT_NOT_YET\x10\x0f\x12\x15\n\x11MODEL_UNAVAILABLE\x10\x10\x12\x11\n\rMODEL_REFUSED\x10\x11\x12\x15\n\x11STORE_UNAVAILABLE\x10\x12\x12\x16\n\x12\x42ROKER_UNAVAILABLE\x10\x13\x12\x10\n\x0cRATE_LIMITED\x10\x14\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x15\x12\x0c\n\x08INTERNAL\x10\x16\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$rostrum/errors/v1/error_reason.proto\x12\x11rostrum.errors.v1*\x8d\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x14\n\x10INVALID_ARGUMENT\x10\x01\x12\x11\n\rINVALID_TOPIC\x10\x02\x12\x12\n\x0eINVALID_ROUNDS\x10\x03\x12\x11\n\rINVALID_SEATS\x10\x04\x12\x12\n\x0eINVALID_BUDGET\x10\x05\x12\x14\n\x10INVALID_SETTINGS\x10\x06\x12\x16\n\x12INVALID_REQUEST_ID\x10\x07\x12\x10\n\x0cINVALID_NAME\x10\x08\x12\x15\n\x11INVALID_PAGE_SIZE\x10\t\x12\x16\n\x12INVALID_PAGE_TOKEN\x10\n\x12\x14\n\x10INVALID_QUESTION\x10\x0b\x12\x14\n\x10\x44\x45\x42\x41TE_NOT_FOUND\x10\x0c\x12\x11\n\rUNKNOWN_AGENT\x10\r\x12\x15\n\x11REQUEST_ID_REUSED\x10\x0e\x12\x11\n\rEVENT_NOT_YET\x10\x0f\x12\x15\n\x11MODEL_UNAVAILABLE\x10\x10\x12\x11\n\rMODEL_REFUSED\x10\x11\x12\x15\n\x11STORE_UNAVAILABLE\x10\x12\x12\x16\n\x12\x42ROKER_UNAVAILABLE\x10\x13\x12\x10\n\x0cRATE_LIMITED\x10\x14\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x15\x12\x0c\n\x08INTERNAL\x10\x16\x12\x14\n\x10INVALID_MANIFEST\x10\x17\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostrum.errors.v1.error_rea
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=60
-  _globals['_ERRORREASON']._serialized_end=563
+  _globals['_ERRORREASON']._serialized_end=585
 # @@protoc_insertion_point(module_scope)

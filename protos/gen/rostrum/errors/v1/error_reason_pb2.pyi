@@ -128,6 +128,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL. A fault of ours; the log of the service has it under error_id.
     {"error_id": "4f0c..."}
     """
+    INVALID_MANIFEST: _ErrorReason.ValueType  # 23
+    """INVALID_ARGUMENT. A manifest cannot be read or asks for what is not
+    obeyed; the message names file, document and field.
+    {}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -228,5 +233,10 @@ deadline passed.
 INTERNAL: ErrorReason.ValueType  # 22
 """INTERNAL. A fault of ours; the log of the service has it under error_id.
 {"error_id": "4f0c..."}
+"""
+INVALID_MANIFEST: ErrorReason.ValueType  # 23
+"""INVALID_ARGUMENT. A manifest cannot be read or asks for what is not
+obeyed; the message names file, document and field.
+{}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
