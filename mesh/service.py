@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from mesh.bus.message import Incoming
+    from mesh.bus.message import Incoming, OutboxRow
     from mesh.llm.port import Model
     from mesh.runtime import Part
 
@@ -86,11 +86,15 @@ class Foundation:
         self.settings = load(ServiceSettings, environ)
         self._migrations = migrations
         set_up(self.settings.service, self.settings.pod, self.settings.otlp_endpoint)
-        self.database = Database(self.settings.database_url, metadata, name=self.settings.service)
+        self.database = Database(
+            self.settings.database_url,
+            metadata,
+            name=self.settings.service,
+            on_commit=self._publish,
+        )
         self.kafka = KafkaAccess(self.settings.kafka, self.settings.kafka_tls)
         self.publisher = Publisher(self.kafka, source=self.settings.service)
         self.relay = Relay(self.database, self.publisher)
-        self.database.on_commit = self.relay.on_commit
         self.channels = Channels(self.settings.sidecar_folder)
         self.server = Server(self.settings.listen_address)
         self.model: Model = TracedModel(model or self._open_model())
@@ -123,6 +127,10 @@ class Foundation:
             consumer,
             _Serving(self, consumer, services),
         )
+
+    def _publish(self, rows: Sequence[OutboxRow]) -> None:
+        # The database and its relay need each other: the one that is made first finds the other at its first commit.
+        self.relay.on_commit(rows)
 
     def _open_model(self) -> Model:
         servers = ModelServers(

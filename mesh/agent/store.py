@@ -15,7 +15,7 @@ from mesh.agent.model import Kind, Memory, RememberedTurn, Utterance
 from mesh.bus.envelope import trace_headers
 from mesh.errors import RequestIdReusedError
 from mesh.store.database import insert_or_skip
-from mesh.store.delivery import delivery_tables
+from mesh.store.outbox import outbox_table
 from mesh.store.statements import Statement
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def add_tables(metadata: sa.MetaData) -> None:
     """Adds an agent's tables, and those of delivery, to a service's own. The service's migrations make them."""
     for table in (utterances, remembered_turns):
         table.to_metadata(metadata)
-    delivery_tables(metadata)
+    outbox_table(metadata)
 
 
 class AgentStore:

@@ -1,6 +1,6 @@
 """Publishes what a store's outbox holds, right after the commit, in order, and tells the store what was acknowledged.
 
-How store and relay meet (the store never imports the relay; `wiring` joins them):
+How store and relay meet (the store never imports the relay; mesh.service joins them):
 
 1. In its writer thread, after a commit, the store calls `relay.on_commit(rows)` with all outbox rows of that commit,
    ascending by id. It never blocks and never raises. Before that call the store has noted which job waits for which

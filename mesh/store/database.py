@@ -22,8 +22,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mesh.bus.message import OutboxRow
 from mesh.errors import StoreUnavailableError
-from mesh.store.delivery import delivery_tables, outbox_row, outbox_values
 from mesh.store.engine import is_unavailable, open_engine, store_unavailable, unavailable_as_error
+from mesh.store.outbox import outbox_row, outbox_table, outbox_values
 from mesh.store.readers import Readers
 from mesh.store.statements import Statement
 
@@ -63,22 +63,17 @@ class Committed(Generic[T]):
 class Transaction:
     """What a job works with. Not usable after the job returned."""
 
-    __slots__ = ("_first_time", "connection", "now_us", "outgoing")
+    __slots__ = ("connection", "now_us", "outgoing")
 
-    def __init__(self, connection: sa.Connection, first_time: Statement, now_us: int) -> None:
+    def __init__(self, connection: sa.Connection, now_us: int) -> None:
         self.connection = connection
         self.now_us = now_us
         """Wall clock at the start of the commit, in microseconds since the epoch."""
         self.outgoing: list[Outgoing] = []
-        self._first_time = first_time
 
     def enqueue(self, message: Outgoing) -> None:
         """Puts a record into the outbox; it is published after the commit, in the order of the calls."""
         self.outgoing.append(message)
-
-    def first_time(self, event_id: str) -> bool:
-        """Notes in the inbox that this record is handled; False if it was already."""
-        return self._first_time.change(self.connection, {"event_id": event_id, "create_time_us": self.now_us}) == 1
 
 
 class _Job:
@@ -105,21 +100,26 @@ class _Look:
 class Database:
     """One service's database. Made and closed on the event loop that uses it."""
 
-    def __init__(self, url: str, metadata: sa.MetaData, *, name: str) -> None:
-        """`metadata` holds the service's tables; outbox and inbox are added to it. `name` is for messages.
+    def __init__(
+        self,
+        url: str,
+        metadata: sa.MetaData,
+        *,
+        name: str,
+        on_commit: Callable[[Sequence[OutboxRow]], None] = lambda _rows: None,
+    ) -> None:
+        """`metadata` holds the service's tables; the outbox is added to it. `name` is for messages.
 
-        Opens nothing: see `start`.
+        `on_commit` is called in the writer thread with the outbox rows of each commit that has some. Opens nothing:
+        see `start`.
         """
         self.name = name
-        self.on_commit: Callable[[Sequence[OutboxRow]], None] | None = None
-        """Called in the writer thread with the outbox rows of each commit; `wiring` sets it to the relay's."""
-        self._tables = delivery_tables(metadata)
+        self._on_commit = on_commit
+        outbox = outbox_table(metadata)
         self._writer_engine = open_engine(url, writer=True)
         self._reader_engine = open_engine(url, writer=False)
         self.dialect = self._writer_engine.dialect
         """For statements."""
-        self._first_time = Statement(insert_or_skip(self._tables.inbox, self.dialect), self.dialect)
-        outbox = self._tables.outbox
         given = [column.name for column in outbox.columns if column.name != "id"]
         self._insert_outbox = Statement(outbox.insert().returning(outbox.c.id), self.dialect, columns=given)
         self._delete_outbox = Statement(outbox.delete().where(outbox.c.id == sa.bindparam("row_id")), self.dialect)
@@ -320,12 +320,12 @@ class Database:
             for row in rows[position : position + count]:
                 self._waiters[row.id] = job
             position += count
-        if rows and self.on_commit is not None:
-            self.on_commit(rows)
+        if rows:
+            self._on_commit(rows)
         return None
 
     def _run_one(self, connection: sa.Connection, job: _Job, now_us: int) -> None:
-        transaction = Transaction(connection, self._first_time, now_us)
+        transaction = Transaction(connection, now_us)
         job.value, job.error, job.outgoing = None, None, []
         job.value = job.run(transaction)
         job.outgoing = transaction.outgoing

@@ -81,9 +81,8 @@ class Replica:
 @asynccontextmanager
 async def replica(url: str, pod: str = "moderator-0") -> AsyncIterator[Replica]:
     await asyncio.to_thread(migrate, url, MIGRATIONS, name="moderator")
-    database = Database(url, metadata, name="moderator")
     floors: list[OutboxRow] = []
-    database.on_commit = floors.extend
+    database = Database(url, metadata, name="moderator", on_commit=floors.extend)
     store = DebateStore(database, FloorMessages())
     work = OwnWork(store=store, model=ScriptedModel(), measurer=NoveltyMeasurer(WordEmbedder()), pod=pod)
 

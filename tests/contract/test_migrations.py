@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -16,22 +18,59 @@ from mesh.store.migrations import migrate
 from services.debater.store import metadata as debater
 from services.moderator.store.tables import metadata as moderator
 
-if TYPE_CHECKING:
-    import sqlalchemy as sa
-
 SERVICES = {"moderator": moderator, "debater": debater}
+
+
+def _folder(service: str) -> Path:
+    return Path("services").resolve() / service / "migrations"
+
+
+def _differences(database_url: str, service: str) -> list[Any]:
+    """What the database has otherwise than the service's store declares."""
+    metadata: sa.MetaData = SERVICES[service]
+    engine = open_engine(database_url, writer=False)
+    with engine.connect() as connection, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found: list[Any] = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+    return found
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_migrated_schema_is_the_stores(service: str, database_url: str) -> None:
     """Four replicas that start together migrate once, and nothing differs from the tables that the store declares."""
-    folder = Path("services").resolve() / service / "migrations"
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: migrate(database_url, folder, name=service), range(4)))
-    metadata: sa.MetaData = SERVICES[service]
-    engine = open_engine(database_url, writer=False)
-    with engine.connect() as connection, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        context = MigrationContext.configure(connection)
-        assert compare_metadata(context, metadata) == []
+        list(pool.map(lambda _: migrate(database_url, _folder(service), name=service), range(4)))
+    assert _differences(database_url, service) == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_home_of_the_first_schema_is_upgraded(service: str, database_url: str, tmp_path: Path) -> None:
+    """What it holds stays; what is dead in its schema goes; a second start changes nothing more."""
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    shutil.copy(_folder(service) / "versions" / "0001_first_schema.py", versions)
+    migrate(database_url, tmp_path / "migrations", name=service)
+    engine = open_engine(database_url, writer=True)
+    outbox = SERVICES[service].tables["outbox"]
+    row = {
+        "topic": "t",
+        "key": "k",
+        "event_id": "e",
+        "type": "a.B",
+        "payload": b"x",
+        "headers": "{}",
+        "create_time_us": 5,
+    }
+    with engine.begin() as connection:
+        connection.execute(outbox.insert(), row)
+        connection.execute(sa.text("INSERT INTO inbox (event_id, create_time_us) VALUES ('e1', 5)"))
+    for _ in range(2):
+        migrate(database_url, _folder(service), name=service)
+    with engine.begin() as connection:
+        assert [{**kept, "id": None} for kept in connection.execute(outbox.select()).mappings()] == [
+            {**row, "id": None}
+        ]
+        assert not sa.inspect(connection).has_table("inbox")
     engine.dispose()
+    assert _differences(database_url, service) == []

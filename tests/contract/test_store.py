@@ -33,8 +33,10 @@ items = sa.Table(
 
 
 @asynccontextmanager
-async def opened(url: str, *, create: bool = True) -> AsyncIterator[Database]:
-    database = Database(url, metadata, name="test")
+async def opened(
+    url: str, *, create: bool = True, on_commit: Callable[[Sequence[OutboxRow]], None] = lambda _rows: None
+) -> AsyncIterator[Database]:
+    database = Database(url, metadata, name="test", on_commit=on_commit)
     if create:
         engine = open_engine(url, writer=True)
         metadata.create_all(engine)
@@ -74,9 +76,8 @@ async def test_a_job_is_stored_and_its_value_returned(database_url: str) -> None
 
 async def test_a_failing_job_changes_nothing_and_disturbs_no_other(database_url: str) -> None:
     """Of jobs that share a commit, one that raises takes nothing with it, and its outbox rows are not published."""
-    async with opened(database_url) as database:
-        rows: list[OutboxRow] = []
-        database.on_commit = rows.extend
+    rows: list[OutboxRow] = []
+    async with opened(database_url, on_commit=rows.extend) as database:
 
         def bad(transaction: Transaction) -> int:
             insert(99, "bad")(transaction)
@@ -106,9 +107,8 @@ async def test_outbox_rows_come_after_the_commit_in_order_and_are_published_once
     database_url: str,
 ) -> None:
     """on_commit gets the rows ascending, pending shows them until acknowledged, `published` resolves with the last."""
-    async with opened(database_url) as database:
-        rows: list[OutboxRow] = []
-        database.on_commit = rows.extend
+    rows: list[OutboxRow] = []
+    async with opened(database_url, on_commit=rows.extend) as database:
         first = await database.write(insert(1, "a", "b"))
         second = await database.write(insert(2))
         await asyncio.wait_for(asyncio.ensure_future(second.published), 5)
@@ -132,32 +132,14 @@ async def test_outbox_rows_come_after_the_commit_in_order_and_are_published_once
 async def test_unpublished_rows_outlive_the_process(database_url: str) -> None:
     """What was not acknowledged is pending again after a restart; an id is never used again."""
     rows: list[OutboxRow] = []
-    async with opened(database_url) as database:
-        database.on_commit = rows.extend
+    async with opened(database_url, on_commit=rows.extend) as database:
         await database.write(insert(1, "a"))
         await database.write(insert(2, "b"))
         database.mark_published([rows[1].id])
-    async with opened(database_url, create=False) as database:
-        database.on_commit = rows.extend
+    async with opened(database_url, create=False, on_commit=rows.extend) as database:
         assert await database.pending(10, 0.0) == rows[:1]
         await database.write(insert(3, "c"))
         assert rows[2].id > rows[1].id
-
-
-async def test_the_inbox_knows_what_was_handled(database_url: str) -> None:
-    """first_time is true once for an id, also for jobs of one commit, and again after a rollback."""
-    async with opened(database_url) as database:
-        results = await asyncio.gather(*(database.write(lambda t: t.first_time("x")) for _ in range(5)))
-        assert sorted(result.value for result in results) == [False] * 4 + [True]
-
-        def fails(transaction: Transaction) -> None:
-            assert transaction.first_time("y")
-            message = "no"
-            raise ValueError(message)
-
-        with pytest.raises(ValueError, match="no"):
-            await database.write(fails)
-        assert (await database.write(lambda t: t.first_time("y"))).value
 
 
 async def test_two_processes_may_share_it_and_compare_and_set_lets_one_win(database_url: str) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from mesh.store.delivery import delivery_tables
+from mesh.store.outbox import outbox_table
 
 metadata = sa.MetaData()
-delivery_tables(metadata)
+outbox_table(metadata)
 
 debates = sa.Table(
     "debates",

@@ -1,13 +1,13 @@
-"""The two tables through which a service's own transaction and the broker meet: outbox and inbox.
+"""The outbox: the table through which a service's own transaction and the broker meet.
 
-A service puts them into its metadata with `delivery_tables` and makes them in its first migration. The outbox holds
-records that are committed and not yet acknowledged by the broker; the inbox holds ids of records that were handled.
+A service puts it into its metadata with `outbox_table` and makes it in its first migration. It holds records that are
+committed and not yet acknowledged by the broker. There is no table of records that were handled: a record that comes
+again changes nothing because each change is a compare-and-set, or meets a unique key.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -20,19 +20,11 @@ if TYPE_CHECKING:
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryTables:
-    """The outbox and the inbox of one metadata."""
-
-    outbox: sa.Table
-    inbox: sa.Table
-
-
-def delivery_tables(metadata: sa.MetaData) -> DeliveryTables:
-    """Returns the two tables of this metadata; the first call defines them."""
+def outbox_table(metadata: sa.MetaData) -> sa.Table:
+    """Returns the outbox of this metadata; the first call defines it."""
     if "outbox" in metadata.tables:
-        return DeliveryTables(metadata.tables["outbox"], metadata.tables["inbox"])
-    outbox = sa.Table(
+        return metadata.tables["outbox"]
+    return sa.Table(
         "outbox",
         metadata,
         sa.Column("id", _ID, primary_key=True, autoincrement=True),
@@ -45,13 +37,6 @@ def delivery_tables(metadata: sa.MetaData) -> DeliveryTables:
         sa.Column("create_time_us", sa.BigInteger(), nullable=False),
         sqlite_autoincrement=True,  # an id is never used twice, or a late acknowledgement would delete another row
     )
-    inbox = sa.Table(
-        "inbox",
-        metadata,
-        sa.Column("event_id", sa.String(255), primary_key=True),
-        sa.Column("create_time_us", sa.BigInteger(), nullable=False),
-    )
-    return DeliveryTables(outbox, inbox)
 
 
 def outbox_values(message: Outgoing, now_us: int) -> dict[str, Any]:
