@@ -30,7 +30,7 @@ from services.debater.logic import Debater
 from services.debater.store import metadata
 from services.debater.wiring import MIGRATIONS
 from tests.support.waiting import until
-from tests.unit.agent.fakes import CONVERSATION, FakeRecord, floor
+from tests.unit.mesh.agent.fakes import CONVERSATION, FakeRecord, floor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,0 +1,86 @@
+"""`rostrum apply`, `delete`, `diff` and `get` against a runner that remembers what it was asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.local.errors import LocalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.fake_world import Bench
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "traffic.yaml").write_text("kind: VirtualService\n", "utf-8")
+    (tmp_path / "notes.txt").write_text("not a manifest", "utf-8")
+    return tmp_path
+
+
+def test_apply(bench: Bench, folder: Path) -> None:
+    """Every YAML file below the folder is sent; each resource is named with what became of it."""
+    done = bench.rostrum("apply", "-f", str(folder))
+    assert (done.code, done.out) == (0, "virtualservice/team-a configured\n")
+    assert "in force in every sidecar after 40 ms" in done.err
+    assert bench.runner.told == [f"change ['{folder / 'traffic.yaml'}'] False False"]
+
+
+def test_delete(bench: Bench, folder: Path) -> None:
+    """The same, the other way."""
+    done = bench.rostrum("delete", "-f", str(folder / "traffic.yaml"))
+    assert (done.code, done.out) == (0, "virtualservice/team-a deleted\n")
+    assert bench.runner.told == [f"change ['{folder / 'traffic.yaml'}'] True False"]
+
+
+def test_diff(bench: Bench, folder: Path) -> None:
+    """What would change, as a unified diff; the runner is told to change nothing."""
+    done = bench.rostrum("diff", "-f", str(folder))
+    assert done.code == 0
+    assert done.out.splitlines()[-3:] == [" a", "-b", "+c"]
+    assert bench.runner.told[0].endswith("False True")
+
+
+def test_get(bench: Bench) -> None:
+    """A line a resource; --json has them whole; none is no fault."""
+    assert bench.rostrum("get").out.splitlines()[1].split() == ["VirtualService", "rostrum", "team-a", "applied"]
+    assert bench.rostrum("get", "--json").json["resources"][0]["yaml"] == "a\n"
+    none = bench.rostrum("get", "Gateway")
+    assert (none.code, none.out, none.err) == (0, "", "no Gateway in force\n")
+
+
+def test_refused(bench: Bench, folder: Path) -> None:
+    """The runner's reason is the one line, and the command fails."""
+    bench.runner.fault = LocalError("traffic.yaml document 1: spec.http: is missing: add it")
+    refused = bench.rostrum("apply", "-f", str(folder))
+    assert (refused.code, refused.err.splitlines()[-1]) == (
+        1, "rostrum: traffic.yaml document 1: spec.http: is missing: add it",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.yaml", "cannot be read: No such file or directory: name a YAML file"),
+        ("empty", "there is no .yaml file in"),
+        ("binary.yaml", "is no text in UTF-8: name a YAML file"),
+    ],
+)
+def test_files_that_cannot_be_read(bench: Bench, folder: Path, name: str, message: str) -> None:
+    """A file that is not there, is none, or holds no text is a wrong argument."""
+    (folder / "empty").mkdir()
+    (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    done = bench.rostrum("apply", "-f", str(folder / name))
+    assert done.code == 2
+    assert message in done.err
+    assert bench.runner.told == []
+
+
+def test_without_a_runner(bench: Bench, folder: Path) -> None:
+    """Where nothing runs there is nothing to change or list."""
+    bench.runner.running = False
+    for arguments in (("apply", "-f", str(folder)), ("delete", "-f", str(folder)), ("get",)):
+        assert bench.rostrum(*arguments).code == 3

@@ -1,0 +1,230 @@
+"""EnvoyFilter: the filters of known types that a gateway gets, where, and the refusal of everything else."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import Any
+
+import pytest
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from google.protobuf import descriptor_pb2
+
+from mesh.manifests.errors import ManifestError
+from mesh.sidecar.listeners import envoy_filters
+from mesh.sidecar.resources import as_dict
+from tests.unit.mesh.sidecar.shop import proxy, shop
+
+TYPE = "type.googleapis.com/envoy.extensions.filters.http."
+ROUTER = "envoy.filters.http.router"
+
+
+def _descriptors() -> str:
+    file = descriptor_pb2.FileDescriptorProto(name="shop.proto", package="shop.v1")
+    file.service.add(name="Shop")
+    return base64.b64encode(descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString()).decode()
+
+
+TRANSCODER = {
+    "@type": f"{TYPE}grpc_json_transcoder.v3.GrpcJsonTranscoder",
+    "proto_descriptor_bin": _descriptors(),
+    "services": ["shop.v1.Shop"],
+    "print_options": {"always_print_primitive_fields": True},
+}
+ALWAYS = {"default_value": {"numerator": 100}}
+LIMIT = {
+    "@type": f"{TYPE}local_ratelimit.v3.LocalRateLimit",
+    "stat_prefix": "gate",
+    "token_bucket": {"max_tokens": 10, "fill_interval": "1s"},
+    "filter_enabled": ALWAYS,
+    "filter_enforced": ALWAYS,
+}
+BUFFER = {"@type": f"{TYPE}buffer.v3.Buffer", "max_request_bytes": 1024}
+MATCHED = {
+    "@type": "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
+    "xds_matcher": {
+        "matcher_list": {
+            "matchers": [
+                {
+                    "predicate": {
+                        "single_predicate": {
+                            "input": {
+                                "name": "path",
+                                "typed_config": {
+                                    "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+                                    "header_name": ":path",
+                                },
+                            },
+                            "value_match": {"prefix": "/big"},
+                        }
+                    },
+                    "on_match": {
+                        "action": {
+                            "name": "skip",
+                            "typed_config": {
+                                "@type": "type.googleapis.com/"
+                                "envoy.extensions.filters.common.matcher.action.v3.SkipFilter"
+                            },
+                        }
+                    },
+                }
+            ]
+        }
+    },
+    "extension_config": {"name": "envoy.filters.http.buffer", "typed_config": BUFFER},
+}
+
+
+def _filter(config: dict[str, Any], name: str = "a", *, first: bool = False, **more: Any) -> dict[str, Any]:
+    network: dict[str, Any] = {"name": "envoy.filters.network.http_connection_manager"}
+    if not first:
+        network["subFilter"] = {"name": ROUTER}
+    patch = {
+        "applyTo": "HTTP_FILTER",
+        "match": {"context": "GATEWAY", "listener": {"filterChain": {"filter": network}}},
+        "patch": {
+            "operation": "INSERT_FIRST" if first else "INSERT_BEFORE",
+            "value": {"name": name, "typed_config": config},
+        },
+    }
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"workloadSelector": {"labels": {"istio": "gate"}}, "configPatches": [patch], **more},
+    }
+
+
+def _applied(*documents: dict[str, Any], pod: str = "gate") -> list[Any]:
+    mesh = shop(*documents)
+    filters = [http_connection_manager_pb2.HttpFilter(name=each) for each in ("envoy.filters.http.cors", ROUTER)]
+    return [as_dict(each) for each in envoy_filters.applied(mesh, proxy(mesh, pod), filters)]
+
+
+def _names(*documents: dict[str, Any], pod: str = "gate") -> list[str]:
+    return [each["name"] for each in _applied(*documents, pod=pod)]
+
+
+def test_a_filter_comes_right_before_the_router() -> None:
+    """The transcoder, read as Envoy's own message."""
+    _, found, router = _applied(_filter(TRANSCODER))
+    assert router["name"] == ROUTER
+    assert found["typedConfig"] == {
+        "@type": TRANSCODER["@type"],
+        "protoDescriptorBin": TRANSCODER["proto_descriptor_bin"],
+        "services": ["shop.v1.Shop"],
+        "printOptions": {"alwaysPrintPrimitiveFields": True},
+    }
+
+
+@pytest.mark.parametrize("config", [LIMIT, BUFFER, MATCHED], ids=["limit", "buffer", "matched"])
+def test_limits_are_known_too(config: dict[str, Any]) -> None:
+    """A rate limit, a size limit, and one that some requests skip."""
+    found = _applied(_filter(config))[1]
+    assert found["typedConfig"]["@type"] == config["@type"]
+
+
+def test_the_order_is_istiods() -> None:
+    """Each goes before the router, so the later is the nearer; first of all is what has no subFilter."""
+    found = _names(_filter(BUFFER, "b"), _filter(TRANSCODER, "c"), _filter(LIMIT, "a", first=True))
+    assert found == ["a", "envoy.filters.http.cors", "b", "c", ROUTER]
+    before = _filter(LIMIT, "a", first=True)
+    before["spec"]["configPatches"][0]["patch"]["operation"] = "INSERT_BEFORE"
+    assert _names(before)[0] == "a"
+
+
+def test_priority_and_root_namespace_come_before_age() -> None:
+    """A lower priority is applied earlier; of equal ones those of the root namespace."""
+    late = _filter(BUFFER, "a", priority=1)
+    root = _filter(LIMIT, "c")
+    root["metadata"]["namespace"] = "istio-system"
+    assert _names(late, _filter(BUFFER, "b"), root)[1:-1] == ["c", "b", "a"]
+
+
+def test_only_selected_pods_of_its_namespace_get_it() -> None:
+    """Another pod's filters stay as they are."""
+    assert _names(_filter(BUFFER), pod="backend") == ["envoy.filters.http.cors", ROUTER]
+
+
+def _with(path: str, value: Any) -> dict[str, Any]:
+    said = copy.deepcopy(_filter(BUFFER))
+    *parents, last = path.split(".")
+    here: Any = said["spec"]
+    for each in parents:
+        here = here[int(each)] if each.isdigit() else here[each]
+    here[last] = value
+    return said
+
+
+PATCH = "configPatches.0"
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "what"),
+    [
+        (_with(f"{PATCH}.applyTo", "CLUSTER"), "configPatches[0].applyTo", "'HTTP_FILTER'"),
+        (_with(f"{PATCH}.match.context", "ANY"), "configPatches[0].match.context", "'GATEWAY'"),
+        (_with(f"{PATCH}.match.context", "SIDECAR_INBOUND"), "configPatches[0].match.context", "'GATEWAY'"),
+        (_with(f"{PATCH}.match.proxy", {}), "configPatches[0].match.proxy", "is not translated"),
+        (
+            _with(f"{PATCH}.match.listener.portNumber", 80),
+            "configPatches[0].match.listener.portNumber",
+            "not translated",
+        ),
+        (
+            _with(f"{PATCH}.match.listener.filterChain.filter.name", "envoy.http_connection_manager"),
+            "configPatches[0].match.listener.filterChain.filter.name",
+            "'envoy.filters.network.http_connection_manager'",
+        ),
+        (
+            _with(f"{PATCH}.match.listener.filterChain.filter.subFilter.name", "envoy.router"),
+            "configPatches[0].match.listener.filterChain.filter.subFilter.name",
+            "'envoy.filters.http.router'",
+        ),
+        (_with(f"{PATCH}.patch.operation", "ADD"), "configPatches[0].patch.operation", "'INSERT_BEFORE'"),
+        (_with(f"{PATCH}.patch.operation", "MERGE"), "configPatches[0].patch.operation", "'INSERT_BEFORE'"),
+        (_with(f"{PATCH}.patch.operation", "INSERT_FIRST"), "configPatches[0].patch.operation", "no subFilter"),
+        (_with(f"{PATCH}.patch.value.disabled", True), "configPatches[0].patch.value.disabled", "is not translated"),
+        (_with("configPatches", []), "configPatches", "at least 1 item"),
+        (_with("targetRefs", []), "targetRefs", "is not translated"),
+        (_with("workloadSelector.labels", {"istio": "gaet"}), "workloadSelector.labels", "no workload has"),
+    ],
+)
+def test_another_form_is_refused(said: dict[str, Any], path: str, what: str) -> None:
+    """By the field that leaves the one form."""
+    with pytest.raises(ManifestError) as error:
+        shop(said)
+    assert str(error.value).startswith(f"case.yaml document 1 (EnvoyFilter a): spec.{path}: ")
+    assert what in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({}, "@type is missing"),
+        ({"@type": f"{TYPE}lua.v3.Lua"}, "only these are translated"),
+        ({**BUFFER, "max_bytes": 1}, "max_bytes"),
+        ({**BUFFER, "max_request_bytes": "many"}, "max_request_bytes"),
+        ({"@type": BUFFER["@type"]}, "max_request_bytes is missing"),
+        ({**TRANSCODER, "services": []}, "services is empty"),
+        ({**TRANSCODER, "services": ["shop.v1.Shpo"]}, "shop.v1.Shpo is not in proto_descriptor_bin"),
+        ({**TRANSCODER, "proto_descriptor_bin": "////"}, "no FileDescriptorSet"),
+        ({"@type": TRANSCODER["@type"], "services": ["a"]}, "proto_descriptor_bin is missing"),
+        ({**LIMIT, "stat_prefix": ""}, "stat_prefix is missing"),
+        ({**LIMIT, "token_bucket": {"max_tokens": 1, "fill_interval": "0.01s"}}, "at least 50 ms"),
+        ({each: LIMIT[each] for each in LIMIT if each != "filter_enforced"}, "filter_enforced is missing"),
+        ({each: MATCHED[each] for each in MATCHED if each != "xds_matcher"}, "xds_matcher is missing"),
+        ({each: MATCHED[each] for each in MATCHED if each != "extension_config"}, "no filter is not translated"),
+        (
+            {**MATCHED, "extension_config": {"name": "b", "typed_config": {"@type": BUFFER["@type"]}}},
+            "max_request_bytes is missing",
+        ),
+    ],
+)
+def test_a_filter_that_envoy_would_refuse(config: dict[str, Any], what: str) -> None:
+    """A type that is not known, a field that is none, and what Envoy asks for."""
+    with pytest.raises(ManifestError) as error:
+        shop(_filter(config))
+    prefix = "case.yaml document 1 (EnvoyFilter a): spec.configPatches[0].patch.value.typed_config: "
+    assert str(error.value).startswith(prefix)
+    assert what in str(error.value)

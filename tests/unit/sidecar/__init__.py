@@ -1,1 +1,0 @@
-"""The translator: manifests in, Envoy's messages out."""
