@@ -1,7 +1,11 @@
-"""`make bench`: one table, all measured in this run on this machine; as JSON too in the file that BENCH_OUT names."""
+"""`make bench`: one table, all measured in this run on this machine; as JSON too in the file that BENCH_OUT names.
+
+`python -m tests.bench --only debates` measures Rostrum's debates alone, in a minute: to compare two trees, by turns.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -26,6 +30,8 @@ GOALS = {
     "turns/s against the Kafka floor, 100 debates": ("turns_per_second", 100, 0.6, "at least"),
 }
 
+
+MACHINE = {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.platform()}
 
 VALUE_GOALS = {
     "first_turn_seconds": 5.0,
@@ -83,7 +89,29 @@ def _title(name: str) -> str:
 
 def main() -> None:
     """Measures, prints, and writes BENCH_OUT."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Rostrum on this machine.")
+    parser.add_argument("--only", choices=["debates"], help="leave out the floors, the ingress and the translator")
     console = Console()
+    if parser.parse_args().only:
+        _measure_debates(console)
+    else:
+        _measure_all(console)
+
+
+def _measure_debates(console: Console) -> None:
+    rows, values, _ = debates.run(lambda _system: None)
+    console.print(_table(rows))
+    console.print(_values_table(values, {}))
+    _write({"machine": MACHINE, "rows": [row.as_json() for row in rows], "values": values}, console)
+
+
+def _write(result: Mapping[str, Any], console: Console) -> None:
+    if out := os.environ.get("BENCH_OUT"):
+        Path(out).write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        console.print(f"written to {out}")
+
+
+def _measure_all(console: Console) -> None:
     console.print(f"The gRPC floor with {', '.join(map(str, DEBATES))} debates at once ...")
     grpc_rows = grpc_floor.run()
     console.print("A Kafka hop with and without TLS ...")
@@ -108,17 +136,15 @@ def main() -> None:
     console.print(_values_table(values, goals))
     for title, row in ratios.items():
         console.print(f"{title}: {row['ratio']} (goal {row['goal']}: {'met' if row['met'] else 'NOT met'})")
-    if out := os.environ.get("BENCH_OUT"):
-        result = {
-            "machine": {"python": platform.python_version(), "cores": os.cpu_count(), "system": platform.platform()},
-            "rows": [row.as_json() for row in rows],
-            "translation": [row.as_json() for row in translations],
-            "ratios": ratios,
-            "goals": goals,
-            "values": values,
-        }
-        Path(out).write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        console.print(f"written to {out}")
+    result = {
+        "machine": MACHINE,
+        "rows": [row.as_json() for row in rows],
+        "translation": [row.as_json() for row in translations],
+        "ratios": ratios,
+        "goals": goals,
+        "values": values,
+    }
+    _write(result, console)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.bench.grpc_floor import cpu_seconds
 from tests.support.system import SCRIPTED, System
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Dial = Callable[[], grpc.aio.Channel]
 
@@ -47,20 +47,29 @@ async def _hold(stub: debate_service_pb2_grpc.DebateServiceAsyncStub, name: str)
     return [turn.elapsed.ToTimedelta().total_seconds() for turn in turns]
 
 
-async def _load(channel_to: Dial, pids: list[int]) -> list[Figures]:
+async def _load(channel_to: Dial, pods: Mapping[str, int]) -> tuple[list[Figures], dict[str, float]]:
+    """Returns the figures of each number of debates, and CPU ms a turn of each pod."""
     results = []
+    values: dict[str, float] = {}
     async with channel_to() as channel:
         stub: debate_service_pb2_grpc.DebateServiceAsyncStub = debate_service_pb2_grpc.DebateServiceStub(channel)
         await asyncio.gather(*(_hold(stub, f"Warm-up {index}") for index in range(10)))
         for debates in DEBATES:
-            cpu, start = cpu_seconds(pids), time.perf_counter()
+            before, start = _cpu(pods), time.perf_counter()
             latencies: list[float] = []
             for run in range(RUNS[debates]):
                 held = await asyncio.gather(*(_hold(stub, f"Bench {run} {index}") for index in range(debates)))
                 latencies += [value for debate in held for value in debate]
             wall = time.perf_counter() - start
-            results.append(figures("rostrum", debates, latencies, wall, cpu_seconds(pids) - cpu))
-    return results
+            used = {name: seconds - before[name] for name, seconds in _cpu(pods).items()}
+            results.append(figures("rostrum", debates, latencies, wall, sum(used.values())))
+            for name, seconds in used.items():
+                values[f"{name}, CPU ms a turn, debates: {debates}"] = round(seconds / len(latencies) * 1000, 2)
+    return results, values
+
+
+def _cpu(pods: Mapping[str, int]) -> dict[str, float]:
+    return {name: cpu_seconds([pid]) for name, pid in pods.items()}
 
 
 async def _first_turn(channel_to: Dial) -> None:
@@ -93,7 +102,8 @@ def run(while_up: Callable[[System], T]) -> tuple[list[Figures], dict[str, float
             values = {"first_turn_seconds": round(time.perf_counter() - start, 2)}
             pods = {pod["name"]: int(pod["pid"]) for pod in system.json("status")["pods"] if pod["pid"]}
             other = while_up(system)
-            mine = asyncio.run(_load(dial, list(pods.values())))
+            mine, cpu_values = asyncio.run(_load(dial, pods))
+            values |= cpu_values
             for name, pid in pods.items():
                 values[f"{name}_rss_mib"] = round(psutil.Process(pid).memory_info().rss / 2**20, 1)
         finally:
