@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from mesh.agent.model import Kind, Memory, RememberedTurn, Utterance
-from mesh.bus.envelope import trace_headers
 from mesh.errors import RequestIdReusedError
 from mesh.store.database import insert_or_skip
 from mesh.store.outbox import outbox_table
 from mesh.store.statements import Statement
+from mesh.telemetry.setup import trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,15 +12,16 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from opentelemetry import context, propagate, trace
+from opentelemetry import context, trace
 
 from mesh.bus.dead_letters import dead_letter
-from mesh.bus.envelope import ReadRecord, WireRecord, to_incoming, trace_headers
+from mesh.bus.envelope import ReadRecord, WireRecord, to_incoming
 from mesh.bus.errors import PoisonError, RecordTooLargeError
 from mesh.bus.key_queues import KeyQueues
 from mesh.bus.offsets import PrefixTracker
 from mesh.bus.topics import MAX_RECORD_BYTES
 from mesh.errors import BrokerUnavailableError, StoreUnavailableError
+from mesh.telemetry.setup import as_current_span, extract, trace_headers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -207,12 +208,13 @@ class Dispatcher:
             self._idle.set()
 
     async def _process(self, record: ReadRecord, incoming: Incoming, received: Any) -> None:
-        token = context.attach(propagate.extract(incoming.headers))
+        token = context.attach(extract(incoming.headers))
         try:
-            with tracer.start_as_current_span(
+            with as_current_span(
+                tracer,
                 f"process {record.topic}",
-                kind=trace.SpanKind.CONSUMER,
-                attributes={
+                trace.SpanKind.CONSUMER,
+                {
                     "messaging.system": "kafka",
                     "messaging.operation.type": "process",
                     "messaging.destination.name": record.topic,

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import propagate
-
 from mesh.bus.message import Incoming
 
 if TYPE_CHECKING:
@@ -50,13 +48,6 @@ class ReadRecord:
     def size_bytes(self) -> int:
         """Size of key and value."""
         return len(self.key or b"") + len(self.value or b"")
-
-
-def trace_headers() -> dict[str, str]:
-    """Returns the trace context of the span that is current here, for `Outgoing.headers`; empty without one."""
-    headers: dict[str, str] = {}
-    propagate.inject(headers)
-    return headers
 
 
 def to_wire(message: Outgoing, source: str) -> WireRecord:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 
 from mesh.telemetry import names
+from mesh.telemetry.setup import as_current_span
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,9 +44,8 @@ class TracedModel:
         }
         if seed is not None:
             attributes[names.REQUEST_SEED] = seed
-        with _tracer.start_as_current_span(
-            f"{names.CHAT} {self._model.name}", kind=trace.SpanKind.CLIENT, attributes=attributes
-        ) as span:
+        name = f"{names.CHAT} {self._model.name}"
+        with as_current_span(_tracer, name, trace.SpanKind.CLIENT, attributes) as span:
             completion = await self._model.complete(messages, limits, schema=schema, seed=seed)
             span.set_attribute(names.INPUT_TOKENS, completion.prompt_tokens)
             span.set_attribute(names.OUTPUT_TOKENS, completion.completion_tokens)

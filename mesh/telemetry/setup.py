@@ -1,11 +1,13 @@
 """Sets up OpenTelemetry once in a process: W3C propagation; spans and metrics go out by OTLP if an endpoint is set.
 
 Without an endpoint spans still get ids, so that the trace context in calls and Kafka headers is whole, but none is
-recorded (unless a caller's trace is), kept or sent: a span that nobody will see costs a tenth.
+recorded (unless a caller's trace is), kept or sent. `as_current_span` then makes none below a caller's: the caller's
+context goes on as it came, for half the price of a span that nobody will see.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
@@ -17,8 +19,18 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.util.types import AttributeValue
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_NO_SPAN = nullcontext(trace.INVALID_SPAN)
+
+
+class _Export:
+    """Whether this process's own spans go out; true until `set_up` says otherwise, as for a tracer of a test."""
+
+    spans = True
 
 
 def set_up(service: str, pod: str, otlp_endpoint: str) -> None:
@@ -31,6 +43,7 @@ def set_up(service: str, pod: str, otlp_endpoint: str) -> None:
     if otlp_endpoint:
         _export(provider, resource, otlp_endpoint)
     trace.set_tracer_provider(provider)
+    _Export.spans = bool(otlp_endpoint)
 
 
 def _export(provider: TracerProvider, resource: Resource, endpoint: str) -> None:
@@ -49,3 +62,21 @@ def _export(provider: TracerProvider, resource: Resource, endpoint: str) -> None
 def extract(headers: Mapping[str, str]) -> Context:
     """Returns the context that W3C headers name; one without a parent if they name none."""
     return _PROPAGATOR.extract(headers, context=Context())
+
+
+def trace_headers() -> dict[str, str]:
+    """Returns the W3C headers of the span that is current here; empty without one."""
+    headers: dict[str, str] = {}
+    _PROPAGATOR.inject(headers)
+    return headers
+
+
+def as_current_span(
+    tracer: trace.Tracer, name: str, kind: trace.SpanKind, attributes: Mapping[str, AttributeValue]
+) -> AbstractContextManager[trace.Span]:
+    """Makes a span that is current inside; none where it would only be a new id below one that is not recorded."""
+    if not _Export.spans:
+        caller = trace.get_current_span().get_span_context()
+        if caller.is_valid and not caller.trace_flags.sampled:
+            return _NO_SPAN
+    return tracer.start_as_current_span(name, kind=kind, attributes=attributes)

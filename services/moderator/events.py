@@ -13,11 +13,10 @@ from opentelemetry import metrics, trace
 from rostrum.agent.v1 import floor_pb2
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
-from mesh.bus.envelope import trace_headers
 from mesh.bus.errors import PoisonError
 from mesh.bus.topics import topic_of
 from mesh.telemetry import names
-from mesh.telemetry.setup import extract
+from mesh.telemetry.setup import extract, trace_headers
 from services.moderator.errors import DebateNotFoundError
 from services.moderator.messages import set_time, turn_message
 from services.moderator.model import DEBATES, HeardTurn
