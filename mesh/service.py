@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from mesh.bus.access import KafkaAccess, TlsFiles
@@ -39,6 +40,9 @@ GRACE_SECONDS = 2.0
 """For calls and records under way when the process is told to stop; model calls are longer and are not waited for."""
 
 
+MODEL_DOC = "the model: embedded[:SIZE], ollama:NAME or openai:NAME"
+
+
 @dataclass(frozen=True)
 class ServiceSettings:
     """What every service reads from its environment."""
@@ -46,15 +50,15 @@ class ServiceSettings:
     service: str = setting("SERVICE_NAME", "name of the Deployment, such as team-a")
     """Also the consumer group, the database and OpenTelemetry's service.name."""
     pod: str = setting("POD_NAME", "name of the pod, the same after a restart of the process")
-    """Member of the consumer group, and owner of the moderator's own work."""
+    """Member of the consumer group, and owner of what the service leases."""
     listen_address: str = setting("LISTEN_ADDRESS", "where gRPC is served, as host:port")
     """"host:port"; "unix:PATH" on a laptop."""
     database_url: str = setting("DATABASE_URL", "sqlite:///FILE or postgresql+psycopg://...", secret=True)
     """SQLAlchemy's URL; a secret on a cluster."""
     kafka: str = setting("KAFKA_BOOTSTRAP_SERVERS", "brokers as host:port,host:port")
     """"host:port,host:port"."""
-    model: str = setting("MODEL", "the model: embedded[:SIZE], ollama:NAME or openai:NAME")
-    """As mesh.llm.select reads it."""
+    model: str | None = setting("MODEL", MODEL_DOC, default=None)
+    """As mesh.llm.select reads it; needed by services that use a model."""
     kafka_tls: TlsFiles | None = setting(  # noqa: RUF009 - TlsFiles is frozen
         "KAFKA_TLS_FOLDER",
         "folder with root.pem, key.pem and chain.pem for Kafka",
@@ -97,7 +101,17 @@ class Foundation:
         self.relay = Relay(self.database, self.publisher)
         self.channels = Channels(self.settings.sidecar_folder)
         self.server = Server(self.settings.listen_address)
-        self.model: Model = TracedModel(model or self._open_model())
+        self._model = model
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, opened by the first look at it. Raises SettingsError."""
+        return TracedModel(self._model or self._open_model())
+
+    async def close_model(self) -> None:
+        """Ends the model's connections, if it was ever opened."""
+        if "model" in self.__dict__:
+            await self.model.aclose()
 
     def consumer(
         self,
@@ -133,6 +147,8 @@ class Foundation:
         self.relay.on_commit(rows)
 
     def _open_model(self) -> Model:
+        if self.settings.model is None:
+            raise SettingsError([f"MODEL is not set: {MODEL_DOC}"])
         servers = ModelServers(
             ollama_host=self.settings.ollama_host,
             openai_base_url=self.settings.openai_base_url,
@@ -173,4 +189,4 @@ class _Serving:
 
     async def stop(self) -> None:
         await self._foundation.server.stop(GRACE_SECONDS)
-        await self._foundation.model.aclose()
+        await self._foundation.close_model()

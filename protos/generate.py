@@ -2,7 +2,7 @@
 
 Run it as `make protos` after each change of a .proto; a test runs it into another folder and compares. It also lays
 the google/api files of the googleapis-common-protos wheel where buf.yaml looks for them (`.build/googleapis`), so that
-buf needs no network.
+buf needs no network. The stubs of the second application, which only tests run, are written beside its .proto.
 """
 
 import importlib.metadata
@@ -17,6 +17,7 @@ import grpc_tools
 PROTOS = Path(__file__).resolve().parent
 ROOT = PROTOS.parent
 GOOGLEAPIS = ROOT / ".build" / "googleapis"
+SECOND_APPLICATION = ROOT / "tests" / "support" / "guestbook"
 WHEEL_FILES = ("google/api/annotations.proto", "google/api/http.proto")
 
 
@@ -28,17 +29,20 @@ def lay_googleapis(target: Path = GOOGLEAPIS) -> None:
         shutil.copyfile(str(wheel.locate_file(name)), target / name)
 
 
-def generate(target: Path) -> None:
-    """Writes messages, gRPC stubs and their type stubs to `target`. Raises CalledProcessError when a proto is wrong."""
+def generate(target: Path, folder: Path = PROTOS / "rostrum", root: Path = PROTOS) -> None:
+    """Writes messages, gRPC stubs and their type stubs of the protos in `folder` to `target`.
+
+    A proto's path below `root` is its module's below `target`. Raises CalledProcessError when a proto is wrong.
+    """
     lay_googleapis()
     target.mkdir(parents=True, exist_ok=True)
     well_known = importlib.resources.files(grpc_tools) / "_proto"
-    sources = sorted(str(path.relative_to(PROTOS)) for path in (PROTOS / "rostrum").rglob("*.proto"))
+    sources = sorted(str(path.relative_to(root)) for path in folder.rglob("*.proto"))
     scripts = Path(sys.executable).parent
     subprocess.run(
         [
             sys.executable, "-m", "grpc_tools.protoc",
-            f"--proto_path={PROTOS}", f"--proto_path={GOOGLEAPIS}", f"--proto_path={well_known}",
+            *(f"--proto_path={path}" for path in dict.fromkeys((root, PROTOS, GOOGLEAPIS, well_known))),
             f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
             f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
             f"--python_out={target}", f"--grpc_python_out={target}",
@@ -47,11 +51,12 @@ def generate(target: Path) -> None:
         ],
         check=True,
     )  # fmt: skip
-    for folder in {target / Path(source).parent for source in sources}:
-        for package in (folder, *[parent for parent in folder.parents if target in parent.parents]):
+    for leaf in {target / Path(source).parent for source in sources}:
+        for package in (leaf, *[parent for parent in leaf.parents if target in parent.parents]):
             (package / "__init__.py").touch()
 
 
 if __name__ == "__main__":
     shutil.rmtree(PROTOS / "gen", ignore_errors=True)
     generate(PROTOS / "gen")
+    generate(ROOT, SECOND_APPLICATION, ROOT)

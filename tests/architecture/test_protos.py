@@ -107,6 +107,16 @@ def test_stubs_are_current(tmp_path: Path) -> None:
     assert (different, unreadable) == ([], []), "run `make protos`"
 
 
+def test_stubs_of_the_second_application_are_current(tmp_path: Path) -> None:
+    """Those that tests use beside guestbook.proto are, file by file, what `make protos` writes."""
+    generate = generator()
+    generate.generate(tmp_path, generate.SECOND_APPLICATION, ROOT)
+    stubs = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*_pb2*"))
+    assert len(stubs) == 4
+    _, different, unreadable = filecmp.cmpfiles(ROOT, tmp_path, stubs, shallow=False)
+    assert (different, unreadable) == ([], []), "run `make protos`"
+
+
 def test_every_rpc_says_five_things() -> None:
     """What it does, whether it is safe to repeat, its errors, its callers, what it emits: each in its comment."""
     for name, _, comment in _methods():
