@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rostrum.agent.v1 import agent_service_pb2
 
-from mesh.cli.arguments import Json, debate_name, encodable
+from mesh.cli.arguments import Json, conversation_name, encodable
 from mesh.cli.output import json_of, local_time
 from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
 
@@ -45,7 +45,7 @@ def history(
 ) -> None:
     """Show what an agent said, in debates and in answers, newest first."""
     world = world_of(context)
-    said = run(_history(world, _bare(agent), debate_name(debate) if debate else "", limit))
+    said = run(_history(world, _bare(agent), conversation_name(debate) if debate else "", limit))
     if json:
         world.output.json({"utterances": [json_of(utterance) for utterance in said]})
         return

@@ -21,9 +21,9 @@ def encodable(text: str, what: str) -> str:
     return text
 
 
-def debate_name(debate: str) -> str:
+def conversation_name(conversation: str) -> str:
     """Returns "debates/x" for "x" or "debates/x". Raises CommandError."""
-    debate_id = encodable(debate, "ID").removeprefix(f"{CONVERSATIONS.name}/")
-    if not CONVERSATIONS.is_id(debate_id):
-        raise CommandError(f"{debate!r} is no debate's id: `rostrum list` shows them", Exit.USAGE)
-    return CONVERSATIONS.name_of(debate_id)
+    conversation_id = encodable(conversation, "ID").removeprefix(f"{CONVERSATIONS.name}/")
+    if not CONVERSATIONS.is_id(conversation_id):
+        raise CommandError(f"{conversation!r} is no debate's id: `rostrum list` shows them", Exit.USAGE)
+    return CONVERSATIONS.name_of(conversation_id)

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS = 300.0
 """For callers without a deadline: above the longest unary call, an Ask with its tries."""
-STREAMS = ("/WatchDebate", "/Watch")
-"""Methods that last as long as their caller wants."""
+WATCH = "Watch"
+"""How the names of methods begin that last as long as their caller wants, such as grpc.health's."""
 
 
 @asynccontextmanager
 async def bounded(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
     """A concern of `wrapping`."""
-    if method.endswith(STREAMS):
+    if method.rpartition("/")[2].startswith(WATCH):
         yield
         return
     remaining = context.time_remaining()

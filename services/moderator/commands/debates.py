@@ -11,7 +11,7 @@ import typer
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
 from mesh.cli import models, starting
-from mesh.cli.arguments import Json, debate_name, encodable
+from mesh.cli.arguments import Json, conversation_name, encodable
 from mesh.cli.exits import CommandError, Exit
 from mesh.cli.output import json_of, local_time
 from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
@@ -91,7 +91,7 @@ def list_(
 def show(context: typer.Context, debate: Id, json: Json = False) -> None:
     """Show a debate: its turns, why it stopped, summary and verdict."""
     world = world_of(context)
-    found, turns = run(_show(world, debate_name(debate)))
+    found, turns = run(_show(world, conversation_name(debate)))
     if json:
         world.output.json({**json_of(found), "turns": [json_of(turn) for turn in turns]})
     else:
@@ -105,7 +105,7 @@ def watch(
     json: Json = False,
 ) -> None:
     """Follow a debate's events until it ends, those that happened already first. With --json one event a line."""
-    run(_watch(world_of(context), debate_name(debate), after, as_json=json))
+    run(_watch(world_of(context), conversation_name(debate), after, as_json=json))
 
 
 def cancel(
@@ -116,7 +116,7 @@ def cancel(
 ) -> None:
     """End a running debate at once, without a verdict."""
     world = world_of(context)
-    ended = run(_cancel(world, debate_name(debate), reason))
+    ended = run(_cancel(world, conversation_name(debate), reason))
     if json:
         world.output.json(ended)
     else:

@@ -15,7 +15,7 @@ from mesh.agent.events import FLOOR_GRANTED, read_floor
 from mesh.agent.model import Profile
 from mesh.bus.errors import PoisonError
 from mesh.bus.message import Incoming
-from mesh.cli.arguments import debate_name
+from mesh.cli.arguments import conversation_name
 from mesh.cli.exits import CommandError
 from mesh.errors import InvalidNameError, UnknownAgentError
 from mesh.resource_names import AGENTS, CONVERSATIONS, Collection
@@ -82,7 +82,7 @@ async def read_granted(name: str) -> None:
 
 
 async def name_on_the_command_line(name: str) -> None:
-    assert debate_name(name) == debate_name(name.removeprefix("debates/")) == name
+    assert conversation_name(name) == conversation_name(name.removeprefix("debates/")) == name
 
 
 def _record(kind: str, payload: bytes) -> Incoming:
