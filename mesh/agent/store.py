@@ -83,7 +83,7 @@ _NEWEST_OF_CONVERSATION = _NEWEST.where(utterances.c["debate"] == sa.bindparam("
 
 
 def add_tables(metadata: sa.MetaData) -> None:
-    """Adds an agent's tables, and those of delivery, to a service's own. The service's migrations make them."""
+    """Adds an agent's tables, and the outbox, to a service's own. The service's migrations make them."""
     for table in (utterances, remembered_turns):
         table.to_metadata(metadata)
     outbox_table(metadata)

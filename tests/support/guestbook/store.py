@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from mesh.store.database import insert_or_skip
-from mesh.store.delivery import delivery_tables
+from mesh.store.outbox import outbox_table
 from tests.support.guestbook.errors import GuestNotFoundError, NameTakenError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mesh.store.database import Committed, Database, Transaction
 
 metadata = sa.MetaData()
-delivery_tables(metadata)
+outbox_table(metadata)
 guests = sa.Table(
     "guests",
     metadata,

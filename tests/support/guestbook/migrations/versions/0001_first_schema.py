@@ -1,4 +1,4 @@
-"""The first schema: guests, and the tables of delivery."""
+"""The first schema: guests, and the outbox."""
 
 from __future__ import annotations
 
