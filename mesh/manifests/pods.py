@@ -6,9 +6,9 @@ what its server fills in where a file says nothing is accepted with that value. 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from mesh.manifests.document import ClusterOnly, Spec
 
@@ -18,7 +18,7 @@ class ContainerPort(Spec):
 
     name: str = ""
     container_port: int
-    protocol: ClusterOnly = "TCP"
+    protocol: ClusterOnly = None
 
     @property
     def label(self) -> str:
@@ -143,11 +143,16 @@ class Container(Spec):
     termination_message_policy: ClusterOnly = None
 
 
+def _forget_older_name(value: object, info: ValidationInfo) -> None:
+    if value != info.data.get("service_account_name"):
+        raise ValueError("the same as serviceAccountName is expected: write that alone")
+
+
 class PodSpec(Spec):
     """Account and containers of a pod."""
 
     service_account_name: str = "default"
-    service_account: str = ""
+    service_account: Annotated[Any, AfterValidator(_forget_older_name)] = None
     """The older name of the same, which a server fills in."""
     termination_grace_period_seconds: int = 30
     containers: tuple[Container, ...] = ()
@@ -160,12 +165,6 @@ class PodSpec(Spec):
     dns_policy: Literal["ClusterFirst"] = "ClusterFirst"
     restart_policy: Literal["Always"] = "Always"
     scheduler_name: Literal["default-scheduler"] = "default-scheduler"
-
-    @model_validator(mode="after")
-    def _one_account(self) -> PodSpec:
-        if self.service_account not in {"", self.service_account_name}:
-            raise ValueError("serviceAccount is another than serviceAccountName: remove it")
-        return self
 
 
 class PodMetadata(Spec):

@@ -7,7 +7,7 @@ is kustomize's is passed over, what only a cluster's server owns is dropped. Wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +110,11 @@ def parse_text(text: str, file: str) -> list[Any]:
 def dump_text(fields: Mapping[str, Any]) -> str:
     """The YAML text of a mapping; `parse_text` reads it back."""
     return ryaml.dumps(dict(fields))
+
+
+def dump_texts(documents: Iterable[Mapping[str, Any]]) -> str:
+    """The YAML text of several documents; `parse_text` reads it back."""
+    return "---\n".join(map(dump_text, documents))
 
 
 def _documents(value: object, file: str, where: str, namespace: str) -> Iterator[Document]:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from mesh.istiod.generator import MESH_CONFIG, Istiod, Places
 from mesh.manifests.kubernetes import Workload
+from mesh.manifests.texts import dump_text, parse_text
 from mesh.sidecar.clusters import outbound
 from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh, MeshSettings
@@ -35,7 +34,7 @@ def compared(
     mesh = load(files, _settings(config, jwks or {}), namespace)
     addresses = _addresses(mesh)
     theirs = istiod.translate(
-        files, namespace=namespace, places=_places(mesh, addresses), mesh_config=yaml.safe_dump(config), jwks=jwks
+        files, namespace=namespace, places=_places(mesh, addresses), mesh_config=dump_text(config), jwks=jwks
     )
     ours = {
         f"{workload.namespace}/{workload.name}": translate(mesh, _proxy(mesh, workload, addresses), addresses)
@@ -48,11 +47,11 @@ def compared(
 
 def _mesh_config(files: Mapping[str, str]) -> dict[str, Any]:
     config: dict[str, Any] = dict(MESH_CONFIG)
-    for text in files.values():
-        for document in yaml.safe_load_all(text):
+    for file, text in files.items():
+        for document in parse_text(text, file):
             match document:
                 case {"kind": "ConfigMap", "metadata": {"name": "istio", "namespace": "istio-system"}, "data": data}:
-                    config.update(yaml.safe_load(data["mesh"]))
+                    config.update(parse_text(data["mesh"], file)[0])
     return config
 
 

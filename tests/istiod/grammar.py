@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from hypothesis import strategies as st
+
+from mesh.manifests.texts import dump_texts
 
 Spec = dict[str, Any]
 SpecStrategy = st.SearchStrategy[Spec]
@@ -341,4 +342,4 @@ def meshes(draw: st.DrawFn) -> str:
         for app in ("backend", "web"):
             routes = virtual_services(app, subsets=False, gateways=["gate"])
             maybe(_NETWORKING, "VirtualService", f"gate-{app}", routes)
-    return yaml.safe_dump_all(found, sort_keys=False)
+    return dump_texts(found)

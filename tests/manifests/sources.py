@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from google.api import annotations_pb2
 from google.protobuf import descriptor, descriptor_pb2
 from rostrum.agent.v1 import agent_service_pb2
@@ -17,6 +16,7 @@ from rostrum.debate.v1 import debate_service_pb2
 from mesh.local import manifests as local_manifests
 from mesh.manifests import read, read_folders
 from mesh.manifests.kubernetes import ServiceSpec, service_of
+from mesh.manifests.texts import dump_texts, parse_text
 from tests.support.edges import Edge, edges
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,8 +56,15 @@ def texts(*folders: Path) -> dict[str, str]:
 
 def documents(*folders: Path) -> Iterator[dict[str, Any]]:
     """Every document of them but kustomizations."""
-    for text in texts(*folders).values():
-        yield from (each for each in yaml.safe_load_all(text) if each and each["kind"] != "Kustomization")
+    for file, text in texts(*folders).items():
+        yield from (each for each in parse_text(text, file) if each and each["kind"] != "Kustomization")
+
+
+def kustomization_of(folder: Path) -> dict[str, Any]:
+    """The kustomization of a folder."""
+    path = folder / "kustomization.yaml"
+    (found,) = parse_text(path.read_text("utf-8"), str(path))
+    return dict(found)
 
 
 def with_scenario(name: str) -> dict[str, str]:
@@ -66,10 +73,10 @@ def with_scenario(name: str) -> dict[str, str]:
     paths = [ISTIO / "scenarios" / each for each in folders]
     files = [file for path in paths for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
     found = {str(file.relative_to(ROOT)): file.read_text("utf-8") for file in files}
-    new = {_identity(each) for text in found.values() for each in yaml.safe_load_all(text)}
+    new = {_identity(each) for file, text in found.items() for each in parse_text(text, file)}
     for file, text in texts(BASE, ISTIO / "base", SERVICES).items():
-        kept = [each for each in yaml.safe_load_all(text) if _identity(each) not in new]
-        found[file] = yaml.safe_dump_all(kept)
+        kept = [each for each in parse_text(text, file) if _identity(each) not in new]
+        found[file] = dump_texts(kept)
     return found
 
 

@@ -46,7 +46,7 @@ def test_topics_are_those_that_the_protos_declare() -> None:
 
 def test_kustomization_names_every_file() -> None:
     """kubectl apply -k takes every file that the runner reads."""
-    named = yaml.safe_load((BASE / "kustomization.yaml").read_text("utf-8"))["resources"]
+    named = sources.kustomization_of(BASE)["resources"]
     assert set(named) == {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}
 
 

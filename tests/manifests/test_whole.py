@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.manifests.sources import (
     BEHIND_THE_DOOR,
@@ -19,6 +18,7 @@ from tests.manifests.sources import (
     WORKLOADS,
     allowed,
     documents,
+    kustomization_of,
     of_kind,
     the,
 )
@@ -74,14 +74,14 @@ def test_what_was_forgotten_is_closed() -> None:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
 def test_kustomizations_name_every_file(folder: Path) -> None:
     """kubectl apply -k takes every file that `rostrum` reads, into the one namespace."""
-    said = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
+    said = kustomization_of(folder)
     assert set(said["resources"]) == {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"}
     assert said["namespace"] == NAMESPACE
 
 
 def test_the_kustomization_of_all_names_every_service() -> None:
     """istio/kustomization.yaml has the base and each service, and no scenario."""
-    said = yaml.safe_load((ISTIO / "kustomization.yaml").read_text("utf-8"))["resources"]
+    said = kustomization_of(ISTIO)["resources"]
     assert sorted(said) == sorted(["base", *(f"services/{name}" for name in BEHIND_THE_DOOR)])
 
 

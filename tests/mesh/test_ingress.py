@@ -14,13 +14,13 @@ from typing import Any
 
 import grpc
 import pytest
-import yaml
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2
 
+from mesh.manifests.texts import dump_texts, parse_text
 from tests.mesh.rostrum import NAMESPACE, rostrum, shipped
 from tests.support import mesh_calls as calls
 from tests.support.mesh import RunningMesh
@@ -298,10 +298,10 @@ def test_requests_are_limited_in_rate(door: Door) -> None:
     """With a bucket of three, the fourth call is 429 with retry-after, in gRPC RESOURCE_EXHAUSTED, token or not."""
     changed = shipped()
     file = next(name for name in changed if name.endswith("limits.yaml"))
-    documents = list(yaml.safe_load_all(changed[file]))
+    documents = parse_text(changed[file], file)
     limit = documents[0]["spec"]["configPatches"][0]["patch"]["value"]["typed_config"]
     limit["token_bucket"] = {"max_tokens": 3, "tokens_per_fill": 1, "fill_interval": "3600s"}
-    changed[file] = yaml.safe_dump_all(documents)
+    changed[file] = dump_texts(documents)
     try:
         door.mesh.apply(changed)
         assert [door.rest("GET", "/v1/debates").status for _ in range(3)] == [200] * 3

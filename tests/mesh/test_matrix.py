@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from mesh.manifests.texts import dump_texts, parse_text
 from tests.manifests import sources
 from tests.mesh.matrix import Matrix
 from tests.mesh.rostrum import BY_GRPC, PORTS, Rights, rostrum, shipped
@@ -116,12 +116,12 @@ def _changed(kind: str, name: str, change: Callable[[Document], None]) -> dict[s
     """The texts as they are shipped but for one document."""
     found, hits = {}, 0
     for file, text in shipped().items():
-        documents = [each for each in yaml.safe_load_all(text) if each]
+        documents = [each for each in parse_text(text, file) if each]
         for each in documents:
             if (each["kind"], each.get("metadata", {}).get("name")) == (kind, name):
                 change(each)
                 hits += 1
-        found[file] = yaml.safe_dump_all(documents)
+        found[file] = dump_texts(documents)
     assert hits == 1, f"{hits} documents are {kind} {name}"
     return found
 

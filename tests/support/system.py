@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
-import yaml
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
 from mesh.local import tokens
 from mesh.local.client import LocalRunner
+from mesh.manifests.texts import dump_text, dump_texts, parse_text
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def scripted_manifests(
         if not (base / f"{agent}.yaml").exists():
             _add_agent(target, agent)
     for path in sorted(base.rglob("*.yaml")):
-        documents = [document for document in yaml.safe_load_all(path.read_text("utf-8")) if document]
+        documents = [document for document in parse_text(path.read_text("utf-8"), path.name) if document]
         for document in documents:
             name = document["metadata"]["name"] if document.get("kind") == "Deployment" else ""
             if name in SCRIPTED or name in agents:
@@ -77,7 +77,7 @@ def scripted_manifests(
                 container["command"] = ["python", "-m", "tests.support.scripted_service", service]
                 own = {**env, **agents.get(name, {})}
                 container.setdefault("env", []).extend({"name": k, "value": v} for k, v in own.items())
-        path.write_text(yaml.safe_dump_all(documents, sort_keys=False), "utf-8")
+        path.write_text(dump_texts(documents), "utf-8")
     return target
 
 
@@ -89,14 +89,14 @@ def _add_agent(target: Path, agent: str) -> None:
     for path in (services / agent).iterdir():
         path.write_text(path.read_text("utf-8").replace("team-b", agent), "utf-8")
     rights = base / "kafka-users.yaml"
-    users = [document for document in yaml.safe_load_all(rights.read_text("utf-8")) if document]
-    as_text = yaml.safe_dump(next(user for user in users if user["metadata"]["name"] == "team-b"))
-    users.append(yaml.safe_load(as_text.replace("team-b", agent)))
+    users = [document for document in parse_text(rights.read_text("utf-8"), rights.name) if document]
+    as_text = dump_text(next(user for user in users if user["metadata"]["name"] == "team-b"))
+    users += parse_text(as_text.replace("team-b", agent), rights.name)
     moderator = next(user for user in users if user["metadata"]["name"] == "moderator")
     moderator["spec"]["authorization"]["acls"].append(
         {"resource": {"type": "topic", "name": f"rostrum.agent.{agent}.floors.v1"}, "operations": ["Write"]}
     )
-    rights.write_text(yaml.safe_dump_all(users, sort_keys=False), "utf-8")
+    rights.write_text(dump_texts(users), "utf-8")
 
 
 def _call_patiently(call: Callable[..., Answer], request: object) -> Answer:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from mesh.manifests import Key, ManifestError, parse_documents
 from mesh.manifests.overlay import APPLIED, Action, Overlay
+from mesh.manifests.texts import parse_text
 
 POLICY = """
 apiVersion: security.istio.io/v1
@@ -56,7 +56,7 @@ def test_a_resource_replaces_the_files_own() -> None:
     overlay, actions = applied(other)
     assert actions == [Action.CONFIGURED]
     assert names(overlay)[str(KEY)] == APPLIED
-    documents = [each for text in overlay.texts(FILES).values() for each in yaml.safe_load_all(text)]
+    documents = [each for file, text in overlay.texts(FILES).items() for each in parse_text(text, file)]
     assert [each["spec"]["host"] for each in documents if each["kind"] == "DestinationRule"] == ["team-b"]
     assert [each["kind"] for each in documents].count("Service") == 1
 

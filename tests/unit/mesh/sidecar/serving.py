@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import yaml
 
 from mesh.manifests.errors import ManifestError
+from mesh.manifests.texts import dump_texts
 from mesh.sidecar.listeners import inbound
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Place, Proxy
@@ -60,7 +60,7 @@ POD = [
 
 def mesh_of(*documents: Any, **settings: Any) -> Mesh:
     """The pod with these documents, which are in case.yaml."""
-    files = {"case.yaml": yaml.safe_dump_all(documents), "pod.yaml": yaml.safe_dump_all(POD)}
+    files = {"case.yaml": dump_texts(documents), "pod.yaml": dump_texts(POD)}
     return load(files, MeshSettings(**settings), "shop")
 
 

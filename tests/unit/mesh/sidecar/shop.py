@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
+from mesh.manifests.texts import dump_texts
 from mesh.sidecar.listeners import gateway
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
@@ -97,7 +96,7 @@ def destination_rule(spec: dict[str, Any]) -> dict[str, Any]:
 
 def shop(*documents: dict[str, Any], **settings: Any) -> Mesh:
     """The shop with these documents, which are in case.yaml."""
-    files = {"case.yaml": yaml.safe_dump_all(documents), "shop.yaml": yaml.safe_dump_all(SHOP)}
+    files = {"case.yaml": dump_texts(documents), "shop.yaml": dump_texts(SHOP)}
     return load(files, MeshSettings(**settings), "shop")
 
 

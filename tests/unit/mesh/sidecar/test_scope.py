@@ -167,6 +167,13 @@ def test_rules_are_found_by_their_host() -> None:
     assert "elsewhere" not in found.destination_rules
 
 
+def test_the_root_namespace_may_hold_nothing() -> None:
+    """Istio's own example asks for ./* and istio-system/*: a mesh always has its root namespace, which adds nothing."""
+    own = scope(shop(_sidecar("./*")))
+    found = scope(shop(_sidecar("./*", "istio-system/*")))
+    assert [host.name for host in found.hosts] == [host.name for host in own.hosts]
+
+
 @pytest.mark.parametrize(
     ("hosts", "message"),
     [
