@@ -264,14 +264,17 @@ class KeyedConsumer:
     def _room(self) -> int:
         """How many records may be taken now. Once it is none, half of what may be in flight must be handled first."""
         settings, counters = self._settings, self.counters
-        in_flight = self._delivered - (counters.received - counters.in_flight)
         share = 2 if self._full else 1
-        room = settings.max_in_flight // share - in_flight
+        room = settings.max_in_flight // share - self._in_flight()
         bytes_left = settings.max_in_flight_bytes // share - counters.in_flight_bytes
         self._full = self._draining or room <= 0 or bytes_left <= 0
         return 0 if self._full else min(room, _RECORDS)
 
-    def _deliver(self, records: dict[Any, list[Any]]) -> None:
+    def _in_flight(self) -> int:
+        """Records that were delivered and are not handled yet."""
+        return self._delivered - (self.counters.received - self.counters.in_flight)
+
+    def _deliver(self, records: dict[Any, list[Any]]) -> int:
         batches: list[tuple[Assignment, list[ReadRecord]]] = []
         with self._lock:
             for partition, read in records.items():
@@ -281,6 +284,7 @@ class KeyedConsumer:
                     self._delivered += len(read)
         if batches:
             self._tell_loop(self._dispatcher.deliver, batches)
+        return self._in_flight()
 
     # ---- in the consumer's thread again ----
 

@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-REST_SECONDS = 0.005
+FETCH_PAUSE_SECONDS = 0.005
 """Between records handed on and the next fetch: the interpreter is needed for what was handed on, and more comes in
 one fetch."""
+FETCH_PAUSE_A_RECORD_SECONDS = 0.001
+"""The same for each further record that is not handled yet. Under load a record waits for those before it anyway, and a
+fetch, a wake-up of the loop, a commit and a request to publish cost the same for one record as for thirty."""
+LONGEST_FETCH_PAUSE_SECONDS = 0.04
 
 
 class Fetching:
     """The fetches of one consumer."""
 
     def __init__(
-        self, consumer: Any, *, room: Callable[[], int], deliver: Callable[[dict[Any, list[Any]]], None]
+        self, consumer: Any, *, room: Callable[[], int], deliver: Callable[[dict[Any, list[Any]]], int]
     ) -> None:
         """Both are called in the I/O thread and must not block: `room` says how many records may be taken now,
-        `deliver` takes them, by partition.
+        `deliver` takes them, by partition, and says how many are not handled yet, these included.
         """
         self._fetcher = consumer._fetcher
         self._net = consumer._net
@@ -64,13 +68,18 @@ class Fetching:
                     for future in await self._fetcher._send_fetches_async():
                         future.add_callback(self._answered)  # one that failed is sent anew by the next kick
                     return
-                self._deliver(records)
-                await self._net.sleep(REST_SECONDS)
+                await self._net.sleep(pause_seconds(self._deliver(records)))
         except Exception as error:  # noqa: BLE001 - raised where it can be handled
             self._error, self._stopped = error, True
 
     def _answered(self, _response: object) -> None:
         self._net.call_soon(self._pump)
+
+
+def pause_seconds(in_flight: int) -> float:
+    """Returns the time until the next fetch when so many records are not handled yet."""
+    seconds = FETCH_PAUSE_SECONDS + FETCH_PAUSE_A_RECORD_SECONDS * (in_flight - 1)
+    return max(FETCH_PAUSE_SECONDS, min(seconds, LONGEST_FETCH_PAUSE_SECONDS))
 
 
 def attend(consumer: Any, timeout_ms: int) -> bool:
