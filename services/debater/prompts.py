@@ -226,7 +226,7 @@ def turn(
     another script than Latin gets prose in its language.
     """
     claim = position(topic, stance)
-    latin = _is_latin(topic)
+    latin = _is_latin(_letters(topic))
     sentences = dict(zip(SLOTS[stance], _beginnings(topic, stance, round_number, others), strict=False))
     parts = []
     if others and not complaint:  # what a small model copied once, it copies again
@@ -443,13 +443,16 @@ def unusable(text: str, heard: Sequence[str], *, topic: str) -> str:
 
 def _is_prose(text: str, topic: str) -> bool:
     """Tells whether it is mostly letters and, if the topic is in Latin script, they are too."""
-    letters = sum(character.isalpha() for character in text)
-    return letters >= 0.6 * len(text) and (_is_latin(text) or not _is_latin(topic))
+    letters = _letters(text)
+    return len(letters) >= 0.6 * len(text) and (_is_latin(letters) or not _is_latin(_letters(topic)))
 
 
-def _is_latin(text: str) -> bool:
-    letters = [character for character in text if character.isalpha()]
-    return sum(character < "\u0250" for character in letters) >= 0.9 * len(letters)
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalpha, text))
+
+
+def _is_latin(letters: str) -> bool:
+    return letters.isascii() or sum(letter < "\u0250" for letter in letters) >= 0.9 * len(letters)
 
 
 def _repeats(text: str, heard: Sequence[str]) -> bool:
