@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from mesh.llm.port import Embedder
     from services.moderator.model import Debate, Turn
 
-# Sentences that are kept, of all debates: 1.6 KB each with 384 numbers, so 8 MB.
-MAX_KEPT_SENTENCES = 5_000
+# Sentences that are kept, of all debates: 1.6 KB each with 384 numbers, so 24 MB. A hundred debates of 16 turns have
+# some 13,000; with fewer kept, each is split and embedded again in every round.
+MAX_KEPT_SENTENCES = 15_000
 
 
 class NoveltyMeasurer:
