@@ -41,8 +41,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ATTEND_SECONDS = 0.1
-"""Between looks after group, positions and commits."""
+_ATTEND_SECONDS = 0.2
+"""Between looks after group, positions and commits: as long as between two commits."""
 _POSITIONS_SECONDS = 0.01
 """The same while a partition has no position yet."""
 _ATTEND_MS = 500

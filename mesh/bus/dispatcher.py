@@ -61,7 +61,7 @@ class ConsumerSettings:
     """Records that are read and not handled; at it, no more are taken until half of it is handled."""
     max_in_flight_bytes: int = 32 * 1024 * 1024
     """The same in bytes of keys and values."""
-    commit_interval_seconds: float = 0.1
+    commit_interval_seconds: float = 0.2
     """Shortest time between two commits; what a crash repeats at most, beside what is in flight."""
     session_timeout_seconds: float = 6.0
     """Time until the partitions of a silent member go to others; at least the broker's group.min.session.timeout.ms."""
