@@ -3,7 +3,7 @@
 It is started in its pod's folder and told everything by files there, written beside and renamed over the old ones,
 which is what Envoy watches for. A file's version is in it, and Envoy tells which version of each it runs: that is how
 `settle` knows that a change is in force, or refused and why. What the files say is mesh.sidecar's; which are written,
-and when, is mesh.local.sidecars'. Restarting is that of every pod.
+and when, is mesh.local.reconciler's. Restarting is that of every pod.
 """
 
 from __future__ import annotations

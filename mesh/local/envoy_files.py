@@ -1,7 +1,7 @@
 """What one Envoy is given: its proxy in a pod's folder, and the files there that hold its configuration.
 
 Owns the form in which a translation reaches an Envoy: which file holds what, and what is said in place so that Envoy
-need not watch one more file. What the configuration says is mesh.sidecar's. Called by mesh.local.sidecars for the pods
+need not watch one more file. What the configuration says is mesh.sidecar's. Called by mesh.local.snapshot for the pods
 of a home, and by the tests' meshes.
 """
 
@@ -45,7 +45,7 @@ def files(
 ) -> dict[str, str]:
     """The texts of a pod's Envoy by path, what others refer to first.
 
-    `root_pem` is whom it trusts; `rules` are digests by host, as mesh.local.sidecars.reconnect needs them.
+    `root_pem` is whom it trusts; `rules` are digests by host, as mesh.local.plan needs them.
     """
     found = {BOOTSTRAP: json.dumps(as_dict(bootstrap(name, proxy.workload.name, Place(path=ADMIN))), indent=1)}
     found.update(_secrets(root_pem))
@@ -61,15 +61,19 @@ def _clusters(resources: Resources, rules: Mapping[str, str]) -> list[cluster_pb
     Each file of endpoints of its own would cost an inotify instance, of which a user has 128; and calls under way
     outlive a cluster's replacement as they do a change of its endpoints.
     """
-    endpoints = {each.cluster_name: each for each in resources.endpoints}
-    for cluster in resources.clusters:
+    endpoints = {found.cluster_name: found for found in resources.endpoints}
+    clusters = []
+    for translated in resources.clusters:
+        cluster = cluster_pb2.Cluster()
+        cluster.CopyFrom(translated)
         if cluster.type == cluster_pb2.Cluster.EDS:
             cluster.type = cluster_pb2.Cluster.STATIC
             cluster.ClearField("eds_cluster_config")
             cluster.load_assignment.CopyFrom(endpoints[cluster.name])
         if digest := rules.get(cluster.name.rpartition("|")[2]):
             cluster.metadata.filter_metadata["rostrum"].update({"rules": digest})
-    return resources.clusters
+        clusters.append(cluster)
+    return clusters
 
 
 def _secrets(root_pem: bytes) -> dict[str, str]:

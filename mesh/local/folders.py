@@ -37,6 +37,11 @@ class PodFolder:
         return self.path / "certificates"
 
     @property
+    def kafka_certificates(self) -> Path:
+        """Where those of the app are, if it has any for Kafka."""
+        return self.path / "kafka"
+
+    @property
     def short(self) -> str:
         """The folder by its descriptor: for this process, and for a child that inherits it under its number."""
         return f"/proc/self/fd/{self.descriptor}"
@@ -51,9 +56,16 @@ class PodFolder:
         return f"{self.short}/{ADMIN}"
 
     def close(self) -> None:
-        """Removes it all."""
-        os.close(self.descriptor)
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Removes it all. Idempotent."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def remove_all(home: Path) -> None:
+    """Removes the folders that an earlier run left."""
+    shutil.rmtree(home / "run" / "pods", ignore_errors=True)
 
 
 def app_socket(port: int) -> str:

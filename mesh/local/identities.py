@@ -35,7 +35,7 @@ KAFKA_RUNNER = "rostrum-runner"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CertificateRequest:
     """One folder of files, and whose: exactly one of `spiffe_id` (a sidecar) and `kafka_user` is set."""
 
     folder: Path
@@ -61,9 +61,9 @@ class Clock:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-def broker_identity(folder: Path, ip: str, renewed: Callable[[], Awaitable[None]] | None = None) -> Wanted:
+def broker_identity(folder: Path, ip: str, renewed: Callable[[], Awaitable[None]] | None = None) -> CertificateRequest:
     """The broker's own, which its clients find at this address."""
-    return Wanted(folder, kafka_user=KAFKA_BROKER, dns=(KAFKA_BROKER,), ips=(ip,), renewed=renewed)
+    return CertificateRequest(folder, kafka_user=KAFKA_BROKER, dns=(KAFKA_BROKER,), ips=(ip,), renewed=renewed)
 
 
 def runner_folder(home: Path) -> Path:
@@ -71,9 +71,9 @@ def runner_folder(home: Path) -> Path:
     return home / "run" / KAFKA_RUNNER
 
 
-def runner_identity(folder: Path) -> Wanted:
+def runner_identity(folder: Path) -> CertificateRequest:
     """Of whoever makes topics and rights."""
-    return Wanted(folder, kafka_user=KAFKA_RUNNER)
+    return CertificateRequest(folder, kafka_user=KAFKA_RUNNER)
 
 
 def open_authority(folder: Path) -> Authority:
@@ -94,11 +94,11 @@ class Identities:
         self._authority, self._lifetime, self._clock = authority, lifetime, clock or Clock()
         self._tasks: dict[Path, asyncio.Task[None]] = {}
 
-    def add(self, wanted: Wanted) -> None:
+    def add(self, request: CertificateRequest) -> None:
         """Writes the files at once and renews them from now on. Raises CertificateError, LocalError, DiskFullError."""
-        if wanted.folder not in self._tasks:
-            first = write(self._authority, wanted, self._lifetime, self._clock.now())
-            self._tasks[wanted.folder] = asyncio.get_running_loop().create_task(self._keep(wanted, first))
+        if request.folder not in self._tasks:
+            first = write(self._authority, request, self._lifetime, self._clock.now())
+            self._tasks[request.folder] = asyncio.get_running_loop().create_task(self._keep(request, first))
 
     async def remove(self, folder: Path) -> None:
         """Renews no more, and removes the files. Nothing happens if there are none."""
@@ -113,39 +113,42 @@ class Identities:
         for task in tasks.values():
             await _ended(task)
 
-    async def _keep(self, wanted: Wanted, identity: Identity) -> None:
+    async def _keep(self, request: CertificateRequest, identity: Identity) -> None:
         while True:
             left = (identity.renewal_time - self._clock.now()).total_seconds()
             if left > 0:
                 await self._clock.sleep(min(left, LOOK_SECONDS))
                 continue
             try:
-                identity = write(self._authority, wanted, self._lifetime, self._clock.now())
+                identity = write(self._authority, request, self._lifetime, self._clock.now())
             except LocalError as error:
-                log.warning("the certificate in %s is not renewed yet: %s", wanted.folder, error)
+                log.warning("the certificate in %s is not renewed yet: %s", request.folder, error)
                 await self._clock.sleep(RETRY_SECONDS)
                 continue
-            await self._tell(wanted)
+            await self._tell(request)
 
-    async def _tell(self, wanted: Wanted) -> None:
-        while wanted.renewed is not None:
+    async def _tell(self, request: CertificateRequest) -> None:
+        while request.renewed is not None:
             try:
-                await wanted.renewed()
+                await request.renewed()
             except LocalError as error:
-                log.warning("the new certificate in %s is not in use yet: %s", wanted.folder, error)
+                log.warning("the new certificate in %s is not in use yet: %s", request.folder, error)
                 await self._clock.sleep(RETRY_SECONDS)
             else:
                 return
 
 
 def write(
-    authority: Authority, wanted: Wanted, lifetime: dt.timedelta = LEAF_LIFETIME, now: dt.datetime | None = None
+    authority: Authority,
+    request: CertificateRequest,
+    lifetime: dt.timedelta = LEAF_LIFETIME,
+    now: dt.datetime | None = None,
 ) -> Identity:
     """Writes new files, once. Raises CertificateError, LocalError, DiskFullError."""
-    identity = wanted._issued(authority, lifetime, now or dt.datetime.now(dt.UTC))
-    with disk_errors(wanted.folder):
+    identity = request._issued(authority, lifetime, now or dt.datetime.now(dt.UTC))
+    with disk_errors(request.folder):
         replace_all(
-            wanted.folder,
+            request.folder,
             {
                 "key.pem": identity.key_pem,
                 "chain.pem": identity.chain_pem,

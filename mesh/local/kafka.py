@@ -7,7 +7,7 @@ mesh.local.identities'. Called by mesh.local.system.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
 from mesh.bus.access import KafkaAccess, TlsFiles
@@ -17,7 +17,6 @@ from mesh.local.errors import LocalError
 from mesh.local.identities import (
     LOOK_SECONDS,
     Identities,
-    Wanted,
     broker_identity,
     runner_folder,
     runner_identity,
@@ -26,8 +25,7 @@ from mesh.local.manifests import Manifests
 from mesh.local.pods import PodSpec
 from mesh.local.probing import Probe
 from mesh.local.rights import make_rights
-
-POD = "kafka-0"
+from mesh.local.snapshot import PodStatus
 
 
 class Kafka:
@@ -74,11 +72,20 @@ class Kafka:
     async def _renewed(self) -> None:
         await asyncio.to_thread(broker.take_certificate, self._access)
 
-    async def pod(self, environment: Mapping[str, str], log: Path) -> PodSpec:
-        """The broker's pod, once its folder is prepared. Raises StartupError, DiskFullError."""
+    @property
+    def pod(self) -> PodStatus:
+        """The broker as others see it: it has no sidecar."""
+        return PodStatus("kafka", 0, self._ip, (broker.CLIENT_PORT,))
+
+    async def prepare(self) -> None:
+        """Prepares the broker's folder, formatting it if it is new. Raises StartupError, DiskFullError."""
+        assert self._node is not None  # noqa: S101 - open comes first
+        await self._node.prepare()
+
+    def pod_spec(self, environment: Mapping[str, str], log: Path) -> PodSpec:
+        """What the broker's process is, once it is prepared."""
         node = self._node
         assert node is not None  # noqa: S101 - open comes first
-        await node.prepare()
         # The second look is after that of mesh.local.identities: what the node then starts with is a new certificate.
         liveness = Probe(check=self._is_alive, period_seconds=LOOK_SECONDS, failure_threshold=2, timeout_seconds=10.0)
         return PodSpec(
@@ -92,14 +99,15 @@ class Kafka:
         """
         return not await broker.has_expired(self._access)
 
-    def certificates_of(self, account: str, folder: Path) -> Path | None:
-        """The folder of a pod's certificate for Kafka, made below its own; None if there is no such KafkaUser."""
-        if not self.is_ours:
-            return Path(self._tls) if self._tls else None
-        if account not in self._manifests.kafka_users:
-            return None
-        self._identities.add(Wanted(folder / "kafka", kafka_user=account))
-        return folder / "kafka"
+    @property
+    def users(self) -> Set[str]:
+        """The accounts whose pods get a certificate for the broker: none where it is another cluster's."""
+        return self._manifests.kafka_users.keys() if self.is_ours else frozenset()
+
+    @property
+    def given_certificates(self) -> Path | None:
+        """The folder of the certificate with which the caller's cluster is dialled; None if there is none."""
+        return Path(self._tls) if self._tls and not self.is_ours else None
 
     async def declare(self, report: Callable[[str], None]) -> None:
         """Makes the topics and, at our own broker, the rights of the manifests. Raises StartupError."""

@@ -37,19 +37,19 @@ class Replica:
     @property
     def ready(self) -> bool:
         """Whether it can be called."""
-        return all(each.ready for each in self.processes)
+        return all(process.ready for process in self.processes)
 
     def start(self) -> None:
         """Starts both; returns at once."""
-        for each in self.processes:
-            each.start()
+        for process in self.processes:
+            process.start()
 
     async def stop(self, *, drained: bool = False) -> None:
         """Ends both and returns once they are gone. `drained`: others go on, and none of their calls may fail."""
         if self.sidecar is not None and drained:
             await self.sidecar.drain()
-        for each in self.processes:
-            await each.stop()
+        for process in self.processes:
+            await process.stop()
         if self.sidecar is not None:
             self.sidecar.folder.close()
 
@@ -57,15 +57,16 @@ class Replica:
         """Why it will not come up."""
         if self.sidecar is not None and (why := self.sidecar.refusal or self.sidecar.lacks()):
             return StartupError(why)
-        return next((error for each in self.processes if (error := failed_start(each)) is not None), None)
+        return next((error for process in self.processes if (error := failed_start(process)) is not None), None)
 
     def row(self) -> runner_pb2.Pod:
         """Its state now."""
         spec, main = self.spec, self.processes[0]
+        messages = [process.message for process in self.processes if process.message]
         row = runner_pb2.Pod(
             name=spec.name, deployment=spec.deployment, replica=spec.replica, pid=main.mark.pid if main.mark else 0,
             addresses=[f"{spec.ip}:{port}" for port in spec.ports], ready=self.ready, restarts=main.restarts,
-            log_file=str(spec.log_file), message=next((each.message for each in self.processes if each.message), ""),
+            log_file=str(spec.log_file), message=messages[0] if messages else "",
         )  # fmt: skip
         if main.mark is not None:
             row.start_time.FromMilliseconds(int(main.start_time * 1000))
@@ -80,4 +81,4 @@ class Replica:
 
 async def stop_all(replicas: list[Replica], *, drained: bool = False) -> None:
     """Ends them at the same time."""
-    await asyncio.gather(*(each.stop(drained=drained) for each in replicas))
+    await asyncio.gather(*(replica.stop(drained=drained) for replica in replicas))

@@ -23,9 +23,9 @@ import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
 from mesh.local.addresses import REPLICAS
-from mesh.local.applied import messages
 from mesh.local.errors import AlreadyRunningError, LocalError, ManifestError, disk_errors
-from mesh.local.system import System
+from mesh.local.messages import changes_of, resources_of
+from mesh.local.system import Home, System, open_system
 
 
 class Runner(runner_pb2_grpc.RunnerServiceServicer):
@@ -71,16 +71,16 @@ class Runner(runner_pb2_grpc.RunnerServiceServicer):
         except LocalError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{error} Nothing was changed.")
         milliseconds = round((time.monotonic() - began) * 1000)
-        return runner_pb2.ChangeResourcesResponse(changes=messages(changes), in_force_milliseconds=milliseconds)
+        return runner_pb2.ChangeResourcesResponse(changes=changes_of(changes), in_force_milliseconds=milliseconds)
 
     async def ListResources(  # noqa: N802, D102
         self, request: runner_pb2.ListResourcesRequest, context: Any
     ) -> runner_pb2.ListResourcesResponse:
         try:
-            found = self._system.applied.resources(request.kind)
+            found = self._system.list_resources(request.kind)
         except ManifestError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return runner_pb2.ListResourcesResponse(resources=found)
+        return runner_pb2.ListResourcesResponse(resources=resources_of(found))
 
     async def GetMesh(self, request: Any, context: Any) -> runner_pb2.Mesh:  # noqa: N802, D102
         return self._system.mesh()
@@ -112,7 +112,7 @@ async def _main(order: dict[str, Any]) -> None:
     take_lock(home)
     socket = home / "run" / "runner.sock"
     socket.unlink(missing_ok=True)
-    system = System(home, order["model"], Path(order["manifests"]), order["environ"], report)
+    system = open_system(Home(home, order["model"], order["environ"]), Path(order["manifests"]), report)
     runner = Runner(system)
     server = grpc.aio.server()
     loop = asyncio.get_running_loop()

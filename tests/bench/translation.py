@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.local import sidecars
+from mesh.local.declared import NAMESPACE
 from mesh.manifests import read_folders
 from mesh.sidecar.clusters import outbound
 from mesh.sidecar.listeners import gateway
@@ -99,7 +99,7 @@ def proxies(mesh: Mesh) -> Iterator[tuple[Proxy, Addresses]]:
 
 def _measure(files: dict[str, str]) -> tuple[float, float, Mesh]:
     start = time.perf_counter()
-    mesh = load(files, namespace=sidecars.NAMESPACE)
+    mesh = load(files, namespace=NAMESPACE)
     read = time.perf_counter()
     for proxy, addresses in proxies(mesh):
         translate(mesh, proxy, addresses)

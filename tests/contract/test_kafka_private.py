@@ -30,7 +30,7 @@ from mesh.bus.consumer import KeyedConsumer
 from mesh.bus.kafka_python import errors
 from mesh.bus.reachable import wait_reachable
 from mesh.local.certificates import Authority
-from mesh.local.identities import Wanted, write
+from mesh.local.identities import CertificateRequest, write
 from tests.support.waiting import until
 
 
@@ -144,7 +144,7 @@ def test_a_stop_ends_the_wait_for_a_broker() -> None:
 def test_a_connection_that_is_reset_before_its_tls_is_an_error_of_kafkas(tmp_path: Path) -> None:
     """kafka-python tries again after its own errors alone: any other ends its view of the cluster, and so the client.
     The socket is closed."""
-    write(Authority.open(tmp_path / "ca"), Wanted(tmp_path / "team-a", kafka_user="team-a"))
+    write(Authority.open(tmp_path / "ca"), CertificateRequest(tmp_path / "team-a", kafka_user="team-a"))
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
         broker, _ = server.accept()

@@ -31,7 +31,7 @@ from mesh.bus.reachable import API_VERSIONS
 from mesh.errors import BrokerUnavailableError
 from mesh.local.broker import make_topics
 from mesh.local.certificates import private_pem
-from mesh.local.identities import KAFKA_RUNNER, Wanted, open_authority, write
+from mesh.local.identities import KAFKA_RUNNER, CertificateRequest, open_authority, write
 from mesh.local.manifests import Manifests, read
 from mesh.local.rights import Right, make_rights
 from tests.contract.bus_suite import message
@@ -161,7 +161,9 @@ def test_the_matrix_sees_a_right_too_many(broker: TestBroker) -> None:
 def test_a_sidecars_certificate_has_no_rights(broker: TestBroker, tmp_path: Path) -> None:
     """It is of our authority and gets in, but Kafka knows no user without a subject."""
     authority = open_authority(broker.folder / "ca")
-    write(authority, Wanted(tmp_path / "sidecar", spiffe_id="spiffe://cluster.local/ns/rostrum/sa/moderator"))
+    write(
+        authority, CertificateRequest(tmp_path / "sidecar", spiffe_id="spiffe://cluster.local/ns/rostrum/sa/moderator")
+    )
     assert measured(KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(tmp_path / "sidecar"))) == set()
 
 
@@ -203,13 +205,13 @@ def _of(folder: Path, broker: TestBroker) -> ssl.SSLContext:
 
 
 def _another_authority(broker: TestBroker, folder: Path) -> ssl.SSLContext:
-    write(open_authority(folder / "ca"), Wanted(folder / "it", kafka_user="moderator"))
+    write(open_authority(folder / "ca"), CertificateRequest(folder / "it", kafka_user="moderator"))
     return _of(folder / "it", broker)
 
 
 def _expired(broker: TestBroker, folder: Path) -> ssl.SSLContext:
     then = dt.datetime.now(dt.UTC) - dt.timedelta(hours=25)
-    write(open_authority(broker.folder / "ca"), Wanted(folder / "it", kafka_user="moderator"), now=then)
+    write(open_authority(broker.folder / "ca"), CertificateRequest(folder / "it", kafka_user="moderator"), now=then)
     return _of(folder / "it", broker)
 
 

@@ -20,8 +20,8 @@ from mesh.bus.message import Incoming
 from mesh.bus.publisher import Publisher
 from mesh.local.broker import Topic, make_topics, take_certificate
 from mesh.local.identities import (
+    CertificateRequest,
     Identities,
-    Wanted,
     broker_identity,
     open_authority,
     runner_folder,
@@ -74,7 +74,7 @@ async def test_certificates_are_renewed_under_load(broker: TestBroker, tmp_path:
     await renewed()
     access = {}
     for user in ("team-a", "moderator"):
-        kept.add(Wanted(folder / user, kafka_user=user))
+        kept.add(CertificateRequest(folder / user, kafka_user=user))
         access[user] = KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(folder / user))
     try:
         await _load(broker, access)
@@ -90,7 +90,8 @@ async def test_a_broker_whose_certificate_has_expired_is_started_again(tmp_path:
     kafka = Kafka(tmp_path, own_ip(), read(BASE), identities, {})
     await kafka.open(cache_folder(), lambda _: None)
     await identities.stop()  # as if asleep
-    spec = await kafka.pod({"PATH": os.environ["PATH"]}, tmp_path / "kafka.log")
+    await kafka.prepare()
+    spec = kafka.pod_spec({"PATH": os.environ["PATH"]}, tmp_path / "kafka.log")
     assert spec.liveness is not None
     pod = Pod(replace(spec, liveness=replace(spec.liveness, period_seconds=0.5)))
     pod.start()

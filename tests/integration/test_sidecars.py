@@ -18,14 +18,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.local.certificates import LEAF_LIFETIME
 from mesh.local.client import ROOT
+from mesh.local.declared import NAMESPACE, DeclaredResources, read_mesh
 from mesh.local.envoy import Envoy
 from mesh.local.folders import PodFolder
-from mesh.local.identities import Identities, Wanted, open_authority
+from mesh.local.identities import CertificateRequest, Identities, open_authority
+from mesh.local.manifests import Manifests
 from mesh.local.pods import Pod, PodSpec
 from mesh.local.probing import Probe
 from mesh.local.replica import Replica
-from mesh.local.sidecars import NAMESPACE, Sidecars, Standing, read
+from mesh.local.snapshot import PodStatus, Snapshot
 from mesh.manifests import parse_documents
+from mesh.manifests.overlay import Overlay
 from mesh.rpc.channels import Channels
 from tests.support.waiting import until
 
@@ -86,7 +89,7 @@ WORKLOADS = ("callee", "friend", "stranger")
 
 @dataclass
 class Pods:
-    """Some pods of these workloads, all told of each other."""
+    """Some pods of these workloads, all notified of each other."""
 
     home: Path
     network: str
@@ -98,13 +101,13 @@ class Pods:
         files = {name: WORKLOAD.replace("NAME", name) for name in WORKLOADS}
         self.authority = open_authority(self.home / "ca")
         documents = parse_documents({**files, "policies": POLICIES}, NAMESPACE)
-        self.sidecars = Sidecars(read(documents, {}), self.authority.root_pem)
+        self.resources = DeclaredResources(Overlay(), read_mesh(documents, {}), Manifests())
         self.identities = Identities(self.authority, lifetime=self.lifetime)
 
     def add(self, workload: str, number: int) -> None:
-        """A pod that is to be told and started."""
+        """A pod whose sidecar is to be notified, and which is to be started."""
         folder = PodFolder(self.home, f"{workload}-{number}")
-        self.identities.add(Wanted(folder.certificates, spiffe_id=self.sidecars.spiffe_id(workload)))
+        self.identities.add(CertificateRequest(folder.certificates, spiffe_id=self.resources.spiffe_id(workload)))
         logs = self.home / "logs"
         spec = PodSpec(
             workload, number, f"{self.network}.{len(self.replicas) + 10}", (PORT,),
@@ -115,11 +118,16 @@ class Pods:
         envoy = Envoy(spec, folder, logs / f"{workload}-{number}.envoy.log")
         self.replicas[spec.name] = Replica(spec, Pod(spec), envoy)
 
-    def tell(self) -> list[Envoy]:
+    def notify(self) -> list[Envoy]:
         """Writes what has changed."""
-        envoys = [each.sidecar for each in self.replicas.values() if each.sidecar is not None]
-        standing = [Standing(each.spec, ready=True) for each in self.replicas.values()]
-        return self.sidecars.write(envoys, self.sidecars.addresses(standing))
+        pods = [self._status(replica.spec) for replica in self.replicas.values()]
+        files = Snapshot(self.resources, self.authority.root_pem).with_pods(pods).configuration()
+        envoys = [(name, replica.sidecar) for name, replica in self.replicas.items()]
+        return [envoy for name, envoy in envoys if envoy is not None and envoy.write(files[name])]
+
+    def _status(self, spec: PodSpec) -> PodStatus:
+        account = self.resources.spiffe_id(spec.deployment)
+        return PodStatus(spec.deployment, spec.replica, spec.ip, tuple(spec.ports), account, is_ready=True)
 
     async def until_ready(self) -> None:
         """Returns once all are."""
@@ -154,7 +162,7 @@ async def _pods(home: Path, *names: str, lifetime: dt.timedelta = LEAF_LIFETIME)
     for name in names:
         workload, _, number = name.rpartition("-")
         pods.add(workload, int(number))
-    pods.tell()
+    pods.notify()
     for each in pods.replicas.values():
         each.start()
     try:
@@ -234,7 +242,7 @@ async def test_no_call_fails_when_a_pod_goes(tmp_path: Path) -> None:
         async with _calling(pods) as codes:
             await until("100 calls", lambda: len(codes) > 100)
             gone = pods.replicas.pop("callee-1")
-            await asyncio.gather(*(each.settle() for each in pods.tell()))
+            await asyncio.gather(*(each.settle() for each in pods.notify()))
             await gone.stop(drained=True)
             after = len(codes)
             await until("100 more calls", lambda: len(codes) > after + 100)

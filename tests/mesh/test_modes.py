@@ -252,7 +252,9 @@ def test_a_callee_of_another_name_is_refused() -> None:
     """A client's Envoy insists on the service's own accounts: a pod with another identity is not spoken to."""
     with running(case("01-strict-http")) as mesh:
         backend = mesh.pod("backend")
-        impostor = identities.Wanted(backend.folder.certificates, "spiffe://cluster.local/ns/shop/sa/client")
+        impostor = identities.CertificateRequest(
+            backend.folder.certificates, "spiffe://cluster.local/ns/shop/sa/client"
+        )
         identities.write(mesh.authority, impostor)
         place = (backend.ip, 8080)
         context = calls.tls_context(mesh.authority, mesh.identity("client"), ISTIO)

@@ -21,7 +21,14 @@ import pytest
 
 from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.local.broker import BrokerNode, Topic, accepts, make_topics, open_node
-from mesh.local.identities import KAFKA_RUNNER, Wanted, broker_identity, open_authority, runner_folder, write
+from mesh.local.identities import (
+    KAFKA_RUNNER,
+    CertificateRequest,
+    broker_identity,
+    open_authority,
+    runner_folder,
+    write,
+)
 from mesh.local.processes import die_with_parent
 from tests.support.waiting import until
 
@@ -53,7 +60,7 @@ class TestBroker:
         """That of this Kafka user, as the authority of this node vouches for it."""
         folder = self.folder / user
         if not folder.exists():
-            write(open_authority(self.folder / "ca"), Wanted(folder, kafka_user=user))
+            write(open_authority(self.folder / "ca"), CertificateRequest(folder, kafka_user=user))
         return KafkaAccess(self.bootstrap_servers, TlsFiles.in_folder(folder))
 
     def topic(self, prefix: str = "test", *, partitions: int = 3, **config: str) -> str:

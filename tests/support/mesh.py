@@ -192,12 +192,12 @@ def _add_pods(running: RunningMesh, mesh: Mesh, stack: ExitStack) -> None:
             envoy.process.spec.log_file.touch()
             envoy.process.spec = replace(envoy.process.spec, command=_quick(envoy.process.spec.command))
             pod = PodOfTests(workload, number, ip, folder, envoy)
-            wanted = identities.Wanted(
+            request = identities.CertificateRequest(
                 folder.certificates,
                 names.spiffe_id(workload.namespace, workload.service_account, mesh.settings.trust_domain),
                 dns=(DNS_NAME,),
             )
-            identities.write(running.authority, wanted)
+            identities.write(running.authority, request)
             envoy.write(_files(mesh, pod, running))
             running.pods[name] = pod
 

@@ -11,7 +11,7 @@ from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.kafka_python import errors as kafka_errors
 from mesh.bus.reachable import REFUSED_LOOK_SECONDS, wait_reachable
 from mesh.bus.refusals import missing_right
-from mesh.local.identities import Wanted, open_authority, write
+from mesh.local.identities import CertificateRequest, open_authority, write
 from mesh.service import ServiceSettings
 from mesh.settings import SettingsError, load
 
@@ -27,7 +27,7 @@ ENVIRON = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write(open_authority(tmp_path / "ca"), Wanted(tmp_path / "team-a", kafka_user="team-a"))
+    write(open_authority(tmp_path / "ca"), CertificateRequest(tmp_path / "team-a", kafka_user="team-a"))
     return tmp_path / "team-a"
 
 

@@ -14,7 +14,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mesh.local import identities
 from mesh.local.certificates import Authority
 from mesh.local.errors import LocalError, StartupError
-from mesh.local.identities import Clock, Identities, Wanted, broker_identity, open_authority, replace_all, write
+from mesh.local.identities import (
+    CertificateRequest,
+    Clock,
+    Identities,
+    broker_identity,
+    open_authority,
+    replace_all,
+    write,
+)
 
 HOUR = dt.timedelta(hours=1)
 pytestmark = pytest.mark.timeout(10)
@@ -72,7 +80,7 @@ def authority(tmp_path: Path) -> Authority:
 def test_files_of_a_pod(authority: Authority, tmp_path: Path) -> None:
     """Key and certificate fit each other, keystore.pem holds both, and nobody else can read them."""
     folder = tmp_path / "pod"
-    write(authority, Wanted(folder, spiffe_id=TEAM_A))
+    write(authority, CertificateRequest(folder, spiffe_id=TEAM_A))
     certificate = x509.load_pem_x509_certificate((folder / "chain.pem").read_bytes())
     key = load_pem_private_key((folder / "key.pem").read_bytes(), None)
     assert key.public_key() == certificate.public_key()
@@ -91,7 +99,7 @@ async def test_a_pod_is_renewed_at_half_life(time: FakeTime, authority: Authorit
     folder = tmp_path / "pod"
 
     kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
-    kept.add(Wanted(folder, spiffe_id=TEAM_A))
+    kept.add(CertificateRequest(folder, spiffe_id=TEAM_A))
     await time.until_rest()
     seen = [serial(folder)]
     await time.pass_by(2 * HOUR - dt.timedelta(seconds=1))
@@ -109,7 +117,7 @@ async def test_a_machine_that_slept_renews_at_once(time: FakeTime, authority: Au
     folder = tmp_path / "pod"
 
     kept = Identities(authority, clock=time.clock)
-    kept.add(Wanted(folder, spiffe_id=TEAM_A))
+    kept.add(CertificateRequest(folder, spiffe_id=TEAM_A))
     await time.until_rest()
     assert max(time.rests) <= identities.LOOK_SECONDS
     first = serial(folder)
@@ -128,7 +136,7 @@ async def test_a_disk_without_room_is_tried_again(
         raise OSError(28, "No space left on device")
 
     kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
-    kept.add(Wanted(folder, spiffe_id=TEAM_A))
+    kept.add(CertificateRequest(folder, spiffe_id=TEAM_A))
     await time.until_rest()
     first = serial(folder)
     with monkeypatch.context() as patch:
@@ -165,8 +173,8 @@ async def test_who_must_be_told_is_told_until_it_works(time: FakeTime, authority
 async def test_a_pod_that_is_gone_leaves_no_key(time: FakeTime, authority: Authority, tmp_path: Path) -> None:
     """Its folder is removed; `stop` leaves the files of those that go on."""
     kept = Identities(authority, clock=time.clock)
-    kept.add(Wanted(tmp_path / "gone", spiffe_id=TEAM_A))
-    kept.add(Wanted(tmp_path / "stays", spiffe_id=TEAM_A))
+    kept.add(CertificateRequest(tmp_path / "gone", spiffe_id=TEAM_A))
+    kept.add(CertificateRequest(tmp_path / "stays", spiffe_id=TEAM_A))
     await kept.remove(tmp_path / "gone")
     await kept.remove(tmp_path / "never")
     await kept.stop()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.local.sidecars import NAMESPACE
+from mesh.local.declared import NAMESPACE
 from mesh.sidecar.mesh import BySelector, selects
 from mesh.sidecar.reading import load
 from mesh.sidecar.translate import translate

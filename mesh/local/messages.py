@@ -1,0 +1,32 @@
+"""Resources and their changes in the words of RunnerService. Called by mesh.local.runner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rostrum.local.v1 import runner_pb2
+
+from mesh.manifests import Key
+from mesh.manifests.overlay import ActiveResource, Change
+
+
+def changes_of(changes: Sequence[Change]) -> list[runner_pb2.ResourceChange]:
+    """What became of each resource."""
+    return [
+        runner_pb2.ResourceChange(
+            resource=_resource(change.key, "", change.after or change.before),
+            action=runner_pb2.ResourceChange.Action.Value(change.action.name),
+            before=change.before,
+            after=change.after,
+        )
+        for change in changes
+    ]
+
+
+def resources_of(found: Sequence[ActiveResource]) -> list[runner_pb2.Resource]:
+    """Resources with the file that each comes from."""
+    return [_resource(resource.key, resource.source, resource.text) for resource in found]
+
+
+def _resource(key: Key, source: str, text: str) -> runner_pb2.Resource:
+    return runner_pb2.Resource(kind=key.kind, namespace=key.namespace, name=key.name, source=source, yaml=text)
