@@ -1,0 +1,84 @@
+"""A home whose pods were never started: what is applied to it is active in all of its sidecars, which are none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from rostrum.local.v1 import runner_pb2
+
+from mesh.local.applied import FILE, AppliedFile
+from mesh.local.errors import LocalError, ManifestError
+from mesh.local.system import Home, System, open_system
+from mesh.manifests.overlay import Action
+
+ROOT = Path(__file__).resolve().parents[3]
+DENY = ROOT / "istio" / "scenarios" / "deny" / "authorization.yaml"
+
+
+def request(text: str, *, delete: bool = False, dry_run: bool = False) -> runner_pb2.ChangeResourcesRequest:
+    file = runner_pb2.ManifestFile(name="asked.yaml", text=text)
+    return runner_pb2.ChangeResourcesRequest(files=[file], delete=delete, dry_run=dry_run)
+
+
+@pytest.fixture
+async def system(tmp_path: Path) -> AsyncIterator[System]:
+    (tmp_path / "run").mkdir()
+    system = open_system(Home(tmp_path, "openai:none", {}), ROOT, lambda _: None)
+    yield system
+    await system.stop()
+
+
+async def test_what_is_applied_is_active_and_kept_until_it_is_deleted(system: System, tmp_path: Path) -> None:
+    """Apply, list, delete: the next start of the home finds what was active at the end of this one."""
+    changes = await system.change(request(DENY.read_text("utf-8")))
+    assert [(change.key.name, change.action) for change in changes] == [("team-b-closed", Action.CREATED)]
+    assert "team-b-closed" in {found.key.name for found in system.list_resources("authorizationpolicies")}
+    assert "team-b-closed" in "".join(file.text for file in system.mesh().files)
+    assert [key.name for key in AppliedFile(tmp_path).read().applied] == ["team-b-closed"]
+    assert [change.action for change in await system.change(request(DENY.read_text("utf-8"), delete=True))] == [
+        Action.DELETED
+    ]
+    assert "team-b-closed" not in {found.key.name for found in system.list_resources("")}
+    assert not AppliedFile(tmp_path).read().applied
+
+
+async def test_a_dry_run_changes_nothing(system: System, tmp_path: Path) -> None:
+    """It says what would change, and refuses what would be refused."""
+    changes = await system.change(request(DENY.read_text("utf-8"), dry_run=True))
+    assert [change.action for change in changes] == [Action.CREATED]
+    assert "team-b-closed" not in {found.key.name for found in system.list_resources("")}
+    with pytest.raises(ManifestError, match=r"asked.yaml document 1 .*: "):
+        await system.change(request(DENY.read_text("utf-8").replace("action: DENY", "action: MAYBE"), dry_run=True))
+    assert not (tmp_path / FILE).exists()
+
+
+async def test_what_cannot_be_kept_is_not_active(system: System, tmp_path: Path) -> None:
+    """Applying fails where the home cannot be written, and then all is as it was."""
+    (tmp_path / "applied.new").mkdir()
+    with pytest.raises(LocalError, match=r"applied.new"):
+        await system.change(request(DENY.read_text("utf-8")))
+    assert "team-b-closed" not in {found.key.name for found in system.list_resources("")}
+
+
+async def test_deployments_of_the_manifests_are_not_applied(system: System) -> None:
+    """What Rostrum was started with cannot be replaced while it runs."""
+    text = (ROOT / "k8s" / "base" / "team-b.yaml").read_text("utf-8").split("---")[2]
+    with pytest.raises(ManifestError, match="runs here already: give it another name"):
+        await system.change(request(text.replace("replicas: 1", "replicas: 2")))
+
+
+async def test_only_what_runs_here_is_found(system: System) -> None:
+    """The embedded model is none of it where another is spoken with."""
+    assert system.deployment("team-a") is not None
+    assert system.deployment("model") is None
+    assert system.deployment("nobody") is None
+
+
+async def test_the_ingress_has_one_replica(system: System) -> None:
+    """People connect there, at one address."""
+    ingress = system.deployment("ingress")
+    assert ingress is not None
+    with pytest.raises(LocalError, match="one replica at most"):
+        await system.scale(ingress, 2)
