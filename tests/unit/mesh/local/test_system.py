@@ -13,7 +13,7 @@ from mesh.local.errors import LocalError, ManifestError
 from mesh.local.system import Home, System, open_system
 from mesh.manifests.overlay import Action
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 DENY = ROOT / "istio" / "scenarios" / "deny" / "authorization.yaml"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mesh.local.errors import ManifestError
 from mesh.local.plan import Plan, Step, plan
 from mesh.local.snapshot import PodStatus, Snapshot
-from tests.unit.local.snapshots import (
+from tests.unit.mesh.local.snapshots import (
     BROKER,
     CALLEE_HOST,
     CLOSED,
