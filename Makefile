@@ -2,7 +2,7 @@
 #
 #   make debate [TOPIC="..."] [MODEL=auto|embedded|embedded:small|ollama:NAME|openai:NAME] [ROUNDS=8]
 #   make test      everything: linters, types, import rules, contracts, and the tests of every tier
-#   make check     the quick part of it: no service is started
+#   make check     the quick part of it, side by side: linters, types, import rules, the tests that start no service
 #   make bench     measures, prints one table (as JSON to the file BENCH_OUT names, if set)
 #   make up, down  starts Rostrum and leaves it running; stops it
 #   make protos    writes protos/gen, what the ingress knows of it, and the types of Envoy's messages (protos/stubs) again
@@ -27,7 +27,7 @@ PIP = { $(PYTHON) -m pip --disable-pip-version-check install --no-input --requir
 TIERS := architecture unit contract manifests istiod integration mesh faults e2e
 
 .DEFAULT_GOAL := help
-.PHONY: help debate up down test check lint bench protos lock format
+.PHONY: help debate up down test check check-unit check-rest lint bench protos lock format
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -41,14 +41,21 @@ up: .venv/.run
 down: .venv/.run
 	@.venv/bin/rostrum down
 
-# lint and the tests of tests/architecture are what `make check` does; the tests of all tiers follow in the same run.
 test: lint
 	@echo "make: tests ($(TIERS))"
 	@$(PYTHON) -m pytest $(wildcard $(addprefix tests/,$(TIERS)))
 
-check: lint
-	@echo "make: contracts and architecture"
-	@$(PYTHON) -m pytest -q tests/architecture
+# Two at a time, each one's output whole and in one piece; the longest first.
+check: .venv/.test
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target check-unit lint check-rest
+
+check-unit: .venv/.test
+	@echo "make: unit tests"
+	@$(PYTHON) -m pytest -q tests/unit
+
+check-rest: .venv/.test
+	@echo "make: contracts, architecture and manifests"
+	@$(PYTHON) -m pytest -q tests/architecture tests/manifests
 
 lint: .venv/.test
 	@echo "make: ruff"

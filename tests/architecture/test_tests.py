@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -15,35 +16,32 @@ YIELD = "asyncio.sleep(0)"
 """Lets other tasks run once and waits for nothing; in a `while` it is a poll."""
 
 
-def calls(path: Path) -> list[str]:
-    """Each call in this file, as its source."""
-    return [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+def calls(tree: ast.AST) -> list[str]:
+    """Each call below this node, as its source."""
+    return [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
-def polls(path: Path) -> list[str]:
-    """Each loop of this file that sleeps."""
-    tree = ast.parse(path.read_text("utf-8"))
-    loops = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.While)]
-    return [loop for loop in loops if any(f"{sleep}(" in loop for sleep in SLEEPS)]
+def sleeps(path: Path) -> list[str]:
+    """Each call of this file that sleeps, and each loop that lets others run until a condition holds."""
+    text = path.read_text("utf-8")
+    if "sleep(" not in text:
+        return []
+    tree = ast.parse(text)
+    sleeping = [call for call in calls(tree) if call != YIELD and call.partition("(")[0] in SLEEPS]
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.While) and YIELD in calls(node)]
+    return [*sleeping, *(f"a loop at line {loop.lineno}" for loop in loops)]
 
 
 def test_tests_never_sleep() -> None:
     """A sleep is too short on a busy machine and too long on an idle one: `until` and `wait_until` look again."""
-    sleeping = [
-        f"{path.relative_to(TESTS)}: {found}"
-        for path in TESTS.rglob("*.py")
-        if path.relative_to(TESTS).as_posix() not in MAY_SLEEP
-        for found in [
-            *(call for call in calls(path) if call != YIELD and call.partition("(")[0] in SLEEPS),
-            *polls(path),
-        ]
-    ]
-    assert sleeping == [], "wait for the condition by tests/support/waiting"
+    files = {path.relative_to(TESTS).as_posix(): path for path in TESTS.rglob("*.py")}
+    found = [f"{name}: {call}" for name, path in files.items() if name not in MAY_SLEEP for call in sleeps(path)]
+    assert not found, "\n".join(["wait for the condition by tests/support/waiting:", *found])
 
 
 def test_async_tests_are_run_by_the_plugin() -> None:
     """A test that needs a loop is `async def`; only programs and what has no test's loop make one themselves."""
-    running = [
-        path.name for path in TESTS.rglob("test_*.py") for call in calls(path) if call.startswith("asyncio.run(")
-    ]
-    assert running == [], "write `async def test_...`"
+    run = re.compile(r"^(?!\s*#).*\basyncio\.run\(", re.MULTILINE)
+    tests = [path for path in TESTS.rglob("test_*.py") if path != Path(__file__)]
+    found = [path.relative_to(TESTS).as_posix() for path in tests if run.search(path.read_text("utf-8"))]
+    assert not found, f"write `async def test_...`: {', '.join(found)}"

@@ -8,13 +8,15 @@ of a package (`mesh/sidecar/security`) may be tested through the package (`mesh.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "tests" / "unit"
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def imports(path: Path) -> frozenset[str]:
     """The dotted names that a file imports, and those that its imports from tests import."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -23,7 +25,7 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
     supports = [ROOT / f"{name.rpartition('.')[0].replace('.', '/')}.py" for name in found if name.startswith("tests.")]
-    return found.union(*(imports(support) for support in supports if support.is_file() and support != path))
+    return frozenset(found).union(*(imports(support) for support in supports if support.is_file() and support != path))
 
 
 def misplacement(path: Path) -> str | None:
@@ -32,7 +34,7 @@ def misplacement(path: Path) -> str | None:
     if not (ROOT / folder / "__init__.py").is_file():
         return f"{shown}: there is no package {folder}; move it to the folder of the package that it tests"
     conftest = path.with_name("conftest.py")
-    imported = imports(path) | (imports(conftest) if conftest.is_file() else set())
+    imported = imports(path) | (imports(conftest) if conftest.is_file() else frozenset())
     tested = folder.parts[:2]
     if not any(name.startswith(f"{'.'.join(tested)}.") for name in imported):
         ours = sorted(name for name in imported if name.startswith(("mesh.", "services.")))
