@@ -19,8 +19,8 @@ from mesh.local.folders import ADMIN, app_socket, outbound_socket
 from mesh.manifests.kubernetes import Workload
 from mesh.sidecar import sources
 from mesh.sidecar.bootstrap import bootstrap
-from mesh.sidecar.clusters import outbound
-from mesh.sidecar.listeners import gateway
+from mesh.sidecar.gateways import is_gateway
+from mesh.sidecar.hosts import all_ports
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Place, Proxy
 from mesh.sidecar.resources import Resources, as_dict, file_text
@@ -34,10 +34,10 @@ def proxy(mesh: Mesh, workload: Workload, ip: str, ports: Mapping[int, int]) -> 
 
     A gateway has no app: what a load balancer would lead to one of its ports comes to that which `ports` has for it.
     """
-    is_gateway = gateway.is_taken(mesh, workload)
-    app = {port: Place(ip, own) if is_gateway else Place(path=app_socket(port)) for port, own in ports.items()}
-    others = {port: Place(path=outbound_socket(port)) for port in sorted(outbound.ports(mesh))}
-    return Proxy(workload, ip, app=app, outbound=others, secrets=CERTIFICATES, is_gateway=is_gateway)
+    gateway = is_gateway(mesh, workload)
+    app = {port: Place(ip, own) if gateway else Place(path=app_socket(port)) for port, own in ports.items()}
+    others = {port: Place(path=outbound_socket(port)) for port in sorted(all_ports(mesh))}
+    return Proxy(workload, ip, app=app, outbound=others, secrets=CERTIFICATES, is_gateway=gateway)
 
 
 def files(

@@ -7,13 +7,14 @@ pkg/bootstrap/config.go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envoy.config.bootstrap.v3 import bootstrap_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2
+from envoy.config.core.v3 import base_pb2
 from envoy.config.metrics.v3 import stats_pb2
 from google.protobuf import wrappers_pb2
 
+from mesh.sidecar.messages import to_address
 from mesh.sidecar.sources import config_source
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ _STAT_TAGS = {
 """Labels by the expression whose first group is taken out of the name, and whose second is the value."""
 
 
-def bootstrap(proxy_id: str, cluster: str, admin: Place) -> Any:
+def bootstrap(proxy_id: str, cluster: str, admin: Place) -> bootstrap_pb2.Bootstrap:
     """The bootstrap of one Envoy. `admin`: where /stats and the like are served; other paths are in `sources`."""
     found = bootstrap_pb2.Bootstrap(
         node=base_pb2.Node(id=proxy_id, cluster=cluster),
-        admin=bootstrap_pb2.Admin(address=_address(admin)),
+        admin=bootstrap_pb2.Admin(address=to_address(admin, pipe_mode=0o600)),
         stats_config=stats_pb2.StatsConfig(
             use_all_default_tags=wrappers_pb2.BoolValue(value=False),
-            stats_tags=[stats_pb2.TagSpecifier(tag_name=name, regex=each) for name, each in _STAT_TAGS.items()],
+            stats_tags=[stats_pb2.TagSpecifier(tag_name=name, regex=regex) for name, regex in _STAT_TAGS.items()],
         ),
     )
     found.dynamic_resources.lds_config.CopyFrom(config_source("listeners"))
@@ -52,9 +53,3 @@ def bootstrap(proxy_id: str, cluster: str, admin: Place) -> Any:
     static.static_layer.update(_RUNTIME)
     found.layered_runtime.layers.add(name="admin").admin_layer.SetInParent()
     return found
-
-
-def _address(place: Place) -> Any:
-    if place.path:
-        return address_pb2.Address(pipe=address_pb2.Pipe(path=place.path, mode=0o600))
-    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=place.ip, port_value=place.port))

@@ -16,14 +16,14 @@ from mesh.manifests.istio.telemetry import TelemetrySpec
 from mesh.manifests.istio.virtual_service import VirtualServiceSpec
 from mesh.sidecar.clusters.checks import check_destination_rule
 from mesh.sidecar.clusters.service_entries import check_service_entry
+from mesh.sidecar.gateways import check_gateway
 from mesh.sidecar.imports import check_sidecar
 from mesh.sidecar.listeners.envoy_filters import check_envoy_filter
-from mesh.sidecar.listeners.gateway import check_gateway
 from mesh.sidecar.routing.checks import check_virtual_service
 from mesh.sidecar.security.authorization_policy import check_authorization_policy
 from mesh.sidecar.security.peer_authentication import check_peer_authentication
 from mesh.sidecar.security.request_authentication import check_request_authentication
-from mesh.sidecar.telemetry.telemetry import check_telemetry
+from mesh.sidecar.telemetry.scopes import check_telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -44,6 +44,11 @@ def all_hosts(mesh: Mesh) -> Sequence[Host]:
     return mesh.once(_all)
 
 
+def all_ports(mesh: Mesh) -> set[int]:
+    """Every port that some host of the mesh is called at."""
+    return {port.number for host in all_hosts(mesh) for port in host.ports}
+
+
 def _by_name(mesh: Mesh) -> Mapping[str, Sequence[Host]]:
     found: dict[str, list[Host]] = {}
     for each in all_hosts(mesh):

@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from google.protobuf import any_pb2, json_format
+from google.protobuf import json_format
+
+from mesh.sidecar.messages import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envoy.config.cluster.v3 import cluster_pb2
+    from envoy.config.endpoint.v3 import endpoint_pb2
+    from envoy.config.listener.v3 import listener_pb2
+    from envoy.config.route.v3 import route_pb2
+    from google.protobuf.message import Message
 
 
 @dataclass
 class Resources:
     """One proxy's configuration. Secrets are named, not held: their files are written by who owns the keys."""
 
-    listeners: list[Any] = field(default_factory=list)
-    """envoy.config.listener.v3.Listener."""
-    clusters: list[Any] = field(default_factory=list)
-    """envoy.config.cluster.v3.Cluster."""
-    routes: list[Any] = field(default_factory=list)
-    """envoy.config.route.v3.RouteConfiguration."""
-    endpoints: list[Any] = field(default_factory=list)
-    """envoy.config.endpoint.v3.ClusterLoadAssignment."""
+    listeners: list[listener_pb2.Listener] = field(default_factory=list)
+    clusters: list[cluster_pb2.Cluster] = field(default_factory=list)
+    routes: list[route_pb2.RouteConfiguration] = field(default_factory=list)
+    endpoints: list[endpoint_pb2.ClusterLoadAssignment] = field(default_factory=list)
 
 
-def packed(message: Any) -> any_pb2.Any:
-    """A message as typed_config."""
-    found = any_pb2.Any()
-    found.Pack(message)
-    return found
-
-
-def as_dict(message: Any) -> Any:
+def as_dict(message: Message) -> dict[str, Any]:
     """A message as Envoy's JSON, typed_config inside taken apart."""
     return json_format.MessageToDict(message)
 
 
-def file_text(messages: Iterable[Any]) -> str:
-    """The text of a file for path_config_source. Its version_info is a hash of the rest, which Envoy tells of again."""
-    resources = json.dumps([as_dict(packed(each)) for each in messages], indent=1)
+def file_text(messages: Iterable[Message]) -> str:
+    """The text of a file for path_config_source. Its version_info is a hash of the rest, which Envoy reports again."""
+    resources = json.dumps([as_dict(pack(message)) for message in messages], indent=1)
     version = hashlib.sha256(resources.encode()).hexdigest()[:16]
     return f'{{"version_info": "{version}",\n"resources": {resources}}}\n'
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.sidecar.clusters.outbound import build_endpoints, build_outbound_clusters
-from mesh.sidecar.listeners.gateway import build_gateway_listeners, build_gateway_routes
-from mesh.sidecar.listeners.inbound import build_inbound_clusters, build_inbound_listeners
+from mesh.sidecar.clusters.endpoints import build_endpoints
+from mesh.sidecar.clusters.inbound import build_inbound_clusters
+from mesh.sidecar.clusters.outbound import build_outbound_clusters
+from mesh.sidecar.listeners.gateway import build_gateway_listeners
+from mesh.sidecar.listeners.inbound import build_inbound_listeners
 from mesh.sidecar.listeners.outbound import build_outbound_listeners
 from mesh.sidecar.resources import Resources
+from mesh.sidecar.routing.gateway import build_gateway_routes
 from mesh.sidecar.routing.virtual_hosts import build_sidecar_routes
 from mesh.sidecar.scope import scope_of
 

@@ -1,6 +1,6 @@
 """What a workload is called in traces and metrics: canonical service and revision, and the proxy's own name.
 
-Called by `mesh.sidecar.telemetry.telemetry` and `.metrics`. Source: istio/istio pkg/model/labels.go,
+Called by `mesh.sidecar.telemetry` and `mesh.sidecar.clusters.endpoints`. Source: istio/istio pkg/model/labels.go,
 pkg/bootstrap/config.go.
 """
 

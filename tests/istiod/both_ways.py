@@ -12,8 +12,8 @@ from typing import Any
 from mesh.istiod.generator import MESH_CONFIG, Istiod, Places
 from mesh.manifests.kubernetes import Workload
 from mesh.manifests.texts import dump_text, parse_text
-from mesh.sidecar.clusters import outbound
-from mesh.sidecar.listeners import gateway
+from mesh.sidecar.gateways import is_gateway
+from mesh.sidecar.hosts import all_ports
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
@@ -39,7 +39,7 @@ def compared(
     ours = {
         f"{workload.namespace}/{workload.name}": translate(mesh, _proxy(mesh, workload, addresses), addresses)
         for workload in mesh.workloads.values()
-        if workload.has_sidecar or gateway.is_taken(mesh, workload)
+        if workload.has_sidecar or is_gateway(mesh, workload)
     }
     assert sorted(theirs) == sorted(ours), "both sides are to see the same proxies"
     return {pod: differences(vars(theirs[pod]), _as_dicts(ours[pod])) for pod in sorted(theirs)}
@@ -99,8 +99,8 @@ def _proxy(mesh: Mesh, workload: Workload, addresses: Addresses) -> Proxy:
         workload,
         addresses.pods[workload.key][0],
         app={port: Place(path=f"/run/app/{port}.sock") for port in sorted(targets)},
-        outbound={port: Place(path=f"/run/out/{port}.sock") for port in sorted(outbound.ports(mesh))},
-        is_gateway=gateway.is_taken(mesh, workload),
+        outbound={port: Place(path=f"/run/out/{port}.sock") for port in sorted(all_ports(mesh))},
+        is_gateway=is_gateway(mesh, workload),
     )
 
 

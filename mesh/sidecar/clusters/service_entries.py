@@ -8,20 +8,22 @@ pilot/pkg/serviceregistry/serviceentry/conversion.go.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envoy.config.core.v3 import extension_pb2
 from envoy.extensions.clusters.common.dns.v3 import dns_pb2
 from envoy.extensions.clusters.dns.v3 import dns_cluster_pb2
 from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb2
-from google.protobuf import duration_pb2, wrappers_pb2
+from google.protobuf import duration_pb2
 
 from mesh.manifests.document import Resource
 from mesh.manifests.istio.service_entry import Endpoint, ServiceEntrySpec
 from mesh.manifests.kubernetes import ServicePort
-from mesh.sidecar.resources import packed
+from mesh.sidecar.messages import pack, to_uint32
 
 if TYPE_CHECKING:
+    from envoy.config.cluster.v3 import cluster_pb2
+
     from mesh.sidecar.mesh import Mesh
 
 
@@ -30,24 +32,24 @@ def port_of(endpoint: Endpoint, port: ServicePort) -> int:
     return endpoint.ports.get(port.name) or int(port.target)
 
 
-def set_dns(cluster: Any, spec: ServiceEntrySpec) -> None:
+def set_dns(cluster: cluster_pb2.Cluster, spec: ServiceEntrySpec) -> None:
     """Makes the cluster one whose endpoints DNS resolves, each host's time to live respected.
 
     As the extension DnsCluster: the cluster's own fields for this are deprecated.
     """
-    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(udp_max_queries=wrappers_pb2.UInt32Value(value=100))
+    resolver = cares_dns_resolver_pb2.CaresDnsResolverConfig(udp_max_queries=to_uint32(100))
     settings = dns_cluster_pb2.DnsCluster(
         dns_refresh_rate=duration_pb2.Duration(seconds=60),
         dns_jitter=duration_pb2.Duration(nanos=100_000_000),
         respect_dns_ttl=True,
         dns_lookup_family=dns_pb2.V4_ONLY,
         typed_dns_resolver_config=extension_pb2.TypedExtensionConfig(
-            name="envoy.network.dns_resolver.cares", typed_config=packed(resolver)
+            name="envoy.network.dns_resolver.cares", typed_config=pack(resolver)
         ),
         all_addresses_in_single_endpoint=spec.resolution == "DNS_ROUND_ROBIN",
     )
     cluster.cluster_type.name = "envoy.clusters.dns"
-    cluster.cluster_type.typed_config.CopyFrom(packed(settings))
+    cluster.cluster_type.typed_config.CopyFrom(pack(settings))
 
 
 def check_service_entry(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> None:

@@ -8,24 +8,24 @@ Source: istio/istio pilot/pkg/networking/core/cluster_tls.go.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.core.v3 import base_pb2
 from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
-from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import struct_pb2
 
-from mesh.sidecar.resources import packed
-from mesh.sidecar.sources import config_source
+from mesh.sidecar.messages import make_transport_socket, refer_to_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from envoy.config.core.v3 import base_pb2
+    from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+
     from mesh.manifests.istio.traffic_policy import ClientTls
     from mesh.sidecar.mesh import Mesh
-
-_SAN = common_pb2.SubjectAltNameMatcher
 
 
 def nobody(mesh: Mesh) -> str:
@@ -33,36 +33,36 @@ def nobody(mesh: Mesh) -> str:
     return f"spiffe://{mesh.settings.trust_domain}/nobody"
 
 
-def mutual(mesh: Mesh, sni: str, alpn: Sequence[str], sans: Iterable[str]) -> Any:
+def make_mesh_socket(mesh: Mesh, sni: str, alpn: Sequence[str], sans: Iterable[str]) -> base_pb2.TransportSocket:
     """The transport socket of the mesh's mTLS: own certificate, one of these identities on the other side."""
     context = tls_pb2.UpstreamTlsContext(sni=sni)
     common = context.common_tls_context
-    common.tls_params.CopyFrom(_parameters())
+    common.tls_params.CopyFrom(_make_parameters())
     common.alpn_protocols.extend(alpn)
-    common.tls_certificate_sds_secret_configs.append(_secret("default"))
+    common.tls_certificate_sds_secret_configs.append(refer_to_secret("default"))
     validation = common.combined_validation_context
-    validation.validation_context_sds_secret_config.CopyFrom(_secret("ROOTCA"))
-    matchers = [_san("URI", each) for each in sorted(set(sans)) or [nobody(mesh)]]
+    validation.validation_context_sds_secret_config.CopyFrom(refer_to_secret("ROOTCA"))
+    matchers = [_match_name(common_pb2.SubjectAltNameMatcher.URI, san) for san in sorted(set(sans)) or [nobody(mesh)]]
     validation.default_validation_context.match_typed_subject_alt_names.extend(matchers)
-    return _socket("tls", context)
+    return make_transport_socket("tls", context)
 
 
-def by_endpoint(mutual_socket: Any) -> list[Any]:
+def match_endpoints(mesh_socket: base_pb2.TransportSocket) -> list[cluster_pb2.Cluster.TransportSocketMatch]:
     """Matches by which an endpoint that is marked to speak mTLS gets it, and any other plain text."""
     istio, other = struct_pb2.Struct(), struct_pb2.Struct()
     istio.update({"tlsMode": "istio"})
-    match = cluster_pb2.Cluster.TransportSocketMatch
+    match, plain = cluster_pb2.Cluster.TransportSocketMatch, raw_buffer_pb2.RawBuffer()
     return [
-        match(name="tlsMode-istio", match=istio, transport_socket=mutual_socket),
-        match(name="tlsMode-disabled", match=other, transport_socket=_socket("raw_buffer", raw_buffer_pb2.RawBuffer())),
+        match(name="tlsMode-istio", match=istio, transport_socket=mesh_socket),
+        match(name="tlsMode-disabled", match=other, transport_socket=make_transport_socket("raw_buffer", plain)),
     ]
 
 
-def originated(tls: ClientTls, sans: Sequence[str], *, http2: bool) -> Any:
+def make_own_socket(tls: ClientTls, sans: Sequence[str], *, http2: bool) -> base_pb2.TransportSocket:
     """The transport socket of modes SIMPLE and MUTUAL, whose certificates Envoy reads from the rule's files."""
     context = tls_pb2.UpstreamTlsContext(sni=tls.sni)
     common = context.common_tls_context
-    common.tls_params.CopyFrom(_parameters())
+    common.tls_params.CopyFrom(_make_parameters())
     if tls.mode == "MUTUAL":
         certificate = common.tls_certificates.add()
         certificate.certificate_chain.filename = tls.client_certificate
@@ -71,13 +71,14 @@ def originated(tls: ClientTls, sans: Sequence[str], *, http2: bool) -> Any:
         common.validation_context.SetInParent()
     else:
         common.validation_context.trusted_ca.filename = tls.ca_certificates
-        common.validation_context.match_typed_subject_alt_names.extend(_san(_san_type(each), each) for each in sans)
+        matchers = (_match_name(_san_type(san), san) for san in sans)
+        common.validation_context.match_typed_subject_alt_names.extend(matchers)
     if http2:
         common.alpn_protocols.append("h2")
-    return _socket("tls", context)
+    return make_transport_socket("tls", context)
 
 
-def set_automatic_names(options: Any, tls: ClientTls) -> None:
+def set_automatic_names(options: http_protocol_options_pb2.HttpProtocolOptions, tls: ClientTls) -> None:
     """Takes the server's name from the request where the rule has none, and holds the certificate to it."""
     if tls.sni:
         return
@@ -86,28 +87,22 @@ def set_automatic_names(options: Any, tls: ClientTls) -> None:
         options.upstream_http_protocol_options.auto_san_validation = True
 
 
-def _parameters() -> Any:
+def _make_parameters() -> common_pb2.TlsParameters:
     versions = common_pb2.TlsParameters
     return versions(tls_minimum_protocol_version=versions.TLSv1_2, tls_maximum_protocol_version=versions.TLSv1_3)
 
 
-def _secret(name: str) -> Any:
-    return secret_pb2.SdsSecretConfig(name=name, sds_config=config_source("secrets", name))
+def _match_name(
+    kind: common_pb2.SubjectAltNameMatcher.SanType.ValueType, name: str
+) -> common_pb2.SubjectAltNameMatcher:
+    return common_pb2.SubjectAltNameMatcher(san_type=kind, matcher=string_pb2.StringMatcher(exact=name))
 
 
-def _san(kind: str, name: str) -> Any:
-    return _SAN(san_type=_SAN.SanType.Value(kind), matcher=string_pb2.StringMatcher(exact=name))
-
-
-def _san_type(name: str) -> str:
+def _san_type(name: str) -> common_pb2.SubjectAltNameMatcher.SanType.ValueType:
     if "://" in name:
-        return "URI"
+        return common_pb2.SubjectAltNameMatcher.URI
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return "DNS"
-    return "IP_ADDRESS"
-
-
-def _socket(kind: str, config: Any) -> Any:
-    return base_pb2.TransportSocket(name=f"envoy.transport_sockets.{kind}", typed_config=packed(config))
+        return common_pb2.SubjectAltNameMatcher.DNS
+    return common_pb2.SubjectAltNameMatcher.IP_ADDRESS

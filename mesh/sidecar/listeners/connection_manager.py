@@ -7,9 +7,8 @@ Source: istio/istio pilot/pkg/networking/core/listener_builder.go, listener.go, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from envoy.config.listener.v3 import listener_components_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.grpc_stats.v3 import config_pb2 as grpc_stats_pb2
@@ -21,34 +20,38 @@ from google.protobuf import wrappers_pb2
 
 from mesh.manifests.kubernetes import Protocol
 from mesh.sidecar.listeners import envoy_filters
-from mesh.sidecar.resources import packed
+from mesh.sidecar.messages import make_http_filter, make_network_filter, pack
 from mesh.sidecar.security import authorization_policy, request_authentication
 from mesh.sidecar.sources import config_source
-from mesh.sidecar.telemetry import metrics, telemetry
+from mesh.sidecar.telemetry import access_logs, metrics
+from mesh.sidecar.telemetry.tracing import make_tracing
 
 if TYPE_CHECKING:
+    from envoy.config.listener.v3 import listener_components_pb2
+    from envoy.config.route.v3 import route_pb2
+
     from mesh.manifests.kubernetes import Service
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
-    from mesh.sidecar.telemetry.telemetry import Direction
+    from mesh.sidecar.telemetry.scopes import Direction
 
 _MANAGER = http_connection_manager_pb2.HttpConnectionManager
 _SERVER_NAME = "istio-envoy"
 
 
-def inbound(
+def make_inbound_manager(
     mesh: Mesh,
     proxy: Proxy,
-    route_config: Any,
+    route_config: route_pb2.RouteConfiguration,
     stat_prefix: str,
     *,
     service: Service,
     protocol: Protocol,
     mutual_tls: bool,
-) -> Any:
+) -> listener_components_pb2.Filter:
     """What serves a port of the pod behind a Service. `mutual_tls`: whether its callers are known by certificate."""
-    config = _manager(mesh, proxy, "inbound", stat_prefix, protocol)
-    logs = metrics.http_logs(mesh, proxy.workload, "inbound", service=service, mutual_tls=mutual_tls)
+    config = _make_manager(mesh, proxy, "inbound", stat_prefix, protocol)
+    logs = metrics.make_http_logs(mesh, proxy.workload, "inbound", service=service, mutual_tls=mutual_tls)
     config.access_log.extend(logs)
     config.route_config.CopyFrom(route_config)
     config.server_name = _SERVER_NAME
@@ -56,31 +59,31 @@ def inbound(
     _set_details(config)
     if protocol.is_http2:
         config.http2_protocol_options.SetInParent()
-    return _filter(config)
+    return make_network_filter("http_connection_manager", config)
 
 
-def outbound(
+def make_outbound_manager(
     mesh: Mesh, proxy: Proxy, route_config_name: str, stat_prefix: str, protocol: Protocol = Protocol.HTTP
-) -> Any:
+) -> listener_components_pb2.Filter:
     """What takes the app's own calls to a port of every host; `protocol` is that of the first one."""
-    config = _manager(mesh, proxy, "outbound", stat_prefix, protocol)
-    config.access_log.extend(metrics.http_logs(mesh, proxy.workload, "outbound"))
+    config = _make_manager(mesh, proxy, "outbound", stat_prefix, protocol)
+    config.access_log.extend(metrics.make_http_logs(mesh, proxy.workload, "outbound"))
     _set_routes(config, route_config_name)
-    return _filter(config)
+    return make_network_filter("http_connection_manager", config)
 
 
-def gateway(
+def make_gateway_manager(
     mesh: Mesh,
     proxy: Proxy,
     route_config_name: str,
     stat_prefix: str,
     protocol: Protocol | Literal["HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB"],
-) -> Any:
+) -> listener_components_pb2.Filter:
     """What takes calls from outside at a Gateway's server of that protocol."""
     web = Protocol.GRPC_WEB if str(getattr(protocol, "value", protocol)).upper() == "GRPC-WEB" else Protocol.HTTP
-    config = _manager(mesh, proxy, "gateway", stat_prefix, web)
-    config.access_log.extend(metrics.http_logs(mesh, proxy.workload, "gateway"))
-    filters = envoy_filters.applied(mesh, proxy, config.http_filters)
+    config = _make_manager(mesh, proxy, "gateway", stat_prefix, web)
+    config.access_log.extend(metrics.make_http_logs(mesh, proxy.workload, "gateway"))
+    filters = envoy_filters.insert_filters(mesh, proxy, config.http_filters)
     del config.http_filters[:]
     config.http_filters.extend(filters)
     _set_routes(config, route_config_name)
@@ -90,63 +93,57 @@ def gateway(
     config.forward_client_cert_details = _MANAGER.SANITIZE_SET
     _set_details(config)
     config.set_current_client_cert_details.cert = True
-    return _filter(config)
+    return make_network_filter("http_connection_manager", config)
 
 
-def _manager(mesh: Mesh, proxy: Proxy, direction: Direction, stat_prefix: str, protocol: Protocol) -> Any:
+def _make_manager(
+    mesh: Mesh, proxy: Proxy, direction: Direction, stat_prefix: str, protocol: Protocol
+) -> http_connection_manager_pb2.HttpConnectionManager:
     """What all roles have in common."""
     config = _MANAGER(
         stat_prefix=stat_prefix,
-        http_filters=http_filters(mesh, proxy, direction, protocol),
+        http_filters=list_http_filters(mesh, proxy, direction, protocol),
         use_remote_address=wrappers_pb2.BoolValue(value=False),
         normalize_path=wrappers_pb2.BoolValue(value=True),
         path_with_escaped_slashes_action=_MANAGER.KEEP_UNCHANGED,
         upgrade_configs=[_MANAGER.UpgradeConfig(upgrade_type="websocket")],
         proxy_100_continue=True,
-        access_log=telemetry.access_log(mesh, proxy.workload, direction),
-        tracing=telemetry.tracing(mesh, proxy.workload, direction),
+        access_log=access_logs.make_access_logs(mesh, proxy.workload, direction),
+        tracing=make_tracing(mesh, proxy.workload, direction),
     )
     config.stream_idle_timeout.SetInParent()  # zero: no limit
     trace = uuid_pb2.UuidRequestIdConfig(use_request_id_for_trace_sampling=wrappers_pb2.BoolValue(value=True))
-    config.request_id_extension.typed_config.CopyFrom(packed(trace))
+    config.request_id_extension.typed_config.CopyFrom(pack(trace))
     return config
 
 
-def http_filters(mesh: Mesh, proxy: Proxy, direction: Direction, protocol: Protocol) -> list[Any]:
+def list_http_filters(
+    mesh: Mesh, proxy: Proxy, direction: Direction, protocol: Protocol
+) -> list[http_connection_manager_pb2.HttpFilter]:
     """The HTTP filters in their order: who it is, what it may, then what routes ask for; the router is last.
 
     An app's own calls are not held to policies: the callee's sidecar does that.
     """
     found = []
     if direction != "outbound":
-        found += request_authentication.filters(mesh, proxy.workload, is_gateway=direction == "gateway")
-        found += authorization_policy.http_filters(mesh, proxy.workload)
+        found += request_authentication.make_http_filters(mesh, proxy.workload, is_gateway=direction == "gateway")
+        found += authorization_policy.make_http_filters(mesh, proxy.workload)
     if protocol is Protocol.GRPC_WEB:
-        found.append(_http_filter("grpc_web", grpc_web_pb2.GrpcWeb()))
+        found.append(make_http_filter("grpc_web", grpc_web_pb2.GrpcWeb()))
     stats = grpc_stats_pb2.FilterConfig(emit_filter_state=True)
     stats.stats_for_all_methods.value = False
-    found.append(_http_filter("grpc_stats", stats))
-    found.append(_http_filter("fault", fault_pb2.HTTPFault()))
-    found.append(_http_filter("cors", cors_pb2.Cors()))
-    found.append(_http_filter("router", router_pb2.Router()))
+    found.append(make_http_filter("grpc_stats", stats))
+    found.append(make_http_filter("fault", fault_pb2.HTTPFault()))
+    found.append(make_http_filter("cors", cors_pb2.Cors()))
+    found.append(make_http_filter("router", router_pb2.Router()))
     return found
 
 
-def _http_filter(name: str, config: Any) -> Any:
-    return http_connection_manager_pb2.HttpFilter(name=f"envoy.filters.http.{name}", typed_config=packed(config))
-
-
-def _set_routes(config: Any, name: str) -> None:
+def _set_routes(config: http_connection_manager_pb2.HttpConnectionManager, name: str) -> None:
     config.rds.route_config_name = name
     config.rds.config_source.CopyFrom(config_source("routes", name))
 
 
-def _set_details(config: Any) -> None:
+def _set_details(config: http_connection_manager_pb2.HttpConnectionManager) -> None:
     details = config.set_current_client_cert_details
     details.subject.value, details.dns, details.uri = True, True, True
-
-
-def _filter(config: Any) -> Any:
-    return listener_components_pb2.Filter(
-        name="envoy.filters.network.http_connection_manager", typed_config=packed(config)
-    )

@@ -18,7 +18,7 @@ from envoy.extensions.filters.http.grpc_json_transcoder.v3 import transcoder_pb2
 from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 from envoy.type.matcher.v3 import http_inputs_pb2
-from google.protobuf import any_pb2, descriptor_pb2, json_format, message
+from google.protobuf import descriptor_pb2, json_format, message
 
 from mesh.manifests.document import Resource
 from mesh.manifests.istio.envoy_filter import EnvoyFilterSpec
@@ -36,7 +36,7 @@ _INSIDE_MATCHERS = (http_inputs_pb2.HttpRequestHeaderMatchInput, skip_action_pb2
 
 def check_envoy_filter(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> None:
     """Raises ManifestError for a filter that Envoy would refuse, or that would do nothing."""
-    if not any(_selects(mesh, resource, each.namespace, each.labels) for each in mesh.workloads.values()):
+    if not any(_selects(mesh, resource, workload.namespace, workload.labels) for workload in mesh.workloads.values()):
         raise resource.refuse("workloadSelector.labels", "no workload has these labels: correct them")
     for number, patch in enumerate(resource.spec.config_patches):
         path = f"configPatches[{number}].patch"
@@ -47,21 +47,23 @@ def check_envoy_filter(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> None:
             config = _read(patch.patch.value.typed_config)
         except json_format.ParseError as error:
             raise resource.refuse(path, f"{error}: correct it") from error
-        for fault in _faults(config):
+        for fault in _find_faults(config):
             raise resource.refuse(path, fault)
 
 
-def applied(mesh: Mesh, proxy: Proxy, http_filters: Sequence[Any]) -> list[Any]:
+def insert_filters(
+    mesh: Mesh, proxy: Proxy, http_filters: Sequence[http_connection_manager_pb2.HttpFilter]
+) -> list[http_connection_manager_pb2.HttpFilter]:
     """These HTTP filters of a gateway, the router last, with every patch for its pod: those of the root namespace
     first, then the oldest."""
     found = list(http_filters)
-    for resource in sorted(mesh.all(EnvoyFilterSpec), key=lambda each: _rank(mesh, each)):
+    for resource in sorted(mesh.all(EnvoyFilterSpec), key=lambda resource: _rank(mesh, resource)):
         if not _selects(mesh, resource, proxy.namespace, proxy.workload.labels):
             continue
         for patch in resource.spec.config_patches:
             made = http_connection_manager_pb2.HttpFilter(name=patch.patch.value.name)
             made.typed_config.Pack(_read(patch.patch.value.typed_config))
-            found.insert(_router(found) if patch.is_before_router else 0, made)
+            found.insert(_router_position(found) if patch.is_before_router else 0, made)
     return found
 
 
@@ -74,8 +76,8 @@ def _selects(mesh: Mesh, resource: Resource[EnvoyFilterSpec], namespace: str, la
     return in_reach and selects(resource.spec.workload_selector.labels, labels)
 
 
-def _router(http_filters: Sequence[Any]) -> int:
-    return next(number for number, each in enumerate(http_filters) if each.name == _ROUTER)
+def _router_position(http_filters: Sequence[http_connection_manager_pb2.HttpFilter]) -> int:
+    return next(number for number, http_filter in enumerate(http_filters) if http_filter.name == _ROUTER)
 
 
 def _read(typed_config: Mapping[str, Any]) -> message.Message:
@@ -83,19 +85,19 @@ def _read(typed_config: Mapping[str, Any]) -> message.Message:
     name = str(typed_config.get("@type", "")).removeprefix(_PREFIX)
     known = {model.DESCRIPTOR.full_name: model for model in _FAULTS}
     if name not in known:
-        types = ", ".join(_PREFIX + each for each in sorted(known))
+        types = ", ".join(_PREFIX + name for name in sorted(known))
         raise json_format.ParseError(f"@type {name or 'is missing'}: only these are translated: {types}")
     found: message.Message = known[name]()
     json_format.ParseDict({key: value for key, value in typed_config.items() if key != "@type"}, found)
     return found
 
 
-def _faults(config: message.Message) -> Iterator[str]:
+def _find_faults(config: message.Message) -> Iterator[str]:
     """What is wrong with a filter, one sentence each."""
     yield from _FAULTS[type(config)](config)
 
 
-def _of_transcoder(config: Any) -> Iterator[str]:
+def _find_transcoder_faults(config: transcoder_pb2.GrpcJsonTranscoder) -> Iterator[str]:
     if not config.services:
         yield "services is empty: name those that are called by REST"
     if config.WhichOneof("descriptor_set") not in {"proto_descriptor", "proto_descriptor_bin"}:
@@ -105,15 +107,15 @@ def _of_transcoder(config: Any) -> Iterator[str]:
     try:
         files = descriptor_pb2.FileDescriptorSet.FromString(config.proto_descriptor_bin)
     except message.DecodeError:
-        yield "proto_descriptor_bin is no FileDescriptorSet: generate it anew"
+        yield "proto_descriptor_bin is no FileDescriptorSet: generate it again"
         return
     known = {f"{file.package}.{service.name}" for file in files.file for service in file.service}
     for service in config.services:
         if service not in known:
-            yield f"services: {service} is not in proto_descriptor_bin: correct it or generate the set anew"
+            yield f"services: {service} is not in proto_descriptor_bin: correct it or generate the set again"
 
 
-def _of_rate_limit(config: Any) -> Iterator[str]:
+def _find_rate_limit_faults(config: local_rate_limit_pb2.LocalRateLimit) -> Iterator[str]:
     if not config.stat_prefix:
         yield "stat_prefix is missing: name the limit"
     bucket = config.token_bucket
@@ -124,28 +126,27 @@ def _of_rate_limit(config: Any) -> Iterator[str]:
             yield f"{name} is missing, and without it nothing is limited: give its default_value"
 
 
-def _of_buffer(config: Any) -> Iterator[str]:
+def _find_buffer_faults(config: buffer_pb2.Buffer) -> Iterator[str]:
     if not config.max_request_bytes.value:
         yield "max_request_bytes is missing: write how many bytes a request may have"
 
 
-def _of_matcher(config: Any) -> Iterator[str]:
+def _find_matcher_faults(config: extension_matcher_pb2.ExtensionWithMatcher) -> Iterator[str]:
     if not config.HasField("xds_matcher"):
         yield "xds_matcher is missing: write when the filter is skipped, or leave the matcher out"
-    inner: any_pb2.Any = config.extension_config.typed_config
-    for model in (each for each in _FAULTS if each is not extension_matcher_pb2.ExtensionWithMatcher):
-        if inner.Is(model.DESCRIPTOR):
-            found = model()
-            inner.Unpack(found)
-            yield from _faults(found)
+    inner = config.extension_config.typed_config
+    for model in (model for model in _FAULTS if model is not extension_matcher_pb2.ExtensionWithMatcher):
+        found = model()
+        if inner.Unpack(found):
+            yield from _find_faults(found)
             return
     yield f"extension_config: {inner.TypeName() or 'no filter'} is not translated: write one that is without a matcher"
 
 
-_FAULTS: Mapping[Any, Callable[[Any], Iterator[str]]] = {
-    transcoder_pb2.GrpcJsonTranscoder: _of_transcoder,
-    local_rate_limit_pb2.LocalRateLimit: _of_rate_limit,
-    buffer_pb2.Buffer: _of_buffer,
-    extension_matcher_pb2.ExtensionWithMatcher: _of_matcher,
+_FAULTS: Mapping[type[message.Message], Callable[[Any], Iterator[str]]] = {
+    transcoder_pb2.GrpcJsonTranscoder: _find_transcoder_faults,
+    local_rate_limit_pb2.LocalRateLimit: _find_rate_limit_faults,
+    buffer_pb2.Buffer: _find_buffer_faults,
+    extension_matcher_pb2.ExtensionWithMatcher: _find_matcher_faults,
 }
 """What is looked at in each filter that is translated."""

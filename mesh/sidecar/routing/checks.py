@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mesh.manifests import names
 from mesh.manifests.document import Resource
@@ -205,7 +205,7 @@ def _subsets(mesh: Mesh, host: str) -> set[str]:
     }
 
 
-def _check_rewrite(resource: Resource[Any], path: str, rewrite: Rewrite) -> None:
+def _check_rewrite(resource: Resource[VirtualServiceSpec], path: str, rewrite: Rewrite) -> None:
     if rewrite.uri and rewrite.uri_regex_rewrite is not None:
         raise resource.refuse(path, "only one of uri and uriRegexRewrite can be obeyed: keep one")
     if not rewrite.uri and rewrite.uri_regex_rewrite is None and not rewrite.authority:
@@ -214,7 +214,7 @@ def _check_rewrite(resource: Resource[Any], path: str, rewrite: Rewrite) -> None
         check_regex(resource, f"{path}.uriRegexRewrite.match", rewrite.uri_regex_rewrite.match)
 
 
-def _check_answer(resource: Resource[Any], path: str, rule: HttpRoute) -> None:
+def _check_answer(resource: Resource[VirtualServiceSpec], path: str, rule: HttpRoute) -> None:
     """A rule that answers itself sends nothing on, so what is said of that would be passed over."""
     said = {
         "rewrite": rule.rewrite,
@@ -233,7 +233,7 @@ def _check_answer(resource: Resource[Any], path: str, rule: HttpRoute) -> None:
         _check_direct_response(resource, f"{path}.directResponse", rule.direct_response)
 
 
-def _check_redirect(resource: Resource[Any], path: str, redirect: Redirect) -> None:
+def _check_redirect(resource: Resource[VirtualServiceSpec], path: str, redirect: Redirect) -> None:
     if redirect.redirect_code not in REDIRECT_CODES:
         codes = ", ".join(map(str, REDIRECT_CODES))
         raise resource.refuse(f"{path}.redirectCode", f"{redirect.redirect_code} is none: write one of {codes}")
@@ -247,14 +247,14 @@ def _check_redirect(resource: Resource[Any], path: str, redirect: Redirect) -> N
         raise resource.refuse(f"{path}.scheme", f"{redirect.scheme} is none: write http or https")
 
 
-def _check_direct_response(resource: Resource[Any], path: str, answer: DirectResponse) -> None:
+def _check_direct_response(resource: Resource[VirtualServiceSpec], path: str, answer: DirectResponse) -> None:
     if not 200 <= answer.status <= 599:
         raise resource.refuse(f"{path}.status", f"{answer.status} is no status: write 200 to 599")
     if answer.body is not None and len(answer.body.string.encode()) > _LARGEST_BODY:
         raise resource.refuse(f"{path}.body.string", "is above 1 MiB: shorten it")
 
 
-def _check_headers(resource: Resource[Any], path: str, headers: Headers | None) -> None:
+def _check_headers(resource: Resource[VirtualServiceSpec], path: str, headers: Headers | None) -> None:
     if headers is None:
         return
     for direction, operations in (("request", headers.request), ("response", headers.response)):

@@ -6,20 +6,18 @@ Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateFault and
 
 from __future__ import annotations
 
-from typing import Any
-
 from envoy.config.core.v3 import base_pb2
-from envoy.extensions.filters.common.fault.v3 import fault_pb2 as delay_pb2
+from envoy.extensions.filters.common.fault.v3 import fault_pb2 as common_fault_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.type.v3 import percent_pb2
-from google.protobuf import wrappers_pb2
+from google.protobuf import any_pb2, wrappers_pb2
 
 from mesh.manifests.document import Resource
-from mesh.manifests.istio.virtual_service import Abort, CorsPolicy, Fault, Percent
-from mesh.sidecar.resources import packed
-from mesh.sidecar.routing.matches import check_string, string_match
-from mesh.sidecar.routing.retries import SHORTEST, duration
+from mesh.manifests.istio.virtual_service import Abort, CorsPolicy, Fault, Percent, VirtualServiceSpec
+from mesh.sidecar.messages import pack, to_duration
+from mesh.sidecar.routing.matches import check_string, make_string_matcher
+from mesh.sidecar.routing.retries import SHORTEST
 
 _GRPC_STATUS = {
     "OK": 0,
@@ -42,34 +40,34 @@ _GRPC_STATUS = {
 }
 
 
-def filter_configs(fault: Fault | None, cors: CorsPolicy | None) -> dict[str, Any]:
+def make_filter_configs(fault: Fault | None, cors: CorsPolicy | None) -> dict[str, any_pb2.Any]:
     """A route's typed_per_filter_config, by the filter's name."""
-    found: dict[str, Any] = {}
+    found: dict[str, any_pb2.Any] = {}
     if fault is not None:
-        found["envoy.filters.http.fault"] = packed(_fault(fault))
+        found["envoy.filters.http.fault"] = pack(_make_fault(fault))
     if cors is not None:
-        found["envoy.filters.http.cors"] = packed(_cors(cors))
+        found["envoy.filters.http.cors"] = pack(_make_cors(cors))
     return found
 
 
-def millionths(percent: Percent) -> Any:
+def to_millionths(percent: Percent) -> percent_pb2.FractionalPercent:
     """A percentage as Envoy's fraction of a million."""
     return percent_pb2.FractionalPercent(
         numerator=int(percent.value * 10_000), denominator=percent_pb2.FractionalPercent.MILLION
     )
 
 
-def _fault(fault: Fault) -> Any:
+def _make_fault(fault: Fault) -> fault_pb2.HTTPFault:
     found = fault_pb2.HTTPFault()
     if fault.delay is not None:
         share = (
-            percent_pb2.FractionalPercent() if fault.delay.percentage is None else millionths(fault.delay.percentage)
+            percent_pb2.FractionalPercent() if fault.delay.percentage is None else to_millionths(fault.delay.percentage)
         )
-        delay = delay_pb2.FaultDelay(fixed_delay=duration(fault.delay.fixed_delay), percentage=share)
+        delay = common_fault_pb2.FaultDelay(fixed_delay=to_duration(fault.delay.fixed_delay), percentage=share)
         found.delay.CopyFrom(delay)
     if fault.abort is not None:
         if fault.abort.percentage is not None:
-            found.abort.percentage.CopyFrom(millionths(fault.abort.percentage))
+            found.abort.percentage.CopyFrom(to_millionths(fault.abort.percentage))
         if fault.abort.grpc_status is not None:
             found.abort.grpc_status = _GRPC_STATUS[fault.abort.grpc_status]
         else:
@@ -77,10 +75,10 @@ def _fault(fault: Fault) -> Any:
     return found
 
 
-def _cors(cors: CorsPolicy) -> Any:
+def _make_cors(cors: CorsPolicy) -> cors_pb2.CorsPolicy:
     always = percent_pb2.FractionalPercent(numerator=100)
     found = cors_pb2.CorsPolicy(
-        allow_origin_string_match=[string_match(each) for each in cors.allow_origins],
+        allow_origin_string_match=[make_string_matcher(origin) for origin in cors.allow_origins],
         allow_methods=",".join(cors.allow_methods),
         allow_headers=",".join(cors.allow_headers),
         expose_headers=",".join(cors.expose_headers),
@@ -94,13 +92,13 @@ def _cors(cors: CorsPolicy) -> Any:
     return found
 
 
-def check_percent(resource: Resource[Any], path: str, percent: Percent | None) -> None:
+def check_percent(resource: Resource[VirtualServiceSpec], path: str, percent: Percent | None) -> None:
     """Raises ManifestError for less than 0 or more than 100."""
     if percent is not None and not 0 <= percent.value <= 100:
         raise resource.refuse(f"{path}.value", f"{percent.value:g} is no percentage: write 0 to 100")
 
 
-def check_fault(resource: Resource[Any], path: str, fault: Fault) -> None:
+def check_fault(resource: Resource[VirtualServiceSpec], path: str, fault: Fault) -> None:
     """Raises ManifestError for a fault that istiod or Envoy would refuse."""
     if fault.delay is None and fault.abort is None:
         raise resource.refuse(path, "says neither delay nor abort: write one or remove it")
@@ -112,7 +110,7 @@ def check_fault(resource: Resource[Any], path: str, fault: Fault) -> None:
         _check_abort(resource, f"{path}.abort", fault.abort)
 
 
-def _check_abort(resource: Resource[Any], path: str, abort: Abort) -> None:
+def _check_abort(resource: Resource[VirtualServiceSpec], path: str, abort: Abort) -> None:
     check_percent(resource, f"{path}.percentage", abort.percentage)
     if (abort.http_status is None) == (abort.grpc_status is None):
         raise resource.refuse(path, "one of httpStatus and grpcStatus is expected: write one")
@@ -123,7 +121,7 @@ def _check_abort(resource: Resource[Any], path: str, abort: Abort) -> None:
         raise resource.refuse(f"{path}.grpcStatus", f"{abort.grpc_status} is no status: write one of {known}")
 
 
-def check_cors(resource: Resource[Any], path: str, cors: CorsPolicy) -> None:
+def check_cors(resource: Resource[VirtualServiceSpec], path: str, cors: CorsPolicy) -> None:
     """Raises ManifestError for origins that say nothing."""
     for number, origin in enumerate(cors.allow_origins):
         if origin.is_presence:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.config.route.v3 import route_components_pb2
 from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
 from google.protobuf import wrappers_pb2
 
 from mesh.manifests.document import Resource
-from mesh.manifests.istio.virtual_service import Match, StringMatch, gateway_name
+from mesh.manifests.istio.virtual_service import Match, StringMatch, VirtualServiceSpec, gateway_name
 
 if TYPE_CHECKING:
     from mesh.sidecar.proxy import Proxy
@@ -41,34 +41,34 @@ def is_for(match: Match, namespace: str, *, port: int, proxy: Proxy, gateway_nam
     }
 
 
-def route_match(match: Match | None) -> Any:
+def make_route_match(match: Match | None) -> route_components_pb2.RouteMatch:
     """The RouteMatch of an entry; of no entry, one that takes everything."""
-    found = route_pb2.RouteMatch(prefix="/")
+    found = route_components_pb2.RouteMatch(prefix="/")
     if match is None:
         return found
-    _headers(match, found)
-    _path(match.uri, found)
+    _add_headers(match, found)
+    _set_path(match.uri, found)
     found.case_sensitive.CopyFrom(wrappers_pb2.BoolValue(value=not match.ignore_uri_case))
     for name, wanted in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
         if wanted is not None:
-            found.headers.append(_header(name, wanted))
+            found.headers.append(_make_header(name, wanted))
     for name, wanted in match.query_params.items():
-        parameter = route_pb2.QueryParameterMatcher(name=name)
+        parameter = route_components_pb2.QueryParameterMatcher(name=name)
         if wanted.is_presence:
             parameter.present_match = True
         else:
-            parameter.string_match.CopyFrom(string_match(wanted))
+            parameter.string_match.CopyFrom(make_string_matcher(wanted))
         found.query_parameters.append(parameter)
     return found
 
 
-def is_catch_all(match: Any) -> bool:
+def is_catch_all(match: route_components_pb2.RouteMatch) -> bool:
     """Whether a RouteMatch leaves nothing to the routes behind it."""
     everything = match.prefix == "/" or match.safe_regex.regex == ".*"
     return everything and not (match.headers or match.query_parameters or match.dynamic_metadata)
 
 
-def string_match(wanted: StringMatch) -> Any:
+def make_string_matcher(wanted: StringMatch) -> string_pb2.StringMatcher:
     """One of exact, prefix, regex as Envoy's StringMatcher."""
     if wanted.exact is not None:
         return string_pb2.StringMatcher(exact=wanted.exact)
@@ -77,7 +77,7 @@ def string_match(wanted: StringMatch) -> Any:
     return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=wanted.regex or ""))
 
 
-def _path(uri: StringMatch | None, found: Any) -> None:
+def _set_path(uri: StringMatch | None, found: route_components_pb2.RouteMatch) -> None:
     if uri is None:
         return
     if uri.exact is not None:
@@ -88,26 +88,26 @@ def _path(uri: StringMatch | None, found: Any) -> None:
         found.safe_regex.regex = uri.regex or ""
 
 
-def _headers(match: Match, found: Any) -> None:
+def _add_headers(match: Match, found: route_components_pb2.RouteMatch) -> None:
     """Headers and claims, by name; what must be absent is the same inverted."""
     for inverted, wanted_by_name in ((False, match.headers), (True, match.without_headers)):
         for name, wanted in wanted_by_name.items():
             claims = claim_path(name)
             if claims is not None:
-                found.dynamic_metadata.append(_claim(claims, wanted, invert=inverted))
+                found.dynamic_metadata.append(_make_claim(claims, wanted, invert=inverted))
                 continue
-            header = _header(name, wanted)
+            header = _make_header(name, wanted)
             if inverted:
                 header.invert_match = True
                 header.treat_missing_header_as_empty = not wanted.is_presence
             found.headers.append(header)
-    found.headers.sort(key=lambda each: each.name)
+    found.headers.sort(key=lambda header: header.name)
 
 
-def _header(name: str, wanted: StringMatch) -> Any:
+def _make_header(name: str, wanted: StringMatch) -> route_components_pb2.HeaderMatcher:
     if wanted.is_presence:
-        return route_pb2.HeaderMatcher(name=name, present_match=True)
-    return route_pb2.HeaderMatcher(name=name, string_match=string_match(wanted))
+        return route_components_pb2.HeaderMatcher(name=name, present_match=True)
+    return route_components_pb2.HeaderMatcher(name=name, string_match=make_string_matcher(wanted))
 
 
 def claim_path(header: str) -> list[str] | None:
@@ -120,19 +120,19 @@ def claim_path(header: str) -> list[str] | None:
     return rest[1:].split(".") if rest.startswith(".") else []
 
 
-def _claim(claims: list[str], wanted: StringMatch, *, invert: bool) -> Any:
+def _make_claim(claims: list[str], wanted: StringMatch, *, invert: bool) -> metadata_pb2.MetadataMatcher:
     """The claim as a string, or as one member of a list."""
-    value = value_pb2.ValueMatcher(string_match=string_match(wanted))
+    value = value_pb2.ValueMatcher(string_match=make_string_matcher(wanted))
     either = [value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=value)), value]
     return metadata_pb2.MetadataMatcher(
         filter="envoy.filters.http.jwt_authn",
-        path=[metadata_pb2.MetadataMatcher.PathSegment(key=each) for each in ("payload", *claims)],
+        path=[metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in ("payload", *claims)],
         value=value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=either)),
         invert=invert,
     )
 
 
-def check_match(resource: Resource[Any], path: str, match: Match, gateways: tuple[str, ...]) -> None:
+def check_match(resource: Resource[VirtualServiceSpec], path: str, match: Match, gateways: tuple[str, ...]) -> None:
     """Raises ManifestError for an entry that Envoy would refuse or that could never hold."""
     for name, wanted in (
         ("uri", match.uri),
@@ -165,7 +165,9 @@ def _named(match: Match) -> Iterator[tuple[str, str, StringMatch]]:
             yield field, name, wanted
 
 
-def _check_name(resource: Resource[Any], path: str, name: str, wanted: StringMatch, *, is_header: bool) -> None:
+def _check_name(
+    resource: Resource[VirtualServiceSpec], path: str, name: str, wanted: StringMatch, *, is_header: bool
+) -> None:
     if not name:
         raise resource.refuse(path, "a name is expected")
     claims = claim_path(name) if is_header else None
@@ -177,7 +179,7 @@ def _check_name(resource: Resource[Any], path: str, name: str, wanted: StringMat
         raise resource.refuse(path, "is no name of a header: correct it")
 
 
-def check_string(resource: Resource[Any], path: str, wanted: StringMatch) -> None:
+def check_string(resource: Resource[VirtualServiceSpec], path: str, wanted: StringMatch) -> None:
     """Raises ManifestError for an empty prefix, and for a regex that is none of RE2's."""
     if wanted.prefix == "":
         raise resource.refuse(f"{path}.prefix", "is empty: write what values begin with")
@@ -185,7 +187,7 @@ def check_string(resource: Resource[Any], path: str, wanted: StringMatch) -> Non
         check_regex(resource, f"{path}.regex", wanted.regex)
 
 
-def check_regex(resource: Resource[Any], path: str, regex: str) -> None:
+def check_regex(resource: Resource[VirtualServiceSpec], path: str, regex: str) -> None:
     """Raises ManifestError for an expression that Envoy's RE2 would not compile."""
     if not regex:
         raise resource.refuse(path, "is empty: write an expression")

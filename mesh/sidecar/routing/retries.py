@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any
 
-from envoy.config.route.v3 import route_components_pb2 as route_pb2
+from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.retry.priority.previous_priorities.v3 import previous_priorities_config_pb2
-from google.protobuf import duration_pb2, wrappers_pb2
 
 from mesh.manifests.document import Resource
-from mesh.manifests.istio.virtual_service import Retries
-from mesh.sidecar.resources import packed
+from mesh.manifests.istio.virtual_service import Retries, VirtualServiceSpec
+from mesh.sidecar.messages import pack, to_duration, to_uint32
 
 _DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
 _CONDITIONS = frozenset(
@@ -45,51 +43,44 @@ SHORTEST = timedelta(milliseconds=1)
 """istiod takes no shorter time-out."""
 
 
-def duration(value: timedelta) -> Any:
-    """A time as Envoy writes it."""
-    found = duration_pb2.Duration()
-    found.FromTimedelta(value)
-    return found
-
-
-def retry_policy(retries: Retries | None, *, hashed: bool) -> Any | None:
+def make_retry_policy(retries: Retries | None, *, hashed: bool) -> route_components_pb2.RetryPolicy | None:
     """The RetryPolicy of a route; None where nothing is tried again.
 
     A route that is `hashed` leads to one endpoint by consistent hash, so tries stay with it.
     """
     if retries is None:
-        return _policy(Retries(attempts=2), other_hosts=not hashed)
+        return _make_policy(Retries(attempts=2), other_hosts=not hashed)
     if retries.attempts == 0:
         return None
     said = retries.retry_ignore_previous_hosts
-    return _policy(retries, other_hosts=not hashed if said is None else said)
+    return _make_policy(retries, other_hosts=not hashed if said is None else said)
 
 
-def _policy(retries: Retries, *, other_hosts: bool) -> Any:
-    conditions, codes = _conditions(retries.retry_on)
-    found = route_pb2.RetryPolicy(
+def _make_policy(retries: Retries, *, other_hosts: bool) -> route_components_pb2.RetryPolicy:
+    conditions, codes = _split_conditions(retries.retry_on)
+    found = route_components_pb2.RetryPolicy(
         retry_on=conditions or _DEFAULT_RETRY_ON,
-        num_retries=wrappers_pb2.UInt32Value(value=retries.attempts),
+        num_retries=to_uint32(retries.attempts),
         host_selection_retry_max_attempts=5,
         retriable_status_codes=codes,
     )
     if other_hosts:
         found.retry_host_predicate.add(
             name="envoy.retry_host_predicates.previous_hosts",
-            typed_config=packed(previous_hosts_pb2.PreviousHostsPredicate()),
+            typed_config=pack(previous_hosts_pb2.PreviousHostsPredicate()),
         )
     if retries.per_try_timeout is not None:
-        found.per_try_timeout.CopyFrom(duration(retries.per_try_timeout))
+        found.per_try_timeout.CopyFrom(to_duration(retries.per_try_timeout))
     if retries.retry_remote_localities:
         found.retry_priority.name = "envoy.retry_priorities.previous_priorities"
         config = previous_priorities_config_pb2.PreviousPrioritiesConfig(update_frequency=2)
-        found.retry_priority.typed_config.CopyFrom(packed(config))
+        found.retry_priority.typed_config.CopyFrom(pack(config))
     if retries.backoff is not None:
-        found.retry_back_off.base_interval.CopyFrom(duration(retries.backoff))
+        found.retry_back_off.base_interval.CopyFrom(to_duration(retries.backoff))
     return found
 
 
-def _conditions(retry_on: str) -> tuple[str, list[int]]:
+def _split_conditions(retry_on: str) -> tuple[str, list[int]]:
     """Conditions, and the status codes among them, which Envoy wants apart."""
     words = [each.strip() for each in retry_on.split(",") if each.strip()]
     codes = [int(each) for each in words if _is_code(each)]
@@ -104,7 +95,7 @@ def _is_code(word: str) -> bool:
     return word.isdigit() and int(word) in {each.value for each in HTTPStatus}
 
 
-def check_retries(resource: Resource[Any], path: str, retries: Retries) -> None:
+def check_retries(resource: Resource[VirtualServiceSpec], path: str, retries: Retries) -> None:
     """Raises ManifestError for what istiod refuses, and for a condition that Envoy does not know."""
     if retries.attempts < 0:
         raise resource.refuse(f"{path}.attempts", f"{retries.attempts} is below 0: write 0 to switch retries off")

@@ -8,7 +8,7 @@ Source: istio/istio pilot/pkg/networking/core/httproute.go and route/route.go, B
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from google.protobuf import wrappers_pb2
@@ -17,8 +17,9 @@ from mesh.manifests import names
 from mesh.manifests.istio.virtual_service import hosts_of
 from mesh.manifests.kubernetes import Protocol
 from mesh.sidecar.hosts import takes
-from mesh.sidecar.routing.actions import default_route, hash_policy
-from mesh.sidecar.routing.routes import consistent_hash, routes_of
+from mesh.sidecar.messages import to_uint32
+from mesh.sidecar.routing.actions import make_default_route, make_hash_policy
+from mesh.sidecar.routing.routes import consistent_hash, make_routes
 
 if TYPE_CHECKING:
     from mesh.manifests.document import Resource
@@ -31,27 +32,31 @@ if TYPE_CHECKING:
 MESH = frozenset({"mesh"})
 
 
-def build_sidecar_routes(mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses) -> list[Any]:
+def build_sidecar_routes(
+    mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses
+) -> list[route_pb2.RouteConfiguration]:
     """The route configurations of the ports in proxy.outbound: named by the port, or <host>:<port> of a sniffed one."""
     found = []
     for port in sorted(proxy.outbound):
         hosts = [each for each in scope.hosts if _http_port(each, port) is not None]
-        entries = _entries(mesh, proxy, scope, port, hosts)
-        virtual_hosts = list(_virtual_hosts(proxy, addresses, port, {each.name for each in hosts}, entries))
+        entries = _list_entries(mesh, proxy, scope, port, hosts)
+        virtual_hosts = list(_make_virtual_hosts(proxy, addresses, port, {each.name for each in hosts}, entries))
         sniffed = [each for each in hosts if _is_sniffed(each, port)]
         if len(sniffed) < len(hosts):
-            found.append(route_configuration(str(port), [*virtual_hosts, *_unknown_hosts(scope)]))
-        found += [_sniffed(host.name, port, virtual_hosts) for host in sniffed]
+            found.append(make_route_configuration(str(port), [*virtual_hosts, *_refuse_unknown_hosts(scope)]))
+        found += [_make_sniffed(host.name, port, virtual_hosts) for host in sniffed]
     return found
 
 
-def route_configuration(name: str, virtual_hosts: Sequence[Any]) -> Any:
+def make_route_configuration(
+    name: str, virtual_hosts: Sequence[route_components_pb2.VirtualHost]
+) -> route_pb2.RouteConfiguration:
     """A RouteConfiguration with what all of istiod's have in common."""
     return route_pb2.RouteConfiguration(
         name=name,
         virtual_hosts=virtual_hosts,
         validate_clusters=wrappers_pb2.BoolValue(value=False),
-        max_direct_response_body_size_bytes=wrappers_pb2.UInt32Value(value=1024 * 1024),
+        max_direct_response_body_size_bytes=to_uint32(1024 * 1024),
         ignore_port_in_host_matching=True,
     )
 
@@ -70,7 +75,7 @@ def _is_sniffed(host: Host, number: int) -> bool:
     return port is not None and port.protocol is Protocol.AUTO
 
 
-def _unknown_hosts(scope: Scope) -> list[Any]:
+def _refuse_unknown_hosts(scope: Scope) -> list[route_components_pb2.VirtualHost]:
     """502 for a host that is not known. What would be passed on has nowhere to go here, so it finds no route: 404."""
     if not scope.registry_only:
         return []
@@ -79,31 +84,37 @@ def _unknown_hosts(scope: Scope) -> list[Any]:
         match=route_components_pb2.RouteMatch(prefix="/"),
         direct_response=route_components_pb2.DirectResponseAction(status=502),
     )
-    return [_virtual_host("block_all", ["*"], [refusal])]
+    return [_make_virtual_host("block_all", ["*"], [refusal])]
 
 
-def _sniffed(host: str, port: int, virtual_hosts: Sequence[Any]) -> Any:
+def _make_sniffed(
+    host: str, port: int, virtual_hosts: Sequence[route_components_pb2.VirtualHost]
+) -> route_pb2.RouteConfiguration:
     """The configuration behind a host's own address and port, where any name means that host."""
     name = f"{host}:{port}"
     own = [each for each in virtual_hosts if host in each.domains]
-    return route_configuration(name, [_virtual_host(each.name, ["*"], each.routes) for each in own])
+    return make_route_configuration(name, [_make_virtual_host(each.name, ["*"], each.routes) for each in own])
 
 
-def _virtual_host(name: str, domains: Sequence[str], of: Sequence[Any]) -> Any:
-    return route_components_pb2.VirtualHost(name=name, domains=domains, routes=of, include_request_attempt_count=True)
+def _make_virtual_host(
+    name: str, domains: Sequence[str], routes: Iterable[route_components_pb2.Route]
+) -> route_components_pb2.VirtualHost:
+    return route_components_pb2.VirtualHost(
+        name=name, domains=domains, routes=routes, include_request_attempt_count=True
+    )
 
 
-_Entry: TypeAlias = "tuple[str, Host | None, Sequence[Any]]"
+_Entry: TypeAlias = "tuple[str, Host | None, Sequence[route_components_pb2.Route]]"
 """A virtual host before its domains: its name, the host of the mesh that it is, its routes."""
 
 
-def _virtual_hosts(
+def _make_virtual_hosts(
     proxy: Proxy, addresses: Addresses, port: int, own_names: Set[str], entries: Iterable[_Entry]
-) -> Iterator[Any]:
+) -> Iterator[route_components_pb2.VirtualHost]:
     """A name or domain that is taken stays taken; a short form gives way to the host of that name."""
     seen: set[str] = set()
     domains_seen: set[str] = set()
-    for name, host, of in entries:
+    for name, host, routes in entries:
         if name in seen:
             continue
         seen.add(name)
@@ -112,35 +123,35 @@ def _virtual_hosts(
         free = [each for each in domains if each.lower() not in domains_seen and each not in short]
         domains_seen |= {each.lower() for each in free}
         if free:
-            yield _virtual_host(f"{name}:{port}", free, of)
+            yield _make_virtual_host(f"{name}:{port}", free, routes)
 
 
-def _entries(mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[Host]) -> Iterator[_Entry]:
+def _list_entries(mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[Host]) -> Iterator[_Entry]:
     """Hosts of VirtualServices, the oldest first, then the others."""
     by_name = {each.name: each for each in hosts}
-    wildcards = _wildcards(scope, by_name)
+    wildcards = _assign_wildcards(scope, by_name)
     spoken_of: set[str] = set()
     for vs in scope.virtual_services:
-        known, unknown = _hosts_of(vs, by_name, wildcards)
+        known, unknown = _split_hosts(vs, by_name, wildcards)
         # Only at port 80 does istiod serve a VirtualService none of whose hosts it knows.
-        of = (
-            routes_of(scope, vs, port=port, proxy=proxy, gateway_names=MESH)
+        routes = (
+            make_routes(scope, vs, port=port, proxy=proxy, gateway_names=MESH)
             if known or (unknown and port == 80)
             else []
         )
-        if not of:
+        if not routes:
             continue
         for name in unknown:
-            yield name, None, of
+            yield name, None, routes
         for host in known:
             spoken_of.add(host.name)
-            yield host.name, host, of
+            yield host.name, host, routes
     for host in hosts:
         if host.name not in spoken_of:
-            yield host.name, host, [_default(scope, proxy, host, port)]
+            yield host.name, host, [_make_default(scope, proxy, host, port)]
 
 
-def _hosts_of(
+def _split_hosts(
     vs: Resource[VirtualServiceSpec], by_name: Mapping[str, Host], wildcards: Mapping[str, str]
 ) -> tuple[list[Host], list[str]]:
     """The hosts with this port that it decides over, and the names it has that are none of them."""
@@ -157,7 +168,7 @@ def _hosts_of(
     return known, unknown
 
 
-def _wildcards(scope: Scope, by_name: Mapping[str, Host]) -> dict[str, str]:
+def _assign_wildcards(scope: Scope, by_name: Mapping[str, Host]) -> dict[str, str]:
     """By host, `where` of the VirtualService whose wildcard decides over it: none if one names the host itself."""
     exact = {name for vs in scope.virtual_services for name in hosts_of(vs) if not name.startswith("*")}
     patterns = [(name, vs.where) for vs in scope.virtual_services for name in hosts_of(vs) if name.startswith("*")]
@@ -180,8 +191,8 @@ def _domains(host: Host, proxy: Proxy, addresses: Addresses) -> list[str]:
     return found if vip is None else [*found, vip]
 
 
-def _default(scope: Scope, proxy: Proxy, host: Host, port: int) -> Any:
+def _make_default(scope: Scope, proxy: Proxy, host: Host, port: int) -> route_components_pb2.Route:
     rule = scope.rule_for(host, proxy.namespace)
     found = None if rule is None else consistent_hash(rule.spec.traffic_policy, port)
     cluster = names.outbound_cluster(port, "", host.name)
-    return default_route(cluster, f"{host.name}:{port}/*", None if found is None else hash_policy(found))
+    return make_default_route(cluster, f"{host.name}:{port}/*", None if found is None else make_hash_policy(found))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.rbac.v3 import rbac_pb2
@@ -19,11 +19,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac_pb2
 
 from mesh.manifests.istio.authorization_policy import AuthorizationPolicySpec, Operation, Rule, Source
-from mesh.sidecar.resources import packed
-from mesh.sidecar.security.rbac import Action, Condition, Reader, never
+from mesh.sidecar.messages import make_http_filter, make_network_filter
+from mesh.sidecar.security.rbac import Action, Condition, Reader, make_unmatched_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mesh.manifests.document import Resource
     from mesh.manifests.kubernetes import Workload
@@ -69,8 +69,8 @@ def check_authorization_policy(mesh: Mesh, resource: Resource[AuthorizationPolic
             if when.key not in _WHEN_KEYS and not _BRACKETED.fullmatch(when.key):
                 fault = f"key {when.key!r} is not known: write one of {', '.join(sorted(_WHEN_KEYS))}, {_NAMED}"
                 raise resource.refuse(f"rules[{number}].when[{i}]", fault)
-        for path, condition in _described(rule):
-            for fault in _faults(condition):
+        for path, condition in _list_with_paths(rule):
+            for fault in _find_faults(condition):
                 raise resource.refuse(f"rules[{number}].{path}", fault)
         for i, each in enumerate(rule.from_):
             if _mixes_identities(each.source):
@@ -84,19 +84,19 @@ def _mixes_identities(source: Source) -> bool:
     return bool(source.service_accounts or source.not_service_accounts) and any(others)
 
 
-def _described(rule: Rule) -> Iterator[tuple[str, Condition]]:
+def _list_with_paths(rule: Rule) -> Iterator[tuple[str, Condition]]:
     """Every condition with its path; an entry that says nothing has one without values."""
     for i, source in enumerate(rule.from_):
-        found = list(_conditions(source.source, _SOURCE_KEYS))
+        found = list(_list_conditions(source.source, _SOURCE_KEYS))
         yield from ((f"from[{i}].source", each) for each in found or [Condition("source", (), ())])
     for i, operation in enumerate(rule.to):
-        found = list(_conditions(operation.operation, _OPERATION_KEYS))
+        found = list(_list_conditions(operation.operation, _OPERATION_KEYS))
         yield from ((f"to[{i}].operation", each) for each in found or [Condition("operation", (), ())])
     for i, when in enumerate(rule.when):
         yield f"when[{i}]", Condition(when.key, when.values, when.not_values)
 
 
-def _faults(condition: Condition) -> Iterator[str]:
+def _find_faults(condition: Condition) -> Iterator[str]:
     """What is wrong with a condition, one sentence each."""
     key, values = condition.key, (*condition.values, *condition.not_values)
     if not values:
@@ -158,7 +158,7 @@ _FORMS: dict[str, tuple[Callable[[str], object], str]] = {
 """What values of these keys look like, and what is said of one that does not."""
 
 
-def _conditions(model: Source | Operation, keys: dict[str, str]) -> Iterator[Condition]:
+def _list_conditions(model: Source | Operation, keys: dict[str, str]) -> Iterator[Condition]:
     for name, key in keys.items():
         values, not_values = getattr(model, name), getattr(model, f"not_{name}")
         if values or not_values:
@@ -169,62 +169,55 @@ def _labels_of(spec: AuthorizationPolicySpec) -> Mapping[str, str] | None:
     return None if spec.selector is None else spec.selector.match_labels
 
 
-def http_filters(mesh: Mesh, workload: Workload) -> list[Any]:
+def make_http_filters(mesh: Mesh, workload: Workload) -> list[http_connection_manager_pb2.HttpFilter]:
     """The HTTP filters of the policies for a workload: DENY, then ALLOW; none of an action that no policy has."""
-    return [
-        http_connection_manager_pb2.HttpFilter(
-            name="envoy.filters.http.rbac", typed_config=packed(http_rbac_pb2.RBAC(rules=rules))
-        )
-        for rules in _rules(mesh, workload, is_tcp=False)
-    ]
+    by_action = _build_rules(mesh, workload, is_tcp=False)
+    return [make_http_filter("rbac", http_rbac_pb2.RBAC(rules=rules)) for rules in by_action]
 
 
-def tcp_filters(mesh: Mesh, workload: Workload) -> list[Any]:
+def make_tcp_filters(mesh: Mesh, workload: Workload) -> list[listener_components_pb2.Filter]:
     """The same as network filters, for ports where no HTTP is read."""
-    return [
-        listener_components_pb2.Filter(
-            name="envoy.filters.network.rbac",
-            typed_config=packed(network_rbac_pb2.RBAC(rules=rules, stat_prefix="tcp.")),
-        )
-        for rules in _rules(mesh, workload, is_tcp=True)
-    ]
+    by_action = _build_rules(mesh, workload, is_tcp=True)
+    return [make_network_filter("rbac", network_rbac_pb2.RBAC(rules=rules, stat_prefix="tcp.")) for rules in by_action]
 
 
-def _rules(mesh: Mesh, workload: Workload, *, is_tcp: bool) -> Iterator[Any]:
+def _build_rules(mesh: Mesh, workload: Workload, *, is_tcp: bool) -> Iterator[rbac_pb2.RBAC]:
     actions: tuple[Action, ...] = ("DENY", "ALLOW")
     all_policies = mesh.selecting(AuthorizationPolicySpec, workload, _labels_of)
     for action in actions:
-        policies = [each for each in all_policies if each.spec.action == action]
+        policies = [policy for policy in all_policies if policy.spec.action == action]
         if policies:
             found = rbac_pb2.RBAC(action=rbac_pb2.RBAC.Action.Value(action))
-            for each in policies:
-                _add(mesh, found.policies, each, is_tcp=is_tcp)
+            for policy in policies:
+                _add_policies(mesh, found, policy, is_tcp=is_tcp)
             yield found
 
 
-def _add(mesh: Mesh, policies: Any, resource: Resource[AuthorizationPolicySpec], *, is_tcp: bool) -> None:
+def _add_policies(
+    mesh: Mesh, rbac: rbac_pb2.RBAC, resource: Resource[AuthorizationPolicySpec], *, is_tcp: bool
+) -> None:
     name = f"ns[{resource.namespace}]-policy[{resource.name}]-rule"
     reader = Reader(resource.namespace, mesh.settings.trust_domain)
     if not resource.spec.rules:
-        policies[f"{name}[0]"].CopyFrom(never())
+        rbac.policies[f"{name}[0]"].CopyFrom(make_unmatched_policy())
     for number, rule in enumerate(resource.spec.rules):
-        conditions = [each for _, each in _described(rule)]
-        if is_tcp and resource.spec.action == "ALLOW" and any(each.is_http_only for each in conditions):
+        conditions = [condition for _, condition in _list_with_paths(rule)]
+        if is_tcp and resource.spec.action == "ALLOW" and any(condition.is_http_only for condition in conditions):
             continue
-        policies[f"{name}[{number}]"].CopyFrom(_policy(reader, rule, is_tcp=is_tcp))
+        rbac.policies[f"{name}[{number}]"].CopyFrom(_build_policy(reader, rule, is_tcp=is_tcp))
 
 
-def _policy(reader: Reader, rule: Rule, *, is_tcp: bool) -> Any:
-    whens = [Condition(each.key, each.values, each.not_values) for each in rule.when]
+def _build_policy(reader: Reader, rule: Rule, *, is_tcp: bool) -> rbac_pb2.Policy:
+    whens = [Condition(when.key, when.values, when.not_values) for when in rule.when]
 
-    def kept(conditions: Sequence[Condition]) -> list[Condition]:
-        return [each for each in conditions if not (is_tcp and each.is_http_only)]
+    def keep(conditions: Iterable[Condition]) -> list[Condition]:
+        return [condition for condition in conditions if not (is_tcp and condition.is_http_only)]
 
-    asked = kept([each for each in whens if each.is_permission])
-    held = kept([each for each in whens if not each.is_permission])
-    operations = [kept(list(_conditions(each.operation, _OPERATION_KEYS))) for each in rule.to] or [[]]
-    sources = [kept(list(_conditions(each.source, _SOURCE_KEYS))) for each in rule.from_] or [[]]
+    of_callee = keep(when for when in whens if when.is_permission)
+    of_caller = keep(when for when in whens if not when.is_permission)
+    operations = [keep(_list_conditions(to.operation, _OPERATION_KEYS)) for to in rule.to] or [[]]
+    sources = [keep(_list_conditions(from_.source, _SOURCE_KEYS)) for from_ in rule.from_] or [[]]
     return rbac_pb2.Policy(
-        permissions=[reader.permission([*each, *asked]) for each in operations],
-        principals=[reader.principal([*each, *held]) for each in sources],
+        permissions=[reader.make_permission([*operation, *of_callee]) for operation in operations],
+        principals=[reader.make_principal([*source, *of_caller]) for source in sources],
     )

@@ -11,17 +11,16 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from envoy.config.core.v3 import address_pb2, extension_pb2
 from envoy.config.rbac.v3 import rbac_pb2
 from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.path.match.uri_template.v3 import uri_template_match_pb2
 from envoy.type.matcher.v3 import metadata_pb2, path_pb2, regex_pb2, string_pb2, value_pb2
-from google.protobuf import wrappers_pb2
 
 from mesh.manifests.names import DOMAIN
-from mesh.sidecar.resources import packed
+from mesh.sidecar.messages import pack, to_uint32
 
 Action = Literal["ALLOW", "DENY"]
 _DEFAULT_TRUST_DOMAIN = DOMAIN.removeprefix("svc.")
@@ -58,55 +57,55 @@ class Reader:
     """That of the policy: service accounts without one are of it."""
     trust_domain: str
 
-    def permission(self, conditions: Sequence[Condition]) -> Any:
+    def make_permission(self, conditions: Sequence[Condition]) -> rbac_pb2.Permission:
         """All of these at once; anything if there are none."""
         found = []
-        for each in conditions:
-            values = [_PERMISSIONS[each.key](value) for value in each.values]
-            not_values = [_PERMISSIONS[each.key](value) for value in each.not_values]
+        for condition in conditions:
+            values = [_PERMISSIONS[condition.key](value) for value in condition.values]
+            not_values = [_PERMISSIONS[condition.key](value) for value in condition.not_values]
             if values:
-                found.append(_any_permission(values))
+                found.append(_join_permissions(values))
             if not_values:
-                found.append(rbac_pb2.Permission(not_rule=_any_permission(not_values)))
+                found.append(rbac_pb2.Permission(not_rule=_join_permissions(not_values)))
         return rbac_pb2.Permission(and_rules=rbac_pb2.Permission.Set(rules=found or [rbac_pb2.Permission(any=True)]))
 
-    def principal(self, conditions: Sequence[Condition]) -> Any:
+    def make_principal(self, conditions: Sequence[Condition]) -> rbac_pb2.Principal:
         """All of these at once; anybody if there are none."""
         found = []
-        for each in conditions:
-            if each.values:
-                found.append(self._any_of(each.key, each.values))
-            if each.not_values:
-                found.append(rbac_pb2.Principal(not_id=self._any_of(each.key, each.not_values)))
-        return _all_of(found or [rbac_pb2.Principal(any=True)])
+        for condition in conditions:
+            if condition.values:
+                found.append(self._match_any(condition.key, condition.values))
+            if condition.not_values:
+                found.append(rbac_pb2.Principal(not_id=self._match_any(condition.key, condition.not_values)))
+        return _require_all(found or [rbac_pb2.Principal(any=True)])
 
-    def _any_of(self, key: str, values: Sequence[str]) -> Any:
+    def _match_any(self, key: str, values: Sequence[str]) -> rbac_pb2.Principal:
         claim = _CLAIM_OF.get(key) or claim_path(key)
         if claim:
-            return _metadata(claim, _of_list_or_text(values))
-        found = [self._principal(key, value) for value in values]
+            return _match_claim(claim, _match_list_or_text(values))
+        found = [self._match_value(key, value) for value in values]
         if key == "request.auth.principal" and len(found) == 1:
             return found[0]
         return rbac_pb2.Principal(or_ids=rbac_pb2.Principal.Set(ids=found))
 
-    def _principal(self, key: str, value: str) -> Any:
+    def _match_value(self, key: str, value: str) -> rbac_pb2.Principal:
         if key == "source.principal":
-            return _authenticated(_text(self._migrated(value), _SPIFFE))
+            return _match_identity(_match_text(self._translate_trust_domain(value), _SPIFFE))
         if key == "source.serviceAccount":
             namespace, _, account = value.rpartition("/")
             pattern = f"{_SPIFFE}.+/ns/{namespace or self.namespace}/(.+/|)sa/{account}(/.+)?"
-            return _authenticated(_regex(pattern))
+            return _match_identity(_match_regex(pattern))
         if key in _PRINCIPALS:
             return _PRINCIPALS[key](value)
-        return rbac_pb2.Principal(header=_header(header_name(key), value))
+        return rbac_pb2.Principal(header=_match_header(header_name(key), value))
 
-    def _migrated(self, principal: str) -> str:
+    def _translate_trust_domain(self, principal: str) -> str:
         """A principal of the default trust domain is one of the mesh's, whatever that is called."""
         trust_domain, slash, rest = principal.partition("/")
         return f"{self.trust_domain}/{rest}" if slash and trust_domain == _DEFAULT_TRUST_DOMAIN else principal
 
 
-def never() -> Any:
+def make_unmatched_policy() -> rbac_pb2.Policy:
     """The policy that nothing matches."""
     return rbac_pb2.Policy(
         permissions=[rbac_pb2.Permission(not_rule=rbac_pb2.Permission(any=True))],
@@ -131,63 +130,61 @@ def is_template(path: str) -> bool:
     return "{*}" in path or "{**}" in path
 
 
-def _any_permission(found: Sequence[Any]) -> Any:
-    return rbac_pb2.Permission(or_rules=rbac_pb2.Permission.Set(rules=found))
+def _join_permissions(permissions: Sequence[rbac_pb2.Permission]) -> rbac_pb2.Permission:
+    return rbac_pb2.Permission(or_rules=rbac_pb2.Permission.Set(rules=permissions))
 
 
-def _all_of(found: Sequence[Any]) -> Any:
-    return rbac_pb2.Principal(and_ids=rbac_pb2.Principal.Set(ids=found))
+def _require_all(principals: Sequence[rbac_pb2.Principal]) -> rbac_pb2.Principal:
+    return rbac_pb2.Principal(and_ids=rbac_pb2.Principal.Set(ids=principals))
 
 
-def _addresses(value: str) -> Any:
+def _make_range(value: str) -> address_pb2.CidrRange:
     """An address or a CIDR block."""
     network = ipaddress.ip_network(value, strict=False)
-    return address_pb2.CidrRange(
-        address_prefix=value.partition("/")[0], prefix_len=wrappers_pb2.UInt32Value(value=network.prefixlen)
-    )
+    return address_pb2.CidrRange(address_prefix=value.partition("/")[0], prefix_len=to_uint32(network.prefixlen))
 
 
-def _regex(pattern: str) -> Any:
+def _match_regex(pattern: str) -> string_pb2.StringMatcher:
     return string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=pattern))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """A text as an RE2 expression for itself."""
     return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", text)
 
 
-def _text(value: str, prefix: str = "") -> Any:
+def _match_text(value: str, prefix: str = "") -> string_pb2.StringMatcher:
     """A value that may have one wildcard, at its beginning or end; what is matched begins with `prefix` before it."""
     if value == "*":
-        return _regex(".+")
+        return _match_regex(".+")
     if value.startswith("*"):
-        return _regex(f"{prefix}.*{_quoted(value[1:])}") if prefix else string_pb2.StringMatcher(suffix=value[1:])
+        return _match_regex(f"{prefix}.*{_quote(value[1:])}") if prefix else string_pb2.StringMatcher(suffix=value[1:])
     if value.endswith("*"):
         return string_pb2.StringMatcher(prefix=prefix + value[:-1])
     return string_pb2.StringMatcher(exact=prefix + value)
 
 
-def _trust_domain(value: str) -> Any:
+def _match_trust_domain(value: str) -> string_pb2.StringMatcher:
     if value == "*":
         return string_pb2.StringMatcher(prefix=_SPIFFE)
     if "*" in value:
-        return _regex(f"{_SPIFFE}{'[^/]*'.join(_quoted(each) for each in value.split('*'))}/.*")
+        return _match_regex(f"{_SPIFFE}{'[^/]*'.join(_quote(part) for part in value.split('*'))}/.*")
     return string_pb2.StringMatcher(prefix=f"{_SPIFFE}{value}/")
 
 
-def _authenticated(name: Any) -> Any:
+def _match_identity(name: string_pb2.StringMatcher) -> rbac_pb2.Principal:
     return rbac_pb2.Principal(authenticated=rbac_pb2.Principal.Authenticated(principal_name=name))
 
 
-def _header(name: str, value: str, *, ignore_case: bool = False) -> Any:
+def _match_header(name: str, value: str, *, ignore_case: bool = False) -> route_components_pb2.HeaderMatcher:
     if value == "*":
         return route_components_pb2.HeaderMatcher(name=name, present_match=True)
-    text = _text(value)
+    text = _match_text(value)
     text.ignore_case = ignore_case
     return route_components_pb2.HeaderMatcher(name=name, string_match=text)
 
 
-def _metadata(claim: Sequence[str], value: Any) -> Any:
+def _match_claim(claim: Sequence[str], value: value_pb2.ValueMatcher) -> rbac_pb2.Principal:
     path = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in ("payload", *claim)]
     return rbac_pb2.Principal(
         sourced_metadata=rbac_pb2.SourcedMetadata(
@@ -196,15 +193,15 @@ def _metadata(claim: Sequence[str], value: Any) -> Any:
     )
 
 
-def _of_list_or_text(values: Sequence[str]) -> Any:
+def _match_list_or_text(values: Sequence[str]) -> value_pb2.ValueMatcher:
     """A claim that is one of the values, or a list with one of them in it."""
-    said = [value_pb2.ValueMatcher(string_match=_text(value)) for value in values]
-    one = said[0] if len(said) == 1 else value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=said))
+    texts = [value_pb2.ValueMatcher(string_match=_match_text(value)) for value in values]
+    one = texts[0] if len(texts) == 1 else value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=texts))
     member = value_pb2.ValueMatcher(list_match=value_pb2.ListMatcher(one_of=one))
     return value_pb2.ValueMatcher(or_match=value_pb2.OrMatcher(value_matchers=[member, one]))
 
 
-def _request_principal(value: str) -> Any:
+def _match_request_principal(value: str) -> rbac_pb2.Principal:
     """issuer/subject, where the issuer may have slashes of its own."""
     issuer, slash, subject = value.rpartition("/")
     if not slash:
@@ -212,35 +209,35 @@ def _request_principal(value: str) -> Any:
             issuer, subject = "*", value
         else:
             issuer, subject = value, "*" if value.endswith("*") else ""
-    return _all_of([_claim("iss", issuer), _claim("sub", subject)])
+    return _require_all([_match_text_claim("iss", issuer), _match_text_claim("sub", subject)])
 
 
-def _claim(name: str, value: str) -> Any:
-    return _metadata([name], value_pb2.ValueMatcher(string_match=_text(value)))
+def _match_text_claim(name: str, value: str) -> rbac_pb2.Principal:
+    return _match_claim([name], value_pb2.ValueMatcher(string_match=_match_text(value)))
 
 
-def _path(value: str) -> Any:
+def _match_path(value: str) -> rbac_pb2.Permission:
     if not is_template(value):
-        return rbac_pb2.Permission(url_path=path_pb2.PathMatcher(path=_text(value)))
+        return rbac_pb2.Permission(url_path=path_pb2.PathMatcher(path=_match_text(value)))
     template = value.replace("{*}", "*").replace("{**}", "**")
     config = uri_template_match_pb2.UriTemplateMatchConfig(path_template=template)
     return rbac_pb2.Permission(
-        uri_template=extension_pb2.TypedExtensionConfig(name="uri-template", typed_config=packed(config))
+        uri_template=extension_pb2.TypedExtensionConfig(name="uri-template", typed_config=pack(config))
     )
 
 
-_PERMISSIONS: Mapping[str, Callable[[str], Any]] = {
-    "hosts": lambda value: rbac_pb2.Permission(header=_header(":authority", value, ignore_case=True)),
-    "methods": lambda value: rbac_pb2.Permission(header=_header(":method", value)),
-    "paths": _path,
+_PERMISSIONS: Mapping[str, Callable[[str], rbac_pb2.Permission]] = {
+    "hosts": lambda value: rbac_pb2.Permission(header=_match_header(":authority", value, ignore_case=True)),
+    "methods": lambda value: rbac_pb2.Permission(header=_match_header(":method", value)),
+    "paths": _match_path,
     "destination.port": lambda value: rbac_pb2.Permission(destination_port=int(value)),
-    "destination.ip": lambda value: rbac_pb2.Permission(destination_ip=_addresses(value)),
-    "connection.sni": lambda value: rbac_pb2.Permission(requested_server_name=_text(value)),
+    "destination.ip": lambda value: rbac_pb2.Permission(destination_ip=_make_range(value)),
+    "connection.sni": lambda value: rbac_pb2.Permission(requested_server_name=_match_text(value)),
 }
-_PRINCIPALS: Mapping[str, Callable[[str], Any]] = {
-    "source.ip": lambda value: rbac_pb2.Principal(direct_remote_ip=_addresses(value)),
-    "remote.ip": lambda value: rbac_pb2.Principal(remote_ip=_addresses(value)),
-    "source.namespace": lambda value: _authenticated(_regex(f".*/ns/{value.replace('*', '.*')}/.*")),
-    "source.trustDomain": lambda value: _authenticated(_trust_domain(value)),
-    "request.auth.principal": _request_principal,
+_PRINCIPALS: Mapping[str, Callable[[str], rbac_pb2.Principal]] = {
+    "source.ip": lambda value: rbac_pb2.Principal(direct_remote_ip=_make_range(value)),
+    "remote.ip": lambda value: rbac_pb2.Principal(remote_ip=_make_range(value)),
+    "source.namespace": lambda value: _match_identity(_match_regex(f".*/ns/{value.replace('*', '.*')}/.*")),
+    "source.trustDomain": lambda value: _match_identity(_match_trust_domain(value)),
+    "request.auth.principal": _match_request_principal,
 }

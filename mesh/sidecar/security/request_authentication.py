@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2
@@ -19,7 +19,7 @@ from google.protobuf import empty_pb2
 
 from mesh.manifests.istio.request_authentication import JwtRule, RequestAuthenticationSpec
 from mesh.sidecar.mesh import selects
-from mesh.sidecar.resources import packed
+from mesh.sidecar.messages import make_http_filter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,9 @@ def _is_for(mesh: Mesh, resource: Resource[RequestAuthenticationSpec], workload:
     )
 
 
-def filters(mesh: Mesh, workload: Workload, *, is_gateway: bool) -> list[Any]:
+def make_http_filters(
+    mesh: Mesh, workload: Workload, *, is_gateway: bool
+) -> list[http_connection_manager_pb2.HttpFilter]:
     """The HTTP filter that reads tokens; none if no RequestAuthentication is for the workload."""
     resources = [each for each in mesh.all(RequestAuthenticationSpec) if _is_for(mesh, each, workload)]
     rules = sorted((rule for each in resources for rule in each.spec.jwt_rules), key=lambda each: each.issuer)
@@ -89,16 +91,16 @@ def filters(mesh: Mesh, workload: Workload, *, is_gateway: bool) -> list[Any]:
     config = config_pb2.JwtAuthentication(bypass_cors_preflight=True)
     providers = [f"origins-{number}" for number in range(len(rules))]
     for name, rule in zip(providers, rules, strict=True):
-        config.providers[name].CopyFrom(_provider(mesh, rule))
+        config.providers[name].CopyFrom(_make_provider(mesh, rule))
         config.providers[name].clear_route_cache = is_gateway
     requirement = config_pb2.RequirementRule(
-        match=route_components_pb2.RouteMatch(prefix="/"), requires=_requirement(providers)
+        match=route_components_pb2.RouteMatch(prefix="/"), requires=_make_requirement(providers)
     )
     config.rules.append(requirement)
-    return [http_connection_manager_pb2.HttpFilter(name="envoy.filters.http.jwt_authn", typed_config=packed(config))]
+    return [make_http_filter("jwt_authn", config)]
 
 
-def _provider(mesh: Mesh, rule: JwtRule) -> Any:
+def _make_provider(mesh: Mesh, rule: JwtRule) -> config_pb2.JwtProvider:
     keys = rule.jwks or mesh.settings.jwks.get(rule.jwks_uri) or NOBODY
     found = config_pb2.JwtProvider(
         issuer=rule.issuer,
@@ -119,17 +121,17 @@ def _provider(mesh: Mesh, rule: JwtRule) -> Any:
     return found
 
 
-def _requirement(providers: Sequence[str]) -> Any:
+def _make_requirement(providers: Sequence[str]) -> config_pb2.JwtRequirement:
     """A good token of any provider, or none at all; a bad one is refused."""
     named = [config_pb2.JwtRequirement(provider_name=each) for each in providers]
     missing = config_pb2.JwtRequirement(allow_missing=empty_pb2.Empty())
     if len(named) == 1:
-        return _any_of([named[0], missing])
+        return _require_any([named[0], missing])
     each_or_none = config_pb2.JwtRequirement(
-        requires_all=config_pb2.JwtRequirementAndList(requirements=[_any_of([each, missing]) for each in named])
+        requires_all=config_pb2.JwtRequirementAndList(requirements=[_require_any([each, missing]) for each in named])
     )
-    return _any_of([*named, each_or_none])
+    return _require_any([*named, each_or_none])
 
 
-def _any_of(requirements: Sequence[Any]) -> Any:
+def _require_any(requirements: Sequence[config_pb2.JwtRequirement]) -> config_pb2.JwtRequirement:
     return config_pb2.JwtRequirement(requires_any=config_pb2.JwtRequirementOrList(requirements=requirements))

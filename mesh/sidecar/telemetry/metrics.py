@@ -1,7 +1,7 @@
 """Istio's standard metrics, counted by upstream Envoy's access logger for statistics.
 
 Owns the names and labels of istio_requests_total and istio_request_duration_milliseconds. Labels of the other side come
-from the endpoint's and cluster's metadata, which `mesh.sidecar.clusters.outbound` sets, and from certificates; the
+from the endpoint's and cluster's metadata, which `mesh.sidecar.clusters.endpoints` sets, and from certificates; the
 server's side knows its caller by certificate alone. Called by `mesh.sidecar.listeners.connection_manager`. Source:
 Istio's page of standard metrics; Envoy's envoy.extensions.access_loggers.stats.v3.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.route.v3 import route_components_pb2
@@ -20,30 +20,30 @@ from google.protobuf import json_format
 from xds.type.v3 import typed_struct_pb2
 
 from mesh.manifests import names
-from mesh.sidecar.resources import packed
+from mesh.sidecar.messages import pack
 from mesh.sidecar.workload_names import canonical
 
 if TYPE_CHECKING:
     from mesh.manifests.kubernetes import Service, Workload
     from mesh.sidecar.mesh import Mesh
-    from mesh.sidecar.telemetry.telemetry import Direction
+    from mesh.sidecar.telemetry.scopes import Direction
 
 _CLUSTER_ID = "Kubernetes"
 """The only cluster's id, istiod's default."""
 
 
-def http_logs(
+def make_http_logs(
     mesh: Mesh, workload: Workload, direction: Direction, *, service: Service | None = None, mutual_tls: bool = False
-) -> list[Any]:
+) -> list[accesslog_pb2.AccessLog]:
     """The access logs that count calls: one for gRPC, one for all other HTTP. `service`: whose port is inbound."""
     if direction == "inbound":
-        labels = _inbound(mesh, workload, service, mutual_tls=mutual_tls)
+        labels = _label_inbound(mesh, workload, service, mutual_tls=mutual_tls)
     else:
-        labels = _outbound(mesh, workload)
-    return [_log(labels, is_grpc=True), _log(labels, is_grpc=False)]
+        labels = _label_outbound(mesh, workload)
+    return [_make_log(labels, is_grpc=True), _make_log(labels, is_grpc=False)]
 
 
-def _own(mesh: Mesh, workload: Workload, side: str) -> Mapping[str, str]:
+def _label_own(mesh: Mesh, workload: Workload, side: str) -> Mapping[str, str]:
     service, revision = canonical(workload)
     return {
         f"{side}_workload": workload.name,
@@ -57,9 +57,9 @@ def _own(mesh: Mesh, workload: Workload, side: str) -> Mapping[str, str]:
     }
 
 
-def _inbound(mesh: Mesh, workload: Workload, service: Service | None, *, mutual_tls: bool) -> Mapping[str, str]:
-    unknown = dict.fromkeys(_own(mesh, workload, "source"), "unknown")
-    own = dict(_own(mesh, workload, "destination"))
+def _label_inbound(mesh: Mesh, workload: Workload, service: Service | None, *, mutual_tls: bool) -> Mapping[str, str]:
+    unknown = dict.fromkeys(_label_own(mesh, workload, "source"), "unknown")
+    own = dict(_label_own(mesh, workload, "destination"))
     if mutual_tls:
         unknown["source_principal"] = "%DOWNSTREAM_PEER_URI_SAN%"
     else:
@@ -76,10 +76,10 @@ def _inbound(mesh: Mesh, workload: Workload, service: Service | None, *, mutual_
     }
 
 
-def _outbound(mesh: Mesh, workload: Workload) -> Mapping[str, str]:
+def _label_outbound(mesh: Mesh, workload: Workload) -> Mapping[str, str]:
     return {
         "reporter": "source",
-        **_own(mesh, workload, "source"),
+        **_label_own(mesh, workload, "source"),
         "destination_workload": "%UPSTREAM_METADATA(istio:workload_name)%",
         "destination_workload_namespace": "%UPSTREAM_METADATA(istio:namespace)%",
         "destination_principal": "%UPSTREAM_PEER_URI_SAN%",
@@ -95,23 +95,23 @@ def _outbound(mesh: Mesh, workload: Workload) -> Mapping[str, str]:
     }
 
 
-def _log(labels: Mapping[str, str], *, is_grpc: bool) -> Any:
+def _make_log(labels: Mapping[str, str], *, is_grpc: bool) -> accesslog_pb2.AccessLog:
     # Envoy refuses an empty one; Prometheus knows no difference between empty and none.
     said = {name: value for name, value in labels.items() if value}
     found = typed_struct_pb2.TypedStruct()
-    found.CopyFrom(_template(tuple(said), is_grpc=is_grpc))
+    found.CopyFrom(_make_template(tuple(said), is_grpc=is_grpc))
     for counted in ("counters", "histograms"):
         (each,) = found.value.fields[counted].list_value.values
         tags = each.struct_value.fields["stat"].struct_value.fields["tags"].list_value.values
         for tag, value in zip(tags, said.values(), strict=False):
             tag.struct_value.fields["valueFormat"].string_value = value
     return accesslog_pb2.AccessLog(
-        name="envoy.access_loggers.stats", filter=_of_grpc(is_grpc=is_grpc), typed_config=packed(found)
+        name="envoy.access_loggers.stats", filter=_filter_grpc(is_grpc=is_grpc), typed_config=pack(found)
     )
 
 
 @lru_cache(maxsize=64)
-def _template(names: tuple[str, ...], *, is_grpc: bool) -> Any:
+def _make_template(names: tuple[str, ...], *, is_grpc: bool) -> typed_struct_pb2.TypedStruct:
     """The configuration with labels of these names, their values still to be filled in, and those that all have.
 
     Kept, since making one costs Python a millisecond, and a pod has six.
@@ -129,17 +129,17 @@ def _template(names: tuple[str, ...], *, is_grpc: bool) -> Any:
     config = stats_pb2.Config()
     config.counters.add(stat=total).value_fixed.value = 1
     config.histograms.add(stat=duration, unit=stats_pb2.Config.Histogram.Milliseconds, value_format="%DURATION%")
-    return _scoped(config)
+    return _add_scope(config)
 
 
-def _scoped(config: Any) -> Any:
+def _add_scope(config: stats_pb2.Config) -> typed_struct_pb2.TypedStruct:
     """The logger's configuration with its prefix, in a field that Envoy has and its messages in Python have not yet."""
     found = typed_struct_pb2.TypedStruct(type_url=f"type.googleapis.com/{config.DESCRIPTOR.full_name}")
     found.value.update({**json_format.MessageToDict(config), "statsScope": {"prefix": "istio"}})
     return found
 
 
-def _of_grpc(*, is_grpc: bool) -> Any:
+def _filter_grpc(*, is_grpc: bool) -> accesslog_pb2.AccessLogFilter:
     """By content type, as gRPC itself tells."""
     header = route_components_pb2.HeaderMatcher(
         name="content-type",

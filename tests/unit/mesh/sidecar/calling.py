@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mesh.sidecar.clusters.outbound import build_endpoints, build_outbound_clusters
+from mesh.sidecar.clusters.endpoints import build_endpoints
+from mesh.sidecar.clusters.outbound import build_outbound_clusters
 from mesh.sidecar.listeners.outbound import build_outbound_listeners
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Addresses, Place

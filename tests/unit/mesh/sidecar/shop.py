@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from mesh.manifests.texts import dump_texts
-from mesh.sidecar.listeners import gateway
+from mesh.sidecar.gateways import is_gateway
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.proxy import Addresses, Place, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import as_dict
+from mesh.sidecar.routing.gateway import build_gateway_routes
 from mesh.sidecar.routing.virtual_hosts import build_sidecar_routes
 from mesh.sidecar.scope import scope_of
 
@@ -103,8 +104,13 @@ def shop(*documents: dict[str, Any], **settings: Any) -> Mesh:
 def proxy(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> Proxy:
     """The Envoy of a pod."""
     workload = mesh.workloads[namespace, pod]
-    is_gateway = gateway.is_taken(mesh, workload)
-    return Proxy(workload, "127.1.0.1", {}, {port: Place("127.1.0.1", port) for port in PORTS}, is_gateway=is_gateway)
+    return Proxy(
+        workload,
+        "127.1.0.1",
+        {},
+        {port: Place("127.1.0.1", port) for port in PORTS},
+        is_gateway=is_gateway(mesh, workload),
+    )
 
 
 def configurations(mesh: Mesh, pod: str = "client") -> dict[str, Any]:
@@ -112,7 +118,7 @@ def configurations(mesh: Mesh, pod: str = "client") -> dict[str, Any]:
     own = proxy(mesh, pod)
     scope = scope_of(mesh, own)
     outbound = [] if own.is_gateway else build_sidecar_routes(mesh, own, scope, Addresses({}, {BACKEND: "127.10.0.1"}))
-    inward = gateway.build_gateway_routes(mesh, own, scope) if own.is_gateway else []
+    inward = build_gateway_routes(mesh, own, scope) if own.is_gateway else []
     return {each["name"]: each for each in map(as_dict, [*outbound, *inward])}
 
 

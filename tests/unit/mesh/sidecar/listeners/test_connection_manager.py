@@ -54,14 +54,14 @@ FILTER["apiVersion"] = "networking.istio.io/v1alpha3"
 
 
 def _outbound(mesh: Mesh, protocol: Protocol = Protocol.HTTP) -> dict[str, Any]:
-    found = connection_manager.outbound(mesh, proxy(mesh), "80", "outbound_0.0.0.0_80;", protocol)
+    found = connection_manager.make_outbound_manager(mesh, proxy(mesh), "80", "outbound_0.0.0.0_80;", protocol)
     config: dict[str, Any] = as_dict(found)["typedConfig"]
     return config
 
 
 def _gateway(mesh: Mesh, protocol: Any = Protocol.HTTP) -> dict[str, Any]:
     own = proxy(mesh, "gate", is_gateway=True)
-    found = connection_manager.gateway(mesh, own, "http.8080", "outbound_0.0.0.0_8080;", protocol)
+    found = connection_manager.make_gateway_manager(mesh, own, "http.8080", "outbound_0.0.0.0_8080;", protocol)
     config: dict[str, Any] = as_dict(found)["typedConfig"]
     return config
 

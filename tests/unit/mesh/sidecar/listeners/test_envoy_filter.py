@@ -98,7 +98,7 @@ def _filter(config: dict[str, Any], name: str = "a", *, first: bool = False, **m
 def _applied(*documents: dict[str, Any], pod: str = "gate") -> list[Any]:
     mesh = shop(*documents)
     filters = [http_connection_manager_pb2.HttpFilter(name=each) for each in ("envoy.filters.http.cors", ROUTER)]
-    return [as_dict(each) for each in envoy_filters.applied(mesh, proxy(mesh, pod), filters)]
+    return [as_dict(each) for each in envoy_filters.insert_filters(mesh, proxy(mesh, pod), filters)]
 
 
 def _names(*documents: dict[str, Any], pod: str = "gate") -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mesh.manifests.errors import ManifestError
+from mesh.sidecar.clusters.inbound import build_inbound_clusters
 from mesh.sidecar.listeners import inbound
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Place
@@ -173,7 +174,7 @@ def test_mongo_is_read_on_its_way() -> None:
 def _cluster(mesh: Mesh, port: int = HTTP, **app: Any) -> dict[str, Any]:
     own = proxy(mesh)
     own = replace(own, app={**own.app, **app.get("app", {})})
-    found = {each["name"]: each for each in map(as_dict, inbound.build_inbound_clusters(mesh, own))}
+    found = {each["name"]: each for each in map(as_dict, build_inbound_clusters(mesh, own))}
     one: dict[str, Any] = found[f"inbound|{port}||"]
     return one
 
@@ -227,7 +228,7 @@ def test_a_port_that_the_app_has_not_is_refused() -> None:
     own = proxy(mesh)
     missing = replace(own, app={port: place for port, place in own.app.items() if port != TCP})
     with pytest.raises(ManifestError, match=r"Service backend\): spec.ports: 7000 is no port of backend"):
-        inbound.build_inbound_clusters(mesh, missing)
+        build_inbound_clusters(mesh, missing)
 
 
 def test_a_name_that_no_container_port_has_is_refused() -> None:

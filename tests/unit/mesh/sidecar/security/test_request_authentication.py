@@ -120,7 +120,7 @@ def test_no_resource_is_no_filter() -> None:
 def test_a_gateway_chooses_its_route_anew(*, is_gateway: bool) -> None:
     """After the claims are known, for routes that look at them."""
     mesh = mesh_of(_tokens(_rule()))
-    (found,) = request_authentication.filters(mesh, mesh.workloads["shop", "gate"], is_gateway=is_gateway)
+    (found,) = request_authentication.make_http_filters(mesh, mesh.workloads["shop", "gate"], is_gateway=is_gateway)
     assert as_dict(found)["typedConfig"]["providers"]["origins-0"].get("clearRouteCache", False) is is_gateway
 
 

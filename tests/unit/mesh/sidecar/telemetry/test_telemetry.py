@@ -8,8 +8,10 @@ import pytest
 
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.resources import as_dict
-from mesh.sidecar.telemetry import metrics, telemetry
-from mesh.sidecar.telemetry.telemetry import Direction
+from mesh.sidecar.telemetry import metrics
+from mesh.sidecar.telemetry.access_logs import make_access_logs
+from mesh.sidecar.telemetry.scopes import Direction
+from mesh.sidecar.telemetry.tracing import make_tracing
 from tests.unit.mesh.sidecar.serving import deployment, document, listener, mesh_of, refusal
 
 COLLECTOR = ("collector.shop.svc.cluster.local", 4317)
@@ -23,7 +25,7 @@ def _telemetry(name: str = "case", namespace: str = "shop", **spec: Any) -> Any:
 
 def _traced(*documents: Any, direction: Direction = "inbound") -> dict[str, Any] | None:
     mesh = mesh_of(*documents, otlp_collector=COLLECTOR)
-    found = telemetry.tracing(mesh, mesh.workloads["shop", "backend"], direction)
+    found = make_tracing(mesh, mesh.workloads["shop", "backend"], direction)
     return None if found is None else as_dict(found)
 
 
@@ -33,7 +35,7 @@ def _sampling(*documents: Any, direction: Direction = "inbound") -> float | None
 
 
 def _logs(mesh: Mesh, direction: Direction = "inbound") -> list[dict[str, Any]]:
-    return [as_dict(each) for each in telemetry.access_log(mesh, mesh.workloads["shop", "backend"], direction)]
+    return [as_dict(each) for each in make_access_logs(mesh, mesh.workloads["shop", "backend"], direction)]
 
 
 # --- tracing ----------------------------------------------------------------------------------------------------------
@@ -42,7 +44,7 @@ def _logs(mesh: Mesh, direction: Direction = "inbound") -> list[dict[str, Any]]:
 def test_without_a_collector_nothing_is_traced() -> None:
     """There is nowhere to send spans to."""
     mesh = mesh_of(_telemetry(tracing=[{"randomSamplingPercentage": 100}]))
-    assert telemetry.tracing(mesh, mesh.workloads["shop", "backend"], "inbound") is None
+    assert make_tracing(mesh, mesh.workloads["shop", "backend"], "inbound") is None
 
 
 def test_spans_go_to_the_collector() -> None:
@@ -162,7 +164,9 @@ def test_names_come_from_labels(labels: dict[str, str], service: str, revision: 
     pod = deployment("named")
     pod["spec"]["template"]["metadata"]["labels"] |= labels
     mesh = mesh_of(pod, otlp_collector=COLLECTOR)
-    found = as_dict(telemetry.tracing(mesh, mesh.workloads["shop", "named"], "inbound"))
+    tracing = make_tracing(mesh, mesh.workloads["shop", "named"], "inbound")
+    assert tracing is not None
+    found = as_dict(tracing)
     tags = {each["tag"]: each.get("literal", {}).get("value") for each in found["customTags"]}
     assert (tags["istio.canonical_service"], tags["istio.canonical_revision"]) == (service, revision)
     assert found["provider"]["typedConfig"]["serviceName"] == name
@@ -248,7 +252,9 @@ LABELS = {
 def _counted(direction: Direction, *, mutual_tls: bool = False) -> list[dict[str, Any]]:
     mesh = mesh_of()
     (service,) = mesh.services_of(mesh.workloads["shop", "backend"])
-    logs = metrics.http_logs(mesh, mesh.workloads["shop", "backend"], direction, service=service, mutual_tls=mutual_tls)
+    logs = metrics.make_http_logs(
+        mesh, mesh.workloads["shop", "backend"], direction, service=service, mutual_tls=mutual_tls
+    )
     return [as_dict(each) for each in logs]
 
 
