@@ -1,6 +1,6 @@
 """Conformance: what each mode of PeerAuthentication takes on a port, and how it refuses the rest.
 
-The rows are those of the table of ISTIO-ENVOY.md section 4 about modes; the manifests are cases of tests/istiod.
+The rows are those of mesh/sidecar/README.md about PeerAuthentication; the manifests are cases of tests/istiod.
 """
 
 from __future__ import annotations

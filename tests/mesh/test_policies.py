@@ -1,6 +1,6 @@
 """Conformance: who is allowed, who is refused, and by which policy, as the access log names it.
 
-The rows are those of the table of ISTIO-ENVOY.md section 4 about AuthorizationPolicy and RequestAuthentication.
+The rows are those of mesh/sidecar/README.md about AuthorizationPolicy and RequestAuthentication.
 """
 
 from __future__ import annotations

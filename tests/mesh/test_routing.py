@@ -1,6 +1,6 @@
 """Conformance: where a call goes, how often it is tried, how long it may take, and what is done to it on the way.
 
-The rows are those of the table of ISTIO-ENVOY.md section 4 about VirtualService, DestinationRule, Gateway and hosts.
+The rows are those of mesh/sidecar/README.md about VirtualService, DestinationRule, Gateway and hosts.
 Calls are made as an app makes them: at its own sidecar's outbound socket.
 """
 

@@ -1,1 +1,1 @@
-"""Hosts as Envoy's clusters and endpoints: DestinationRules, traffic policies, outliers, TLS to others."""
+"""Hosts as Envoy's clusters and endpoints: connections, outliers, balancing, TLS to others, and the app itself."""

@@ -1,1 +1,1 @@
-"""Ports as Envoy's listeners: inbound, outbound, gateways, the connection manager and its filters."""
+"""Ports as Envoy's listeners: inbound, outbound, at a gateway; the connection manager and its filters."""
