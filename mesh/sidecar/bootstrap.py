@@ -1,7 +1,7 @@
 """What an Envoy is started with: who it is, where its administration listens, and in which files all else is.
 
-Owns runtime flags and how statistics are named. How the process is started, and told to drain, is `mesh.local.envoy`'s;
-`mesh.local.envoy` writes the file. Source: istio/istio tools/packaging/common/envoy_bootstrap.json,
+Owns runtime flags and how statistics are named. `mesh.local.envoy` writes the file, and
+starts and drains the process. Source: istio/istio tools/packaging/common/envoy_bootstrap.json,
 pkg/bootstrap/config.go.
 """
 

@@ -46,10 +46,10 @@ class Rules:
         wider = [pattern for pattern in self.patterns if takes(pattern, host)]
         return self.by_host[max(wider, key=len)] if wider else []
 
-    def taking(self, host: str) -> Iterator[Resource[DestinationRuleSpec]]:
+    def list_taking(self, host: str) -> Iterator[Resource[DestinationRuleSpec]]:
         """All that name the host or have a pattern that takes it."""
-        for each in {host, *(pattern for pattern in self.patterns if takes(pattern, host))}:
-            yield from self.by_host.get(each, ())
+        for name in {host, *(pattern for pattern in self.patterns if takes(pattern, host))}:
+            yield from self.by_host.get(name, ())
 
 
 def rules_of(mesh: Mesh) -> Mapping[str, Rules]:
@@ -71,20 +71,20 @@ def rule_for(
     for namespace in (*first, host.namespace, root_namespace):
         found = rules[namespace].most_specific(host.name) if namespace in rules else []
         # Where the most specific rule of a namespace is not exported, a wider one of it is not looked at either.
-        visible = [each for each in found if is_visible(each, each.spec.export_to, client_namespace)]
+        visible = [rule for rule in found if is_visible(rule, rule.spec.export_to, client_namespace)]
         if visible:
-            return _merged(visible)
+            return _merge(visible)
     return None
 
 
-def _merged(rules: Iterable[Resource[DestinationRuleSpec]]) -> Resource[DestinationRuleSpec]:
+def _merge(rules: Iterable[Resource[DestinationRuleSpec]]) -> Resource[DestinationRuleSpec]:
     """The oldest rule with the subsets that only others have, and the first policy that there is."""
     oldest, *others = rules
     if not others:
         return oldest
-    subsets = {each.name: each for rule in reversed([oldest, *others]) for each in reversed(rule.spec.subsets)}
-    ordered = [each for rule in (oldest, *others) for each in rule.spec.subsets if subsets[each.name] is each]
-    policies = [each.spec.traffic_policy for each in (oldest, *others) if each.spec.traffic_policy is not None]
+    subsets = {subset.name: subset for rule in reversed([oldest, *others]) for subset in reversed(rule.spec.subsets)}
+    ordered = [subset for rule in (oldest, *others) for subset in rule.spec.subsets if subsets[subset.name] is subset]
+    policies = [rule.spec.traffic_policy for rule in (oldest, *others) if rule.spec.traffic_policy is not None]
     update = {"subsets": tuple(ordered), "traffic_policy": policies[0] if policies else None}
     return replace(oldest, spec=oldest.spec.model_copy(update=update))
 
@@ -96,7 +96,7 @@ def policy_of(rule: DestinationRuleSpec, port: int, subset: str) -> TrafficPolic
     its own settings for the port again replace all.
     """
     whole, _ = _of_port(rule.traffic_policy or TrafficPolicy(), port)
-    own = next((each.traffic_policy for each in rule.subsets if each.name == subset), None)
+    own = next((candidate.traffic_policy for candidate in rule.subsets if candidate.name == subset), None)
     if own is None:
         return whole
     override, replaces = _of_port(own, port)
@@ -112,7 +112,7 @@ def _blocks(policy: TrafficPolicy | PortPolicy) -> dict[str, object]:
 
 
 def _of_port(policy: TrafficPolicy, port: int) -> tuple[TrafficPolicy, bool]:
-    said = next((each for each in policy.port_level_settings if each.port.number == port), None)
+    said = next((settings for settings in policy.port_level_settings if settings.port.number == port), None)
     if said is None:
         return policy.model_copy(update={"port_level_settings": ()}), False
     return TrafficPolicy().model_copy(update=_blocks(said)), True
@@ -123,7 +123,7 @@ def endpoint_tls_mode(rule: DestinationRuleSpec, port: int, subset: str) -> str 
 
     Unlike the cluster's, a port's settings without tls inherit here. Source: pilot/pkg/xds/endpoints/mtls_checker.go.
     """
-    own = next((each.traffic_policy for each in rule.subsets if each.name == subset), None)
+    own = next((candidate.traffic_policy for candidate in rule.subsets if candidate.name == subset), None)
     found = _tls(own, port) or _tls(rule.traffic_policy, port)
     return None if found is None else found.mode
 
@@ -131,5 +131,5 @@ def endpoint_tls_mode(rule: DestinationRuleSpec, port: int, subset: str) -> str 
 def _tls(policy: TrafficPolicy | None, port: int) -> ClientTls | None:
     if policy is None:
         return None
-    of_port = (each.tls for each in policy.port_level_settings if each.port.number == port and each.tls is not None)
-    return next(of_port, policy.tls)
+    of_port = (settings.tls for settings in policy.port_level_settings if settings.port.number == port)
+    return next((tls for tls in of_port if tls is not None), policy.tls)

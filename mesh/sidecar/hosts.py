@@ -31,7 +31,7 @@ class Host:
 
     def port(self, number: int) -> ServicePort | None:
         """The port of that number."""
-        return next((each for each in self.ports if each.number == number), None)
+        return next((port for port in self.ports if port.number == number), None)
 
 
 def hosts_named(mesh: Mesh, name: str) -> Sequence[Host]:
@@ -51,8 +51,8 @@ def all_ports(mesh: Mesh) -> set[int]:
 
 def _by_name(mesh: Mesh) -> Mapping[str, Sequence[Host]]:
     found: dict[str, list[Host]] = {}
-    for each in all_hosts(mesh):
-        found.setdefault(each.name, []).append(each)
+    for host in all_hosts(mesh):
+        found.setdefault(host.name, []).append(host)
     return found
 
 
@@ -65,7 +65,7 @@ def _all(mesh: Mesh) -> Sequence[Host]:
 
 def _entries(mesh: Mesh) -> Iterator[Host]:
     for entry in mesh.all(ServiceEntrySpec):
-        ports = tuple(each.as_service_port for each in entry.spec.ports)
+        ports = tuple(port.as_service_port for port in entry.spec.ports)
         for name in entry.spec.hosts:
             yield Host(name, entry.namespace, ports, entry=entry)
 

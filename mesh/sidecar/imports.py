@@ -41,7 +41,7 @@ def imports_of(sidecar: Resource[SidecarSpec] | None, namespace: str) -> list[Im
     """What a pod of that namespace sees: all if there is no Sidecar, or one that says nothing of it."""
     if sidecar is None or not sidecar.spec.egress:
         return [Import("*", "*")]
-    return [_import(each, namespace) for each in sidecar.spec.egress[0].hosts]
+    return [_import(line, namespace) for line in sidecar.spec.egress[0].hosts]
 
 
 def _import(line: str, namespace: str) -> Import:
@@ -53,10 +53,10 @@ def _import(line: str, namespace: str) -> Import:
 
 def sidecar_for(mesh: Mesh, workload: Workload) -> Resource[SidecarSpec] | None:
     """The one that holds for a workload: by selector, else the namespace's, else the root namespace's."""
-    found = mesh.selecting(SidecarSpec, workload, _labels_of)
-    own = [each for each in found if each.namespace == workload.namespace]
-    wider = (each for each in (*own, *found) if each.spec.workload_selector is None)
-    return next((each for each in own if each.spec.workload_selector is not None), next(wider, None))
+    found = mesh.list_selecting(SidecarSpec, workload, _labels_of)
+    own = [sidecar for sidecar in found if sidecar.namespace == workload.namespace]
+    wider = (sidecar for sidecar in (*own, *found) if sidecar.spec.workload_selector is None)
+    return next((sidecar for sidecar in own if sidecar.spec.workload_selector is not None), next(wider, None))
 
 
 def _labels_of(spec: SidecarSpec) -> Mapping[str, str] | None:
@@ -73,7 +73,9 @@ def check_sidecar(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
 def _check_selector(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
     selector = resource.spec.workload_selector
     if selector is None:
-        others = [each for each in mesh.within(SidecarSpec, resource.namespace) if each.spec.workload_selector is None]
+        others = [
+            sidecar for sidecar in mesh.within(SidecarSpec, resource.namespace) if not sidecar.spec.workload_selector
+        ]
         if others[0] is not resource:
             raise resource.refuse("", f"{others[0].where} is for the whole namespace already: join the two")
         return
@@ -97,6 +99,6 @@ def _check_line(mesh: Mesh, resource: Resource[SidecarSpec], path: str, line: st
         raise resource.refuse(path, f"there is no namespace {wanted.namespace}: correct it, or add it")
     if host.startswith("*") or is_for_all:
         return
-    if not any(wanted.takes_namespace(each.namespace) for each in hosts_named(mesh, host)):
+    if not any(wanted.takes_namespace(candidate.namespace) for candidate in hosts_named(mesh, host)):
         hint = "correct it, or add it" if "." in host else f"write {host}.{wanted.namespace}.svc.cluster.local"
         raise resource.refuse(path, f"{host} is no host of {wanted.namespace}: {hint}")

@@ -31,11 +31,11 @@ class BySelector(Generic[T]):
             one = next(iter(labels.items()), None) if labels else None
             self._filed.setdefault((namespace, one), []).append((number, labels, thing))
 
-    def taking(self, namespaces: Iterable[str], labels: Mapping[str, str]) -> list[T]:
+    def find(self, namespaces: Iterable[str], labels: Mapping[str, str]) -> list[T]:
         """Those of these namespaces that take a pod's labels, in the order in which they were given."""
         keys = [(namespace, one) for namespace in dict.fromkeys(namespaces) for one in (None, *labels.items())]
-        found = [each for key in keys for each in self._filed.get(key, ()) if selects(each[1], labels)]
-        return [thing for _, _, thing in sorted(found, key=lambda each: each[0])]
+        found = [entry for key in keys for entry in self._filed.get(key, ()) if selects(entry[1], labels)]
+        return [thing for _, _, thing in sorted(found, key=lambda entry: entry[0])]
 
 
 @dataclass(frozen=True)
@@ -81,25 +81,25 @@ class Mesh:
 
     def within(self, model: type[S], namespace: str) -> list[Resource[S]]:
         """Those of one namespace, the oldest first."""
-        return [each for each in self.all(model) if each.namespace == namespace]
+        return [resource for resource in self.all(model) if resource.namespace == namespace]
 
-    def selecting(self, model: type[S], workload: Workload, labels_of: LabelsOf[S]) -> list[Resource[S]]:
+    def list_selecting(self, model: type[S], workload: Workload, labels_of: LabelsOf[S]) -> list[Resource[S]]:
         """Those whose selector takes the workload, of its namespace and of the root namespace; the oldest first."""
         key = (model, labels_of)
         if key not in self._found:
-            things = ((each.namespace, labels_of(each.spec), each) for each in self.all(model))
+            things = ((resource.namespace, labels_of(resource.spec), resource) for resource in self.all(model))
             self._found[key] = BySelector(things)
         index: BySelector[Resource[S]] = self._found[key]
-        return index.taking((self.settings.root_namespace, workload.namespace), workload.labels)
+        return index.find((self.settings.root_namespace, workload.namespace), workload.labels)
 
     def services_of(self, workload: Workload) -> list[Service]:
         """The Services whose endpoints the workload's pods are, by host."""
-        return self._services.taking([workload.namespace], workload.labels)
+        return self._services.find([workload.namespace], workload.labels)
 
     @cached_property
     def _services(self) -> BySelector[Service]:
         services = (service for _, service in sorted(self.services.items()) if service.selector)
-        return BySelector((each.namespace, each.selector, each) for each in services)
+        return BySelector((service.namespace, service.selector, service) for service in services)
 
     def workloads_of(self, service: Service) -> list[Workload]:
         """The workloads behind a Service, by namespace and name."""
@@ -107,10 +107,10 @@ class Mesh:
 
     def workloads_with(self, labels: Mapping[str, str], namespace: str | None = None) -> Iterator[Workload]:
         """The workloads that have these labels, by name; of one namespace, or of all, by namespace."""
-        for each in sorted(self.namespaces) if namespace is None else [namespace]:
-            filed = (self._by_label.get((each, *label), []) for label in labels.items())
+        for name in sorted(self.namespaces) if namespace is None else [namespace]:
+            filed = (self._by_label.get((name, *label), []) for label in labels.items())
             candidates = min(filed, key=len) if labels else [found for _, found in sorted(self.workloads.items())]
-            yield from (found for found in candidates if found.namespace == each and selects(labels, found.labels))
+            yield from (found for found in candidates if found.namespace == name and selects(labels, found.labels))
 
     @cached_property
     def _by_label(self) -> Mapping[tuple[str, str, str], list[Workload]]:

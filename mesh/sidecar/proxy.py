@@ -1,6 +1,7 @@
 """The proxy that a translation is for: whose pod it stands beside, and how it reaches the app and its callers.
 
-istiod's proxies find both by iptables; ours are told. Addresses are data that the caller gives: nothing here makes one.
+istiod's proxies find both by iptables; ours are configured with both. Addresses are data that the caller gives:
+nothing here makes one.
 """
 
 from __future__ import annotations

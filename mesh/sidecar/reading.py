@@ -30,7 +30,7 @@ def load(texts: Mapping[str, str], settings: MeshSettings | None = None, namespa
 def assemble(resources: Resources, settings: MeshSettings) -> Mesh:
     """Returns these resources as a mesh, each checked with what it refers to. Raises ManifestError."""
     services = [service_of(service) for service in resources.of(ServiceSpec)]
-    workloads = [workload_of(each) for each in (*resources.of(DeploymentSpec), *resources.of(StatefulSetSpec))]
+    workloads = [workload_of(resource) for resource in (*resources.of(DeploymentSpec), *resources.of(StatefulSetSpec))]
     namespaces: dict[str, Mapping[str, str]] = {settings.root_namespace: {}}
     namespaces |= {resource.namespace: {} for found in resources.by_model.values() for resource in found}
     namespaces |= {namespace.name: namespace.metadata.labels for namespace in resources.of(NamespaceSpec)}
@@ -40,7 +40,7 @@ def assemble(resources: Resources, settings: MeshSettings) -> Mesh:
         {workload.key: workload for workload in workloads},
         frozenset((account.namespace, account.name) for account in resources.of(ServiceAccountSpec)),
         namespaces,
-        {model: sorted(resources.of(model), key=lambda each: each.age) for model in kinds.KINDS.values()},
+        {model: sorted(resources.of(model), key=lambda resource: resource.age) for model in kinds.KINDS.values()},
     )
     for model, check in CHECKS.items():
         for resource in mesh.all(model):

@@ -56,7 +56,7 @@ class Scope:
 
     @cached_property
     def _by_name(self) -> Mapping[str, Host]:
-        return {each.name: each for each in self.hosts}
+        return {host.name: host for host in self.hosts}
 
 
 @dataclass
@@ -82,8 +82,8 @@ def scope_of(mesh: Mesh, proxy: Proxy) -> Scope:
     policy = None if sidecar is None else sidecar.spec.outbound_traffic_policy
     virtual_services = _virtual_services(mesh, imports, proxy.namespace)
     found = _Found(proxy.namespace)
-    named = _named(imports)
-    for host in all_hosts(mesh) if named is None else (each for name in named for each in hosts_named(mesh, name)):
+    named = _list_named_hosts(imports)
+    for host in all_hosts(mesh) if named is None else (host for name in named for host in hosts_named(mesh, name)):
         if _is_exported(host, proxy.namespace) and _is_imported(imports, host.name, host.namespace):
             found.add(host)
     if sidecar is not None:
@@ -97,10 +97,10 @@ def scope_of(mesh: Mesh, proxy: Proxy) -> Scope:
     )
 
 
-def _named(imports: Sequence[Import]) -> list[str] | None:
+def _list_named_hosts(imports: Sequence[Import]) -> list[str] | None:
     """The only hosts that can be imported; None if a wildcard may take any."""
-    taken = [each.host for each in imports if not each.is_excluded and each.namespace != "~"]
-    return None if any(each.startswith("*") for each in taken) else list(dict.fromkeys(taken))
+    taken = [line.host for line in imports if not line.is_excluded and line.namespace != "~"]
+    return None if any(host.startswith("*") for host in taken) else list(dict.fromkeys(taken))
 
 
 def _is_exported(host: Host, namespace: str) -> bool:
@@ -108,8 +108,8 @@ def _is_exported(host: Host, namespace: str) -> bool:
 
 
 def _is_imported(imports: Sequence[Import], host: str, namespace: str) -> bool:
-    meant = [each for each in imports if each.takes_namespace(namespace) and each.takes(host)]
-    return bool(meant) and not any(each.is_excluded for each in meant)
+    meant = [line for line in imports if line.takes_namespace(namespace) and line.takes(host)]
+    return bool(meant) and not any(line.is_excluded for line in meant)
 
 
 def _virtual_services(
@@ -117,20 +117,20 @@ def _virtual_services(
 ) -> tuple[Resource[VirtualServiceSpec], ...]:
     """Those that are imported: the private ones first, then those exported to this namespace by name, then the rest."""
 
-    def group(each: Resource[VirtualServiceSpec]) -> int:
-        if "*" in each.spec.export_to:
+    def group(vs: Resource[VirtualServiceSpec]) -> int:
+        if "*" in vs.spec.export_to:
             return 2
-        return 0 if "." in each.spec.export_to else 1
+        return 0 if "." in vs.spec.export_to else 1
 
-    by_host, named = mesh.once(_virtual_services_by_host), _named(imports)
+    by_host, named = mesh.once(_virtual_services_by_host), _list_named_hosts(imports)
     # Those with wildcards are filed under "*": any host may be one that they stand for.
     numbers = {number for host in (by_host if named is None else [*named, "*"]) for number in by_host.get(host, ())}
     everything = mesh.all(VirtualServiceSpec)
     found = [
-        each
-        for each in (everything[number] for number in sorted(numbers))
-        if is_visible(each, each.spec.export_to, namespace)
-        if any(_is_named(imports, names.resolved(host, each.namespace), each.namespace) for host in each.spec.hosts)
+        vs
+        for vs in (everything[number] for number in sorted(numbers))
+        if is_visible(vs, vs.spec.export_to, namespace)
+        if any(_is_host_imported(imports, names.resolved(host, vs.namespace), vs.namespace) for host in vs.spec.hosts)
     ]
     return tuple(sorted(found, key=group))
 
@@ -138,23 +138,23 @@ def _virtual_services(
 def _virtual_services_by_host(mesh: Mesh) -> Mapping[str, Sequence[int]]:
     """The numbers of those of the mesh gateway, the oldest first, by their hosts; "*" for hosts that begin so."""
     found: dict[str, list[int]] = {}
-    for number, each in enumerate(mesh.all(VirtualServiceSpec)):
-        if "mesh" in each.spec.gateways:
-            for host in each.spec.hosts:
-                filed = "*" if host.startswith("*") else names.resolved(host, each.namespace)
+    for number, vs in enumerate(mesh.all(VirtualServiceSpec)):
+        if "mesh" in vs.spec.gateways:
+            for host in vs.spec.hosts:
+                filed = "*" if host.startswith("*") else names.resolved(host, vs.namespace)
                 found.setdefault(filed, []).append(number)
     return found
 
 
-def _is_named(imports: Sequence[Import], host: str, namespace: str) -> bool:
+def _is_host_imported(imports: Sequence[Import], host: str, namespace: str) -> bool:
     """Whether a VirtualService's host is imported: one with a wildcard also by any host that it stands for."""
-    meant = [each for each in imports if each.takes_namespace(namespace)]
-    if any(each.is_excluded and each.takes(host) for each in meant):
+    meant = [line for line in imports if line.takes_namespace(namespace)]
+    if any(line.is_excluded and line.takes(host) for line in meant):
         return False
     return any(
-        each.takes(host) or (host.startswith("*") and each.host.removeprefix("*").endswith(host[1:]))
-        for each in meant
-        if not each.is_excluded
+        line.takes(host) or (host.startswith("*") and line.host.removeprefix("*").endswith(host[1:]))
+        for line in meant
+        if not line.is_excluded
     )
 
 
@@ -163,18 +163,22 @@ def _add_destinations(mesh: Mesh, found: _Found, virtual_services: Iterable[Reso
     wanted: dict[str, set[int]] = {}
     for vs in virtual_services:
         for rule in vs.spec.http:
-            sources = [each.source_namespace for each in rule.match]
+            sources = [match.source_namespace for match in rule.match]
             if sources and not {"", found.namespace} & set(sources):
                 continue
-            for each in (*(each.destination for each in rule.route), *(each.destination for each in rule.all_mirrors)):
-                number = 0 if each.port is None else each.port.number
-                wanted.setdefault(names.resolved(each.host, vs.namespace), set()).add(number)
+            routed, mirrored = (
+                (route.destination for route in rule.route),
+                (mirror.destination for mirror in rule.all_mirrors),
+            )
+            for destination in (*routed, *mirrored):
+                number = 0 if destination.port is None else destination.port.number
+                wanted.setdefault(names.resolved(destination.host, vs.namespace), set()).add(number)
     candidates = _Found(found.namespace)
     for name in sorted(wanted.keys() - found.hosts.keys()):
         for host in hosts_named(mesh, name):
             if _is_exported(host, found.namespace):
                 candidates.add(host)
     for name, host in candidates.hosts.items():
-        ports = host.ports if 0 in wanted[name] else tuple(each for each in host.ports if each.number in wanted[name])
+        ports = host.ports if 0 in wanted[name] else tuple(port for port in host.ports if port.number in wanted[name])
         if ports:
             found.add(replace(host, ports=ports))

@@ -46,23 +46,23 @@ def check_destination_rule(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> N
 
 def _hosts(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> Sequence[Host]:
     wanted = host_of(rule)
-    found = hosts_named(mesh, wanted) or [each for each in all_hosts(mesh) if takes(wanted, each.name)]
+    found = hosts_named(mesh, wanted) or [host for host in all_hosts(mesh) if takes(wanted, host.name)]
     if found:
         return found
     known = list(all_hosts(mesh))
     if "." in rule.spec.host:
-        near = [each.name for each in known if each.name.startswith(f"{rule.spec.host}.")]
+        near = [host.name for host in known if host.name.startswith(f"{rule.spec.host}.")]
         hint = f": write {near[0]}" if near else ": correct it, or add the Service or ServiceEntry"
     else:
-        own = sorted(each.name.split(".")[0] for each in known if each.namespace == rule.namespace)
+        own = sorted(host.name.split(".")[0] for host in known if host.namespace == rule.namespace)
         hint = f": {rule.namespace} has {', '.join(own) or 'none'}; a host of another namespace needs its full name"
     raise rule.refuse("host", f"there is no host {wanted}{hint}")
 
 
 def _check_export(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
-    for number, each in enumerate(rule.spec.export_to):
-        if each not in {".", "*", *mesh.namespaces}:
-            raise rule.refuse(f"exportTo[{number}]", f"there is no namespace {each}: write one, '.' or '*'")
+    for number, namespace in enumerate(rule.spec.export_to):
+        if namespace not in {".", "*", *mesh.namespaces}:
+            raise rule.refuse(f"exportTo[{number}]", f"there is no namespace {namespace}: write one, '.' or '*'")
     if set(rule.spec.export_to) == {"*"}:
         return
     for other in mesh.within(DestinationRuleSpec, rule.namespace):
@@ -75,7 +75,7 @@ def _check_subset(
 ) -> None:
     known = [labels for host in hosts for labels in _labels(mesh, host)]
     if not any(selects(subset.labels, labels) for labels in known):
-        have = "; ".join(sorted({", ".join(f"{k}={v}" for k, v in sorted(each.items())) for each in known}))
+        have = "; ".join(sorted({", ".join(f"{k}={v}" for k, v in sorted(labels.items())) for labels in known}))
         raise rule.refuse(f"{path}.labels", f"select no workload of {host_of(rule)} (which have {have or 'none'})")
     if subset.traffic_policy is not None:
         _check_policy(rule, f"{path}.trafficPolicy", subset.traffic_policy, hosts)
@@ -83,9 +83,9 @@ def _check_subset(
 
 def _labels(mesh: Mesh, host: Host) -> Iterator[Mapping[str, str]]:
     if host.service is not None:
-        yield from (each.labels for each in mesh.workloads_of(host.service))
+        yield from (workload.labels for workload in mesh.workloads_of(host.service))
     elif host.entry is not None:
-        yield from (each.labels for each in host.entry.spec.endpoints_of(host.name))
+        yield from (endpoint.labels for endpoint in host.entry.spec.endpoints_of(host.name))
 
 
 def _check_policy(rule: Resource[DestinationRuleSpec], path: str, policy: TrafficPolicy, hosts: Sequence[Host]) -> None:
@@ -95,17 +95,19 @@ def _check_policy(rule: Resource[DestinationRuleSpec], path: str, policy: Traffi
         _check_blocks(rule, path, policy, may_be_empty=True)
     ports = {port.number for host in hosts for port in host.ports}
     seen: set[int] = set()
-    for number, each in enumerate(policy.port_level_settings):
+    for number, settings in enumerate(policy.port_level_settings):
         below = f"{path}.portLevelSettings[{number}]"
-        if each.port.number not in ports:
+        if settings.port.number not in ports:
             have = ", ".join(str(port) for port in sorted(ports))
-            raise rule.refuse(f"{below}.port.number", f"{each.port.number} is no port of the host, which has {have}")
-        if each.port.number in seen:
             raise rule.refuse(
-                f"{below}.port.number", f"{each.port.number} is said twice, and the first counts: join them"
+                f"{below}.port.number", f"{settings.port.number} is no port of the host, which has {have}"
             )
-        seen.add(each.port.number)
-        _check_blocks(rule, below, each)
+        if settings.port.number in seen:
+            raise rule.refuse(
+                f"{below}.port.number", f"{settings.port.number} is said twice, and the first counts: join them"
+            )
+        seen.add(settings.port.number)
+        _check_blocks(rule, below, settings)
 
 
 def _check_blocks(
@@ -174,11 +176,11 @@ def _check_balancer(rule: Resource[DestinationRuleSpec], path: str, said: LoadBa
 
 def _check_hash(rule: Resource[DestinationRuleSpec], path: str, said: ConsistentHash) -> None:
     keys = (said.http_header_name, said.http_cookie, said.use_source_ip, said.http_query_parameter_name)
-    if sum(bool(each) for each in keys) != 1:
+    if sum(bool(key) for key in keys) != 1:
         what = "httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName"
         raise rule.refuse(path, f"exactly one of {what} says what is hashed")
     rings = (said.ring_hash, said.maglev, said.minimum_ring_size or None)
-    if sum(each is not None for each in rings) > 1:
+    if sum(ring is not None for ring in rings) > 1:
         raise rule.refuse(path, "ringHash, maglev and minimumRingSize exclude each other: leave one")
     if said.maglev is not None and not _is_prime_or_unset(said.maglev.table_size):
         raise rule.refuse(f"{path}.maglev.tableSize", f"{said.maglev.table_size} is no prime: write one such as 65537")

@@ -74,7 +74,7 @@ def _list_pods(
 
 
 def _meets_tls(mesh: Mesh, workload: Workload, number: int) -> bool:
-    return peer_authentication.mode(mesh, workload, number) != "DISABLE"
+    return peer_authentication.resolve_mode(mesh, workload, number) != "DISABLE"
 
 
 def _is_marked(target: Target, *, speaks_tls: bool) -> bool:

@@ -94,7 +94,7 @@ def _set_tls(
 
 def _namespace_mode(mesh: Mesh, namespace: str) -> str:
     """The mode of a namespace's workloads that no policy selects."""
-    return peer_authentication.mode(mesh, Workload("", namespace, {}, {}, "", {}, 0, ""), 0)
+    return peer_authentication.resolve_mode(mesh, Workload("", namespace, {}, {}, "", {}, 0, ""), 0)
 
 
 def _list_identities(mesh: Mesh, host: Host) -> list[str]:

@@ -58,8 +58,8 @@ def check_service_entry(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> Non
     for number, host in enumerate(spec.hosts):
         _check_host(mesh, resource, f"hosts[{number}]", host)
     for field, values in (
-        ("number", [each.number for each in spec.ports]),
-        ("name", [each.name for each in spec.ports]),
+        ("number", [port.number for port in spec.ports]),
+        ("name", [port.name for port in spec.ports]),
     ):
         for position, value in enumerate(values):
             if value in values[:position]:
@@ -90,7 +90,7 @@ def _check_endpoint(resource: Resource[ServiceEntrySpec], path: str, endpoint: E
         raise resource.refuse(
             f"{path}.address", f"{endpoint.address!r} is no IP address: write one, or resolution: DNS"
         )
-    names = {each.name for each in spec.ports}
+    names = {port.name for port in spec.ports}
     for name, number in endpoint.ports.items():
         if name not in names:
             known = ", ".join(sorted(names))

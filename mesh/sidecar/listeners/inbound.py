@@ -90,7 +90,7 @@ def build_inbound_listeners(mesh: Mesh, proxy: Proxy) -> list[listener_pb2.Liste
 
 
 def _build_listener(mesh: Mesh, proxy: Proxy, port: InboundPort) -> listener_pb2.Listener:
-    chains = _plan_chains(peer_authentication.mode(mesh, proxy.workload, port.target), port.protocol)
+    chains = _plan_chains(peer_authentication.resolve_mode(mesh, proxy.workload, port.target), port.protocol)
     found = listener_pb2.Listener(
         name=f"inbound|{port.target}",
         traffic_direction=base_pb2.INBOUND,

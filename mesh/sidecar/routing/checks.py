@@ -49,42 +49,42 @@ class _Checked:
         """The ports of a host of the mesh; None if there is none of that name."""
         service = self.mesh.services.get(host)
         if service is not None:
-            return frozenset(each.number for each in service.ports)
+            return frozenset(port.number for port in service.ports)
         for entry in self.mesh.all(ServiceEntrySpec):
             if host in entry.spec.hosts:
-                return frozenset(each.number for each in entry.spec.ports)
+                return frozenset(port.number for port in entry.spec.ports)
         return None
 
     def is_of_mesh(self, host: str) -> bool:
         """Whether a host, or one that a wildcard takes, is in the mesh."""
         if not host.startswith("*"):
             return self.ports(host) is not None
-        entries = (each for entry in self.mesh.all(ServiceEntrySpec) for each in entry.spec.hosts)
-        return any(takes(host, each) for each in (*self.mesh.services, *entries))
+        entries = (name for entry in self.mesh.all(ServiceEntrySpec) for name in entry.spec.hosts)
+        return any(takes(host, name) for name in (*self.mesh.services, *entries))
 
     def gateways(self) -> Iterator[Resource[GatewaySpec]]:
         """The Gateways that it is bound to."""
-        bound = {gateway_name(each, self.resource.namespace) for each in self.resource.spec.gateways}
-        for each in self.mesh.all(GatewaySpec):
-            if f"{each.namespace}/{each.name}" in bound:
-                yield each
+        bound = {gateway_name(name, self.resource.namespace) for name in self.resource.spec.gateways}
+        for gateway in self.mesh.all(GatewaySpec):
+            if f"{gateway.namespace}/{gateway.name}" in bound:
+                yield gateway
 
     def ports_called(self, rule: HttpRoute) -> Iterator[tuple[int, bool]]:
         """The ports at which the rule can be reached, and whether from within the mesh."""
         spec, namespace = self.resource.spec, self.resource.namespace
-        gateways = {gateway_name(each, namespace) for each in spec.gateways}
+        gateways = {gateway_name(name, namespace) for name in spec.gateways}
         for match in rule.match or (None,):
             said = () if match is None else match.gateways
-            here = {gateway_name(each, namespace) for each in said} or gateways
+            here = {gateway_name(name, namespace) for name in said} or gateways
             wanted = {0} if match is None else {match.port}
             if "mesh" in here:
                 for host in spec.hosts:
                     for port in self.ports(names.resolved(host, namespace)) or ():
                         if wanted & {0, port}:
                             yield port, True
-            for each in self.gateways():
-                if f"{each.namespace}/{each.name}" in here:
-                    for server in each.spec.servers:
+            for gateway in self.gateways():
+                if f"{gateway.namespace}/{gateway.name}" in here:
+                    for server in gateway.spec.servers:
                         if wanted & {0, server.port.number}:
                             yield server.port.number, False
 
@@ -103,7 +103,7 @@ def check_virtual_service(mesh: Mesh, resource: Resource[VirtualServiceSpec]) ->
 
 
 def _check_gateways(checked: _Checked) -> None:
-    known = {f"{each.namespace}/{each.name}" for each in checked.mesh.all(GatewaySpec)}
+    known = {f"{gateway.namespace}/{gateway.name}" for gateway in checked.mesh.all(GatewaySpec)}
     if not checked.resource.spec.gateways:
         raise checked.resource.refuse("gateways", 'is empty: name a Gateway or "mesh", or leave it out')
     for number, said in enumerate(checked.resource.spec.gateways):
@@ -123,7 +123,7 @@ def _check_host(checked: _Checked, path: str, said: str) -> None:
     if "mesh" in checked.resource.spec.gateways and checked.is_of_mesh(host):
         return
     for gateway in checked.gateways():
-        for served in (each.rpartition("/")[2] for server in gateway.spec.servers for each in server.hosts):
+        for served in (host_entry.rpartition("/")[2] for server in gateway.spec.servers for host_entry in server.hosts):
             if takes(served, host) or takes(host, served):
                 return
     what = "no Service or ServiceEntry has this host, nor has a server of its gateways"
@@ -153,13 +153,13 @@ def _check_rule(checked: _Checked, path: str, rule: HttpRoute) -> None:
 
 def _check_routing(checked: _Checked, path: str, rule: HttpRoute) -> None:
     resource = checked.resource
-    for number, each in enumerate(rule.route):
+    for number, weighted in enumerate(rule.route):
         here = f"{path}.route[{number}]"
-        if each.weight < 0:
-            raise resource.refuse(f"{here}.weight", f"{each.weight} is below 0: write a share of all weights")
-        _check_destination(checked, f"{here}.destination", each.destination, rule)
-        _check_headers(resource, f"{here}.headers", each.headers)
-    if len(rule.route) > 1 and not sum(each.weight for each in rule.route):
+        if weighted.weight < 0:
+            raise resource.refuse(f"{here}.weight", f"{weighted.weight} is below 0: write a share of all weights")
+        _check_destination(checked, f"{here}.destination", weighted.destination, rule)
+        _check_headers(resource, f"{here}.headers", weighted.headers)
+    if len(rule.route) > 1 and not sum(weighted.weight for weighted in rule.route):
         raise resource.refuse(f"{path}.route", "all weights are 0, so nothing goes anywhere: give one a weight")
     if rule.rewrite is not None:
         _check_rewrite(resource, f"{path}.rewrite", rule.rewrite)
@@ -181,7 +181,7 @@ def _check_destination(checked: _Checked, path: str, destination: Destination, r
     ports = checked.ports(host)
     if ports is None:
         raise resource.refuse(f"{path}.host", f"no Service or ServiceEntry is {host}: correct it or declare one")
-    known = ", ".join(str(each) for each in sorted(ports))
+    known = ", ".join(str(port) for port in sorted(ports))
     if destination.port is not None and destination.port.number not in ports:
         number = destination.port.number
         raise resource.refuse(f"{path}.port.number", f"{host} has no port {number}: write one of {known}")
@@ -200,7 +200,7 @@ def _subsets(mesh: Mesh, host: str) -> set[str]:
     return {
         subset.name
         for rules in mesh.once(rules_of).values()
-        for rule in rules.taking(host)
+        for rule in rules.list_taking(host)
         for subset in rule.spec.subsets
     }
 

@@ -1,4 +1,4 @@
-"""http[].fault and http[].corsPolicy of a VirtualService: what the filters of those names are told for one route.
+"""http[].fault and http[].corsPolicy of a VirtualService: what the filters of those names do for one route.
 
 Called by `mesh.sidecar.routing.routes`.
 Source: istio/istio pilot/pkg/networking/core/route/route.go, TranslateFault and TranslateCORSPolicy.

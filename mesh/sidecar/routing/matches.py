@@ -34,7 +34,7 @@ def is_for(match: Match, namespace: str, *, port: int, proxy: Proxy, gateway_nam
     if match.port not in {0, port}:
         return False
     if match.gateways:
-        return any(gateway_name(each, namespace) in gateway_names for each in match.gateways)
+        return any(gateway_name(name, namespace) in gateway_names for name in match.gateways)
     return match.source_labels.items() <= proxy.workload.labels.items() and match.source_namespace in {
         "",
         proxy.namespace,
@@ -144,17 +144,18 @@ def check_match(resource: Resource[VirtualServiceSpec], path: str, match: Match,
             if wanted.is_presence:
                 raise resource.refuse(f"{path}.{name}", "says nothing: write exact, prefix or regex")
             check_string(resource, f"{path}.{name}", wanted)
-    for field, name, wanted in _named(match):
+    for field, name, wanted in _list_named(match):
         check_string(resource, f"{path}.{field}[{name}]", wanted)
         _check_name(resource, f"{path}.{field}[{name}]", name, wanted, is_header=field != "queryParams")
     if not 0 <= match.port <= 65535:
         raise resource.refuse(f"{path}.port", f"{match.port} is no port: write 1 to 65535")
-    for each in match.gateways:
-        if gateway_name(each, resource.namespace) not in {gateway_name(said, resource.namespace) for said in gateways}:
-            raise resource.refuse(f"{path}.gateways", f"{each} is not among spec.gateways: add it there or remove it")
+    known = {gateway_name(name, resource.namespace) for name in gateways}
+    for name in match.gateways:
+        if gateway_name(name, resource.namespace) not in known:
+            raise resource.refuse(f"{path}.gateways", f"{name} is not among spec.gateways: add it there or remove it")
 
 
-def _named(match: Match) -> Iterator[tuple[str, str, StringMatch]]:
+def _list_named(match: Match) -> Iterator[tuple[str, str, StringMatch]]:
     fields: Mapping[str, Mapping[str, StringMatch]] = {
         "headers": match.headers,
         "withoutHeaders": match.without_headers,

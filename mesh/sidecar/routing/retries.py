@@ -82,9 +82,9 @@ def _make_policy(retries: Retries, *, other_hosts: bool) -> route_components_pb2
 
 def _split_conditions(retry_on: str) -> tuple[str, list[int]]:
     """Conditions, and the status codes among them, which Envoy wants apart."""
-    words = [each.strip() for each in retry_on.split(",") if each.strip()]
-    codes = [int(each) for each in words if _is_code(each)]
-    conditions = ",".join(each for each in words if not _is_code(each))
+    words = [word.strip() for word in retry_on.split(",") if word.strip()]
+    codes = [int(word) for word in words if _is_code(word)]
+    conditions = ",".join(word for word in words if not _is_code(word))
     if codes and "retriable-status-codes" not in conditions:
         # As istiod writes it, with a comma in front where codes are all that is said. Envoy passes over it.
         conditions += ",retriable-status-codes"
@@ -92,7 +92,7 @@ def _split_conditions(retry_on: str) -> tuple[str, list[int]]:
 
 
 def _is_code(word: str) -> bool:
-    return word.isdigit() and int(word) in {each.value for each in HTTPStatus}
+    return word.isdigit() and int(word) in {status.value for status in HTTPStatus}
 
 
 def check_retries(resource: Resource[VirtualServiceSpec], path: str, retries: Retries) -> None:
@@ -104,7 +104,7 @@ def check_retries(resource: Resource[VirtualServiceSpec], path: str, retries: Re
     for name, value in (("perTryTimeout", retries.per_try_timeout), ("backoff", retries.backoff)):
         if value is not None and value < SHORTEST:
             raise resource.refuse(f"{path}.{name}", "is below 1ms: write a longer one or leave it out")
-    for word in (each.strip() for each in retries.retry_on.split(",") if each.strip()):
+    for word in (word.strip() for word in retries.retry_on.split(",") if word.strip()):
         if word not in _CONDITIONS and not _is_code(word):
             known = ", ".join(sorted(_CONDITIONS))
             raise resource.refuse(f"{path}.retryOn", f"{word} is no condition: write a status code or of {known}")

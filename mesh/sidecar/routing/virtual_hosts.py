@@ -38,10 +38,10 @@ def build_sidecar_routes(
     """The route configurations of the ports in proxy.outbound: named by the port, or <host>:<port> of a sniffed one."""
     found = []
     for port in sorted(proxy.outbound):
-        hosts = [each for each in scope.hosts if _http_port(each, port) is not None]
+        hosts = [host for host in scope.hosts if _http_port(host, port) is not None]
         entries = _list_entries(mesh, proxy, scope, port, hosts)
-        virtual_hosts = list(_make_virtual_hosts(proxy, addresses, port, {each.name for each in hosts}, entries))
-        sniffed = [each for each in hosts if _is_sniffed(each, port)]
+        virtual_hosts = list(_make_virtual_hosts(proxy, addresses, port, {host.name for host in hosts}, entries))
+        sniffed = [host for host in hosts if _is_sniffed(host, port)]
         if len(sniffed) < len(hosts):
             found.append(make_route_configuration(str(port), [*virtual_hosts, *_refuse_unknown_hosts(scope)]))
         found += [_make_sniffed(host.name, port, virtual_hosts) for host in sniffed]
@@ -63,9 +63,9 @@ def make_route_configuration(
 
 def _http_port(host: Host, number: int) -> ServicePort | None:
     """The port if it is routed as HTTP: one that is declared so, or whose protocol shows on the wire."""
-    for each in host.ports:
-        if each.number == number and (each.protocol.is_http or each.protocol is Protocol.AUTO):
-            return each
+    for candidate in host.ports:
+        if candidate.number == number and (candidate.protocol.is_http or candidate.protocol is Protocol.AUTO):
+            return candidate
     return None
 
 
@@ -92,8 +92,9 @@ def _make_sniffed(
 ) -> route_pb2.RouteConfiguration:
     """The configuration behind a host's own address and port, where any name means that host."""
     name = f"{host}:{port}"
-    own = [each for each in virtual_hosts if host in each.domains]
-    return make_route_configuration(name, [_make_virtual_host(each.name, ["*"], each.routes) for each in own])
+    own = [virtual_host for virtual_host in virtual_hosts if host in virtual_host.domains]
+    catching = [_make_virtual_host(virtual_host.name, ["*"], virtual_host.routes) for virtual_host in own]
+    return make_route_configuration(name, catching)
 
 
 def _make_virtual_host(
@@ -120,15 +121,15 @@ def _make_virtual_hosts(
         seen.add(name)
         domains = [name] if host is None else _domains(host, proxy, addresses)
         short = set(domains) & own_names - {name}
-        free = [each for each in domains if each.lower() not in domains_seen and each not in short]
-        domains_seen |= {each.lower() for each in free}
+        free = [domain for domain in domains if domain.lower() not in domains_seen and domain not in short]
+        domains_seen |= {domain.lower() for domain in free}
         if free:
             yield _make_virtual_host(f"{name}:{port}", free, routes)
 
 
 def _list_entries(mesh: Mesh, proxy: Proxy, scope: Scope, port: int, hosts: Sequence[Host]) -> Iterator[_Entry]:
     """Hosts of VirtualServices, the oldest first, then the others."""
-    by_name = {each.name: each for each in hosts}
+    by_name = {host.name: host for host in hosts}
     wildcards = _assign_wildcards(scope, by_name)
     spoken_of: set[str] = set()
     for vs in scope.virtual_services:
@@ -162,8 +163,8 @@ def _split_hosts(
         elif not name.startswith("*"):
             unknown.append(name)
         else:
-            matching = [each for each in by_name.values() if takes(name, each.name)]
-            known += [each for each in matching if wildcards.get(each.name) == vs.where]
+            matching = [host for host in by_name.values() if takes(name, host.name)]
+            known += [host for host in matching if wildcards.get(host.name) == vs.where]
             unknown += [] if matching else [name]
     return known, unknown
 
@@ -172,7 +173,7 @@ def _assign_wildcards(scope: Scope, by_name: Mapping[str, Host]) -> dict[str, st
     """By host, `where` of the VirtualService whose wildcard decides over it: none if one names the host itself."""
     exact = {name for vs in scope.virtual_services for name in hosts_of(vs) if not name.startswith("*")}
     patterns = [(name, vs.where) for vs in scope.virtual_services for name in hosts_of(vs) if name.startswith("*")]
-    patterns.sort(key=lambda each: -len(each[0]))
+    patterns.sort(key=lambda entry: -len(entry[0]))
     found: dict[str, str] = {}
     for host in by_name if patterns else ():
         if host not in exact:
@@ -187,7 +188,7 @@ def _domains(host: Host, proxy: Proxy, addresses: Addresses) -> list[str]:
     headless = host.service is not None and host.service.headless
     found = names.virtual_host_domains(host.name, proxy.namespace)
     if headless:
-        found += [f"*.{each}" for each in found]
+        found += [f"*.{domain}" for domain in found]
     return found if vip is None else [*found, vip]
 
 

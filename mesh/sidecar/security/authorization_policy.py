@@ -72,8 +72,8 @@ def check_authorization_policy(mesh: Mesh, resource: Resource[AuthorizationPolic
         for path, condition in _list_with_paths(rule):
             for fault in _find_faults(condition):
                 raise resource.refuse(f"rules[{number}].{path}", fault)
-        for i, each in enumerate(rule.from_):
-            if _mixes_identities(each.source):
+        for i, from_ in enumerate(rule.from_):
+            if _mixes_identities(from_.source):
                 where = f"rules[{number}].from[{i}].source.serviceAccounts"
                 raise resource.refuse(where, "does not go with principals or namespaces: write another source")
 
@@ -88,10 +88,10 @@ def _list_with_paths(rule: Rule) -> Iterator[tuple[str, Condition]]:
     """Every condition with its path; an entry that says nothing has one without values."""
     for i, source in enumerate(rule.from_):
         found = list(_list_conditions(source.source, _SOURCE_KEYS))
-        yield from ((f"from[{i}].source", each) for each in found or [Condition("source", (), ())])
+        yield from ((f"from[{i}].source", condition) for condition in found or [Condition("source", (), ())])
     for i, operation in enumerate(rule.to):
         found = list(_list_conditions(operation.operation, _OPERATION_KEYS))
-        yield from ((f"to[{i}].operation", each) for each in found or [Condition("operation", (), ())])
+        yield from ((f"to[{i}].operation", condition) for condition in found or [Condition("operation", (), ())])
     for i, when in enumerate(rule.when):
         yield f"when[{i}]", Condition(when.key, when.values, when.not_values)
 
@@ -183,7 +183,7 @@ def make_tcp_filters(mesh: Mesh, workload: Workload) -> list[listener_components
 
 def _build_rules(mesh: Mesh, workload: Workload, *, is_tcp: bool) -> Iterator[rbac_pb2.RBAC]:
     actions: tuple[Action, ...] = ("DENY", "ALLOW")
-    all_policies = mesh.selecting(AuthorizationPolicySpec, workload, _labels_of)
+    all_policies = mesh.list_selecting(AuthorizationPolicySpec, workload, _labels_of)
     for action in actions:
         policies = [policy for policy in all_policies if policy.spec.action == action]
         if policies:

@@ -33,13 +33,13 @@ def check_peer_authentication(mesh: Mesh, resource: Resource[PeerAuthenticationS
     if resource.namespace == mesh.settings.root_namespace:
         raise resource.refuse("selector", "selects nothing in the root namespace: move the policy to the pods' own")
     selected = [
-        each
-        for each in mesh.workloads.values()
-        if each.namespace == resource.namespace and selects(spec.selector.match_labels, each.labels)
+        workload
+        for workload in mesh.workloads.values()
+        if workload.namespace == resource.namespace and selects(spec.selector.match_labels, workload.labels)
     ]
     if not selected:
         raise resource.refuse("selector.matchLabels", f"no workload of {resource.namespace} has these: correct them")
-    known = {str(port) for each in selected for port in _ports(mesh, each)}
+    known = {str(port) for workload in selected for port in _ports(mesh, workload)}
     for port in spec.port_level_mtls:
         if port not in known:
             ports = ", ".join(sorted(known)) or "none"
@@ -47,7 +47,9 @@ def check_peer_authentication(mesh: Mesh, resource: Resource[PeerAuthenticationS
 
 
 def _check_only_one(mesh: Mesh, resource: Resource[PeerAuthenticationSpec]) -> None:
-    oldest = next(each for each in mesh.within(PeerAuthenticationSpec, resource.namespace) if not each.spec.selector)
+    oldest = next(
+        policy for policy in mesh.within(PeerAuthenticationSpec, resource.namespace) if not policy.spec.selector
+    )
     if oldest is not resource:
         raise resource.refuse("", f"{oldest.where} is for all of {resource.namespace} already: remove one of the two")
 
@@ -61,27 +63,27 @@ def _ports(mesh: Mesh, workload: Workload) -> Iterable[int]:
                 yield number
 
 
-def mode(mesh: Mesh, workload: Workload, target_port: int) -> Mode:
+def resolve_mode(mesh: Mesh, workload: Workload, target_port: int) -> Mode:
     """How the workload's port is to be spoken to. PERMISSIVE if nothing is said anywhere."""
     found = _namespace_mode(mesh, workload.namespace)
     if workload.namespace == mesh.settings.root_namespace:
         return found
-    for each in mesh.within(PeerAuthenticationSpec, workload.namespace):
-        selector = each.spec.selector
+    for policy in mesh.within(PeerAuthenticationSpec, workload.namespace):
+        selector = policy.spec.selector
         if selector is not None and selects(selector.match_labels, workload.labels):
-            found = _inherited(each.spec.mtls, found)
-            return _inherited(each.spec.port_level_mtls.get(str(target_port), MutualTls()), found)
+            found = _inherit(policy.spec.mtls, found)
+            return _inherit(policy.spec.port_level_mtls.get(str(target_port), MutualTls()), found)
     return found
 
 
 def _namespace_mode(mesh: Mesh, namespace: str) -> Mode:
     found: Mode = "PERMISSIVE"
     for scope in dict.fromkeys((mesh.settings.root_namespace, namespace)):
-        policies = [each for each in mesh.within(PeerAuthenticationSpec, scope) if each.spec.selector is None]
+        policies = [policy for policy in mesh.within(PeerAuthenticationSpec, scope) if policy.spec.selector is None]
         if policies:
-            found = _inherited(policies[0].spec.mtls, found)
+            found = _inherit(policies[0].spec.mtls, found)
     return found
 
 
-def _inherited(said: MutualTls, wider: Mode) -> Mode:
+def _inherit(said: MutualTls, wider: Mode) -> Mode:
     return wider if said.mode == "UNSET" else said.mode

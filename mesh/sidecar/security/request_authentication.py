@@ -49,7 +49,7 @@ which is the private key, was never known to anyone."""
 def check_request_authentication(mesh: Mesh, resource: Resource[RequestAuthenticationSpec]) -> None:
     """Raises ManifestError for what istiod would refuse, or what would refuse every token."""
     spec = resource.spec
-    if not any(_is_for(mesh, resource, each) for each in mesh.workloads.values()) and spec.selector is not None:
+    if not any(_is_for(mesh, resource, workload) for workload in mesh.workloads.values()) and spec.selector is not None:
         raise resource.refuse("selector.matchLabels", "no workload has these labels: correct them")
     for number, rule in enumerate(spec.jwt_rules):
         path = f"jwtRules[{number}]"
@@ -84,8 +84,8 @@ def make_http_filters(
     mesh: Mesh, workload: Workload, *, is_gateway: bool
 ) -> list[http_connection_manager_pb2.HttpFilter]:
     """The HTTP filter that reads tokens; none if no RequestAuthentication is for the workload."""
-    resources = [each for each in mesh.all(RequestAuthenticationSpec) if _is_for(mesh, each, workload)]
-    rules = sorted((rule for each in resources for rule in each.spec.jwt_rules), key=lambda each: each.issuer)
+    resources = [resource for resource in mesh.all(RequestAuthenticationSpec) if _is_for(mesh, resource, workload)]
+    rules = sorted((rule for resource in resources for rule in resource.spec.jwt_rules), key=lambda rule: rule.issuer)
     if not rules:
         return []
     config = config_pb2.JwtAuthentication(bypass_cors_preflight=True)
@@ -107,14 +107,16 @@ def _make_provider(mesh: Mesh, rule: JwtRule) -> config_pb2.JwtProvider:
         audiences=rule.audiences,
         local_jwks=base_pb2.DataSource(inline_string=keys),
         forward=rule.forward_original_token,
-        from_headers=[config_pb2.JwtHeader(name=each.name, value_prefix=each.prefix) for each in rule.from_headers],
+        from_headers=[
+            config_pb2.JwtHeader(name=header.name, value_prefix=header.prefix) for header in rule.from_headers
+        ],
         from_params=rule.from_params,
         from_cookies=rule.from_cookies,
         forward_payload_header=rule.output_payload_to_header,
         payload_in_metadata="payload",
         claim_to_headers=[
-            config_pb2.JwtClaimToHeader(header_name=each.header, claim_name=each.claim)
-            for each in rule.output_claim_to_headers
+            config_pb2.JwtClaimToHeader(header_name=claim.header, claim_name=claim.claim)
+            for claim in rule.output_claim_to_headers
         ],
     )
     found.normalize_payload_in_metadata.space_delimited_claims.extend(["permission", "scope"])
@@ -123,12 +125,14 @@ def _make_provider(mesh: Mesh, rule: JwtRule) -> config_pb2.JwtProvider:
 
 def _make_requirement(providers: Sequence[str]) -> config_pb2.JwtRequirement:
     """A good token of any provider, or none at all; a bad one is refused."""
-    named = [config_pb2.JwtRequirement(provider_name=each) for each in providers]
+    named = [config_pb2.JwtRequirement(provider_name=provider) for provider in providers]
     missing = config_pb2.JwtRequirement(allow_missing=empty_pb2.Empty())
     if len(named) == 1:
         return _require_any([named[0], missing])
     each_or_none = config_pb2.JwtRequirement(
-        requires_all=config_pb2.JwtRequirementAndList(requirements=[_require_any([each, missing]) for each in named])
+        requires_all=config_pb2.JwtRequirementAndList(
+            requirements=[_require_any([requirement, missing]) for requirement in named]
+        )
     )
     return _require_any([*named, each_or_none])
 

@@ -1,1 +1,1 @@
-"""What a proxy tells: access logs, spans, and Istio's standard metrics."""
+"""What a proxy reports: access logs, spans, and Istio's standard metrics."""

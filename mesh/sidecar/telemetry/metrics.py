@@ -101,8 +101,8 @@ def _make_log(labels: Mapping[str, str], *, is_grpc: bool) -> accesslog_pb2.Acce
     found = typed_struct_pb2.TypedStruct()
     found.CopyFrom(_make_template(tuple(said), is_grpc=is_grpc))
     for counted in ("counters", "histograms"):
-        (each,) = found.value.fields[counted].list_value.values
-        tags = each.struct_value.fields["stat"].struct_value.fields["tags"].list_value.values
+        (metric,) = found.value.fields[counted].list_value.values
+        tags = metric.struct_value.fields["stat"].struct_value.fields["tags"].list_value.values
         for tag, value in zip(tags, said.values(), strict=False):
             tag.struct_value.fields["valueFormat"].string_value = value
     return accesslog_pb2.AccessLog(

@@ -26,7 +26,7 @@ def test_a_selector_is_found_by_labels_as_by_looking_at_all(
 ) -> None:
     """In the order given; one that asks for nothing takes all."""
     index = BySelector((namespace, wanted, number) for number, (namespace, wanted) in enumerate(things))
-    assert index.taking(namespaces, labels) == [
+    assert index.find(namespaces, labels) == [
         number
         for number, (namespace, wanted) in enumerate(things)
         if namespace in namespaces and selects(wanted, labels)

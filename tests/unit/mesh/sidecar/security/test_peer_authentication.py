@@ -21,7 +21,7 @@ def _of_backend(mode: str | None, name: str = "backend", **spec: Any) -> Any:
 
 
 def _mode(mesh: Mesh, port: int = HTTP, pod: str = "backend") -> str:
-    return peer_authentication.mode(mesh, mesh.workloads["shop", pod], port)
+    return peer_authentication.resolve_mode(mesh, mesh.workloads["shop", pod], port)
 
 
 @pytest.mark.parametrize(
