@@ -22,7 +22,7 @@ from mesh.sidecar.bootstrap import bootstrap
 from mesh.sidecar.gateways import is_gateway
 from mesh.sidecar.hosts import all_ports
 from mesh.sidecar.mesh import Mesh
-from mesh.sidecar.proxy import Place, Proxy
+from mesh.sidecar.proxy import Endpoint, Proxy
 from mesh.sidecar.resources import Resources, as_dict, file_text
 
 CERTIFICATES = "certificates"
@@ -35,8 +35,8 @@ def proxy(mesh: Mesh, workload: Workload, ip: str, ports: Mapping[int, int]) -> 
     A gateway has no app: what a load balancer would lead to one of its ports comes to that which `ports` has for it.
     """
     gateway = is_gateway(mesh, workload)
-    app = {port: Place(ip, own) if gateway else Place(path=app_socket(port)) for port, own in ports.items()}
-    others = {port: Place(path=outbound_socket(port)) for port in sorted(all_ports(mesh))}
+    app = {port: Endpoint(ip, own) if gateway else Endpoint(path=app_socket(port)) for port, own in ports.items()}
+    others = {port: Endpoint(path=outbound_socket(port)) for port in sorted(all_ports(mesh))}
     return Proxy(workload, ip, app=app, outbound=others, secrets=CERTIFICATES, is_gateway=gateway)
 
 
@@ -47,7 +47,7 @@ def files(
 
     `root_pem` is whom it trusts; `rules` are digests by host, as mesh.local.plan needs them.
     """
-    found = {BOOTSTRAP: json.dumps(as_dict(bootstrap(name, proxy.workload.name, Place(path=ADMIN))), indent=1)}
+    found = {BOOTSTRAP: json.dumps(as_dict(bootstrap(name, proxy.workload.name, Endpoint(path=ADMIN))), indent=1)}
     found.update(_secrets(root_pem))
     found[sources.path("clusters")] = file_text(_clusters(resources, rules or {}))
     found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})

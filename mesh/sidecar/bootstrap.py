@@ -18,7 +18,7 @@ from mesh.sidecar.messages import to_address
 from mesh.sidecar.sources import config_source
 
 if TYPE_CHECKING:
-    from mesh.sidecar.proxy import Place
+    from mesh.sidecar.proxy import Endpoint
 
 _RUNTIME = {
     # How long a regular expression of a policy may get: of its compiled form, Envoy's own default is 100.
@@ -37,7 +37,7 @@ _STAT_TAGS = {
 """Labels by the expression whose first group is taken out of the name, and whose second is the value."""
 
 
-def bootstrap(proxy_id: str, cluster: str, admin: Place) -> bootstrap_pb2.Bootstrap:
+def bootstrap(proxy_id: str, cluster: str, admin: Endpoint) -> bootstrap_pb2.Bootstrap:
     """The bootstrap of one Envoy. `admin`: where /stats and the like are served; other paths are in `sources`."""
     found = bootstrap_pb2.Bootstrap(
         node=base_pb2.Node(id=proxy_id, cluster=cluster),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from envoy.config.listener.v3 import listener_pb2
     from google.protobuf.message import Message
 
-    from mesh.sidecar.proxy import Place
+    from mesh.sidecar.proxy import Endpoint
 
 
 def pack(message: Message) -> any_pb2.Any:
@@ -44,11 +44,11 @@ def to_uint32(value: int) -> wrappers_pb2.UInt32Value:
     return wrappers_pb2.UInt32Value(value=value)
 
 
-def to_address(place: Place, *, pipe_mode: int = 0) -> address_pb2.Address:
+def to_address(endpoint: Endpoint, *, pipe_mode: int = 0) -> address_pb2.Address:
     """Where to connect or listen. `pipe_mode`: who may open a socket that Envoy makes; 0 for one that is there."""
-    if place.path:
-        return address_pb2.Address(pipe=address_pb2.Pipe(path=place.path, mode=pipe_mode))
-    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=place.ip, port_value=place.port))
+    if endpoint.path:
+        return address_pb2.Address(pipe=address_pb2.Pipe(path=endpoint.path, mode=pipe_mode))
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=endpoint.ip, port_value=endpoint.port))
 
 
 def refer_to_secret(name: str) -> secret_pb2.SdsSecretConfig:

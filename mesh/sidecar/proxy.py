@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Somewhere to connect to or to listen at: an IP address and port, or the path of a Unix socket."""
 
     ip: str = ""
@@ -42,8 +42,8 @@ class Proxy:
 
     workload: Workload
     ip: str
-    app: Mapping[int, Place]
-    outbound: Mapping[int, Place]
+    app: Mapping[int, Endpoint]
+    outbound: Mapping[int, Endpoint]
     secrets: str = "certificates"
     is_gateway: bool = False
 

@@ -18,7 +18,7 @@ from mesh.manifests import read_folders
 from mesh.sidecar.gateways import is_gateway
 from mesh.sidecar.hosts import all_ports
 from mesh.sidecar.mesh import Mesh
-from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.proxy import Addresses, Endpoint, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.translate import translate
 from tests.support.system import ROOT
@@ -86,12 +86,14 @@ def _six(text: str) -> str:
 def proxies(mesh: Mesh) -> Iterator[tuple[Proxy, Addresses]]:
     """Every pod's proxy, one a workload, and where all pods are."""
     addresses = Addresses({key: (f"127.{10 + n // 250}.0.{n % 250 + 1}",) for n, key in enumerate(mesh.workloads)})
-    others = {port: Place(path=f"out/{port}.sock") for port in sorted(all_ports(mesh))}
+    others = {port: Endpoint(path=f"out/{port}.sock") for port in sorted(all_ports(mesh))}
 
     def proxy(workload: Workload) -> Proxy:
         gateway = is_gateway(mesh, workload)
         (ip,) = addresses.pods[workload.key]
-        app = {port: Place(ip, port) if gateway else Place(path=f"{port}.sock") for port in workload.ports.values()}
+        app = {
+            port: Endpoint(ip, port) if gateway else Endpoint(path=f"{port}.sock") for port in workload.ports.values()
+        }
         return Proxy(workload, ip, app=app, outbound=others, is_gateway=gateway)
 
     return ((proxy(workload), addresses) for workload in mesh.workloads.values())

@@ -15,14 +15,14 @@ from mesh.manifests.texts import dump_text, parse_text
 from mesh.sidecar.gateways import is_gateway
 from mesh.sidecar.hosts import all_ports
 from mesh.sidecar.mesh import Mesh, MeshSettings
-from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.proxy import Addresses, Endpoint, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import Resources, as_dict
 from mesh.sidecar.translate import translate
 from tests.istiod.comparing import differences
 
 
-def compared(
+def compare(
     istiod: Istiod, files: Mapping[str, str], *, namespace: str = "default", jwks: Mapping[str, str] | None = None
 ) -> Mapping[str, list[str]]:
     """Returns the differences by namespace/workload; an empty list for each proxy that both sides make alike.
@@ -98,8 +98,8 @@ def _proxy(mesh: Mesh, workload: Workload, addresses: Addresses) -> Proxy:
     return Proxy(
         workload,
         addresses.pods[workload.key][0],
-        app={port: Place(path=f"/run/app/{port}.sock") for port in sorted(targets)},
-        outbound={port: Place(path=f"/run/out/{port}.sock") for port in sorted(all_ports(mesh))},
+        app={port: Endpoint(path=f"/run/app/{port}.sock") for port in sorted(targets)},
+        outbound={port: Endpoint(path=f"/run/out/{port}.sock") for port in sorted(all_ports(mesh))},
         is_gateway=is_gateway(mesh, workload),
     )
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from tests.istiod.normalise import Side, normalised
+from tests.istiod.normalise import Side, normalise
 
 Resources: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 """listeners, clusters, routes, endpoints of one proxy, as Envoy's JSON."""
@@ -24,7 +24,7 @@ def differences(istiod: Resources, ours: Resources) -> list[str]:
 
     Both are taken as they are sent: the differences by design are removed here.
     """
-    return list(_differences("", normalised(istiod, Side.ISTIOD), normalised(ours, Side.OURS)))
+    return list(_differences("", normalise(istiod, Side.ISTIOD), normalise(ours, Side.OURS)))
 
 
 def _differences(path: str, istiod: Any, ours: Any) -> Iterator[str]:

@@ -48,7 +48,7 @@ def by_design(why: str, *sides: Side) -> Callable[[Callable[[Node], None]], Call
     return enter
 
 
-def normalised(resources: Mapping[str, Sequence[Mapping[str, Any]]], side: Side) -> Node:
+def normalise(resources: Mapping[str, Sequence[Mapping[str, Any]]], side: Side) -> Node:
     """Returns a copy in the form that is compared: the table applied, and what has a name by its name."""
     found: Node = {
         kind: copy.deepcopy(list(resources.get(kind, ()))) for kind in ("listeners", "clusters", "routes", "endpoints")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.istiod.both_ways import compared
+from tests.istiod.both_ways import compare
 from tests.manifests.sources import BASE, ISTIO, NAMESPACE, SCENARIOS, SERVICES, texts, with_scenario
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CASES = sorted(Path(__file__).parent.glob("cases/*.yaml"))
 @pytest.mark.parametrize("case", [pytest.param(path, id=path.stem) for path in CASES])
 def test_a_case_is_translated_as_istiod_does(istiod: Istiod, case: Path) -> None:
     """For each pod of the case no field differs but by design."""
-    found = compared(istiod, {case.name: case.read_text()})
+    found = compare(istiod, {case.name: case.read_text()})
     assert {pod: lines for pod, lines in found.items() if lines} == {}
 
 
@@ -30,5 +30,5 @@ def test_a_case_is_translated_as_istiod_does(istiod: Istiod, case: Path) -> None
 def test_our_own_manifests_are_translated_as_istiod_does(istiod: Istiod, scenario: str | None) -> None:
     """k8s/base and istio as they are deployed, and with each scenario: no field of any pod differs but by design."""
     files = with_scenario(scenario) if scenario else texts(BASE, ISTIO / "base", SERVICES)
-    found = compared(istiod, files, namespace=NAMESPACE)
+    found = compare(istiod, files, namespace=NAMESPACE)
     assert {pod: lines for pod, lines in found.items() if lines} == {}

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from tests.istiod.both_ways import compared
+from tests.istiod.both_ways import compare
 from tests.istiod.grammar import meshes
 
 if TYPE_CHECKING:
@@ -21,5 +21,5 @@ if TYPE_CHECKING:
 def test_a_generated_mesh_is_translated_as_istiod_does(istiod: Istiod, text: str) -> None:
     """No field of any pod differs but by design. A failure shrinks to the smallest mesh that shows it, some minutes."""
     hypothesis.note(text)
-    found = compared(istiod, {"mesh.yaml": text})
+    found = compare(istiod, {"mesh.yaml": text})
     assert {pod: lines for pod, lines in found.items() if lines} == {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.istiod.generator import IstiodError, Places
-from tests.istiod.normalise import Side, normalised
+from tests.istiod.normalise import Side, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ def _addresses(config: Config, cluster: str = CLUSTER) -> list[str]:
 
 
 def _inbound(config: Config) -> dict[str, Any]:
-    found: dict[str, Any] = normalised(vars(config), Side.ISTIOD)["listeners"]["[inbound|50051]"]
+    found: dict[str, Any] = normalise(vars(config), Side.ISTIOD)["listeners"]["[inbound|50051]"]
     return found
 
 

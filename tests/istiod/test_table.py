@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from tests.istiod.normalise import Side, normalised
+from tests.istiod.normalise import Side, normalise
 
 if TYPE_CHECKING:
     from mesh.istiod.generator import Config, Istiod
@@ -91,13 +91,13 @@ def _changed(resource: Any, path: Location) -> Any:
 
 
 def _without_effect(kind: str, resource: Any) -> Iterator[str]:
-    normal = normalised({kind: [resource]}, Side.ISTIOD)
+    normal = normalise({kind: [resource]}, Side.ISTIOD)
     outbound = resource.get("trafficDirection") == "OUTBOUND"
     inbound = str(resource.get("name", "")).startswith("inbound|")
     for path, names in _leaves(resource):
         if any(name.startswith(NAMES_LEFT_OUT) for name in names):
             continue
-        if normalised({kind: [_changed(resource, path)]}, Side.ISTIOD) == normal:
+        if normalise({kind: [_changed(resource, path)]}, Side.ISTIOD) == normal:
             direction = ("outbound",) if outbound else ("inbound",) if inbound else ()
             yield ".".join((kind, *direction, *(key for key in path if isinstance(key, str))))
 

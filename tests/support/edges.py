@@ -46,13 +46,13 @@ def edges(texts: Mapping[str, str], settings: MeshSettings | None = None, namesp
     """
     found = list(parse_documents(texts, namespace))
     reader = _Reader(found, settings or MeshSettings())
-    policies = [each for each in found if each.kind == "AuthorizationPolicy"]
-    allowing = [each for each in policies if _action(each) == "ALLOW"]
-    allowed = {edge for each in allowing for edge in reader.edges(each)} | set(reader.open_to_all(allowing))
-    denied = [edge for each in policies if _action(each) == "DENY" for edge in reader.edges(each)]
+    policies = [policy for policy in found if policy.kind == "AuthorizationPolicy"]
+    allowing = [policy for policy in policies if _action(policy) == "ALLOW"]
+    allowed = {edge for policy in allowing for edge in reader.edges(policy)} | set(reader.open_to_all(allowing))
+    denied = [edge for policy in policies if _action(policy) == "DENY" for edge in reader.edges(policy)]
     left = {kept for edge in allowed if (kept := _without(edge, denied)) is not None}
-    rights = {edge for each in found if each.kind == "KafkaUser" for edge in _topics(each)}
-    return sorted(_merged(left) | rights)
+    rights = {edge for user in found if user.kind == "KafkaUser" for edge in _topics(user)}
+    return sorted(_merge(left) | rights)
 
 
 def _action(policy: Document) -> str:
@@ -75,15 +75,15 @@ class _Reader:
     def __init__(self, found: list[Document], settings: MeshSettings) -> None:
         self._settings = settings
         self._workloads: dict[tuple[str, str], Mapping[str, str]] = {}
-        for each in found:
-            if each.kind in {"Deployment", "StatefulSet"}:
-                labels = _spec(each).get("template", {}).get("metadata", {}).get("labels", {})
-                self._workloads[_namespace(each), each.fields["metadata"]["name"]] = labels
+        for workload in found:
+            if workload.kind in {"Deployment", "StatefulSet"}:
+                labels = _spec(workload).get("template", {}).get("metadata", {}).get("labels", {})
+                self._workloads[_namespace(workload), workload.fields["metadata"]["name"]] = labels
 
     def edges(self, policy: Document) -> Iterator[Edge]:
         """Each thing that the policy's rules match, whatever its action."""
         namespace = _namespace(policy)
-        callees = self._selected(policy)
+        callees = self._select(policy)
         for number, rule in enumerate(_spec(policy).get("rules") or []):
             where = f"{policy.where}: spec.rules[{number}]"
             _only(rule, where, "from", "to", "when")
@@ -95,12 +95,12 @@ class _Reader:
 
     def open_to_all(self, allowing: list[Document]) -> Iterator[Edge]:
         """The edge of each workload that no ALLOW policy selects: anybody may call anything of it."""
-        guarded = {callee for each in allowing for callee in self._selected(each)}
+        guarded = {callee for policy in allowing for callee in self._select(policy)}
         for _, name in self._workloads:
             if name not in guarded:
                 yield Edge(ANYBODY, name, "*", "CALL")
 
-    def _selected(self, policy: Document) -> list[str]:
+    def _select(self, policy: Document) -> list[str]:
         namespace = _namespace(policy)
         labels = (_spec(policy).get("selector") or {}).get("matchLabels")
         return [
@@ -111,11 +111,11 @@ class _Reader:
 
     def _callers(self, rule: Mapping[str, Any], namespace: str, where: str) -> list[str]:
         callers: list[str] = []
-        for number, each in enumerate(rule.get("from") or []):
-            source = each.get("source") or {}
+        for number, entry in enumerate(rule.get("from") or []):
+            source = entry.get("source") or {}
             _only(source, f"{where}.from[{number}].source", "principals", "requestPrincipals")
             principals = source.get("principals")
-            callers += [self._account(each, namespace) for each in principals] if principals else [OUTSIDE]
+            callers += [self._account(principal, namespace) for principal in principals] if principals else [OUTSIDE]
         return callers or [ANYBODY]
 
     def _account(self, principal: str, namespace: str) -> str:
@@ -133,8 +133,8 @@ def _roles(rule: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 
 def _targets(rule: Mapping[str, Any], where: str) -> Iterator[tuple[str, str]]:
-    for number, each in enumerate(rule.get("to") or [{}]):
-        operation = each.get("operation") or {}
+    for number, entry in enumerate(rule.get("to") or [{}]):
+        operation = entry.get("operation") or {}
         _only(operation, f"{where}.to[{number}].operation", "methods", "paths")
         for path in operation.get("paths") or ["*"]:
             for method in operation.get("methods") or ["CALL"]:
@@ -149,15 +149,15 @@ def _only(fields: Mapping[str, Any], where: str, *known: str) -> None:
 
 def _without(edge: Edge, denied: list[Edge]) -> Edge | None:
     """The edge less what is denied of it; None if nothing is left."""
-    for each in denied:
+    for denial in denied:
         fits = (
-            each.caller in {edge.caller, ANYBODY}
-            and each.callee == edge.callee
-            and each.verb in {edge.verb, "CALL"}
-            and _covers(each.target, edge.target)
+            denial.caller in {edge.caller, ANYBODY}
+            and denial.callee == edge.callee
+            and denial.verb in {edge.verb, "CALL"}
+            and _covers(denial.target, edge.target)
         )
         if fits:
-            left = tuple(role for role in edge.roles if role not in each.roles) if each.roles else ()
+            left = tuple(role for role in edge.roles if role not in denial.roles) if denial.roles else ()
             if not left:
                 return None
             edge = replace(edge, roles=left)
@@ -170,14 +170,14 @@ def _covers(pattern: str, path: str) -> bool:
     return path.endswith(pattern[1:]) if pattern.startswith("*") else path == pattern
 
 
-def _merged(found: set[Edge]) -> set[Edge]:
+def _merge(found: set[Edge]) -> set[Edge]:
     """Edges that differ by their roles alone, as one. An edge that asks for no role needs none."""
     roles: dict[Edge, set[str] | None] = {}
     for edge in found:
         bare = replace(edge, roles=())
         before = roles.get(bare, set())
         roles[bare] = None if before is None or not edge.roles else before | set(edge.roles)
-    return {replace(bare, roles=tuple(sorted(each or ()))) for bare, each in roles.items()}
+    return {replace(bare, roles=tuple(sorted(wanted or ()))) for bare, wanted in roles.items()}
 
 
 def _topics(user: Document) -> Iterator[Edge]:

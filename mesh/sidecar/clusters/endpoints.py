@@ -17,7 +17,7 @@ from mesh.sidecar.clusters.service_entries import port_of
 from mesh.sidecar.clusters.targets import list_targets
 from mesh.sidecar.destination_rules import endpoint_tls_mode
 from mesh.sidecar.messages import to_address, to_uint32
-from mesh.sidecar.proxy import Place
+from mesh.sidecar.proxy import Endpoint
 from mesh.sidecar.security import peer_authentication
 from mesh.sidecar.workload_names import canonical
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mesh.manifests.document import Resource
-    from mesh.manifests.istio.service_entry import Endpoint, ServiceEntrySpec
+    from mesh.manifests.istio import service_entry
+    from mesh.manifests.istio.service_entry import ServiceEntrySpec
     from mesh.manifests.kubernetes import Service, Workload
     from mesh.sidecar.clusters.targets import Target
     from mesh.sidecar.mesh import Mesh
@@ -103,7 +104,7 @@ def _make_endpoint(
     address: str, port: int, weight: int, metadata: Mapping[str, str], *, mutual_tls: bool
 ) -> endpoint_components_pb2.LbEndpoint:
     found = endpoint_components_pb2.LbEndpoint(
-        endpoint=endpoint_components_pb2.Endpoint(address=to_address(Place(address, port))),
+        endpoint=endpoint_components_pb2.Endpoint(address=to_address(Endpoint(address, port))),
         load_balancing_weight=to_uint32(weight),
         metadata=_make_metadata({"istio": metadata}),
     )
@@ -126,7 +127,7 @@ def _label_workload(workload: Workload) -> Mapping[str, str]:
     return _label(workload.name, workload.namespace, service, revision)
 
 
-def _label_entry(endpoint: Endpoint, name: str, namespace: str) -> Mapping[str, str]:
+def _label_entry(endpoint: service_entry.Endpoint, name: str, namespace: str) -> Mapping[str, str]:
     service = endpoint.labels.get("service.istio.io/canonical-name") or endpoint.labels.get("app") or name
     return _label(name, namespace, service, endpoint.labels.get("version") or "latest")
 

@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def build_inbound_clusters(mesh: Mesh, proxy: Proxy) -> list[cluster_pb2.Cluster]:
-    """The cluster of each port: the app itself. Raises ManifestError for a port of which no place is known."""
+    """The cluster of each port: the app itself. Raises ManifestError for a port of which no endpoint is known."""
     return [_build_cluster(mesh, proxy, port) for port in list_inbound_ports(mesh, proxy)]
 
 
 def _build_cluster(mesh: Mesh, proxy: Proxy, port: InboundPort) -> cluster_pb2.Cluster:
-    place = proxy.app.get(port.target)
-    if place is None:
+    app = proxy.app.get(port.target)
+    if app is None:
         raise ManifestError(
             f"{port.service.where}: spec.ports: {port.target} is no port of {proxy.workload.name}: correct targetPort, "
             "or add the port to a container"
         )
-    endpoint = endpoint_components_pb2.LbEndpoint(endpoint=endpoint_components_pb2.Endpoint(address=to_address(place)))
+    endpoint = endpoint_components_pb2.LbEndpoint(endpoint=endpoint_components_pb2.Endpoint(address=to_address(app)))
     found = cluster_pb2.Cluster(
         name=port.cluster,
         alt_stat_name=f"{port.cluster};",

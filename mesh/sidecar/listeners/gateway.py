@@ -19,7 +19,7 @@ from mesh.manifests.istio.gateway import ServerTls
 from mesh.sidecar.gateways import group_servers
 from mesh.sidecar.listeners import connection_manager
 from mesh.sidecar.messages import make_transport_socket, pack, refer_to_secret, to_address, to_uint32
-from mesh.sidecar.proxy import Place
+from mesh.sidecar.proxy import Endpoint
 from mesh.sidecar.telemetry import access_logs
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _build_listener(mesh: Mesh, proxy: Proxy, target: int, servers: Sequence[Bou
     found = listener_pb2.Listener(
         name=name,
         traffic_direction=base_pb2.OUTBOUND,
-        address=to_address(proxy.app.get(target) or Place(proxy.ip, target)),
+        address=to_address(proxy.app.get(target) or Endpoint(proxy.ip, target)),
         access_log=access_logs.make_listener_access_logs(mesh, proxy.workload, "gateway"),
     )
     stat_prefix = f"outbound_{name};"

@@ -24,7 +24,7 @@ from mesh.sidecar.inbound_ports import list_inbound_ports
 from mesh.sidecar.listeners import connection_manager
 from mesh.sidecar.listeners.tls import make_server_socket
 from mesh.sidecar.messages import add_inspector, make_network_filter, to_address, to_uint32
-from mesh.sidecar.proxy import Place
+from mesh.sidecar.proxy import Endpoint
 from mesh.sidecar.security import authorization_policy, peer_authentication
 from mesh.sidecar.telemetry import access_logs
 
@@ -94,7 +94,7 @@ def _build_listener(mesh: Mesh, proxy: Proxy, port: InboundPort) -> listener_pb2
     found = listener_pb2.Listener(
         name=f"inbound|{port.target}",
         traffic_direction=base_pb2.INBOUND,
-        address=to_address(Place(proxy.ip, port.target)),
+        address=to_address(Endpoint(proxy.ip, port.target)),
         filter_chains=[_build_chain(mesh, proxy, port, chain) for chain in chains],
         access_log=access_logs.make_listener_access_logs(mesh, proxy.workload, "inbound"),
     )

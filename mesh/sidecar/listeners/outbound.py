@@ -1,7 +1,7 @@
 """Where an app finds others through its sidecar: one listener a service port, HTTP by host names, TCP by the one host.
 
-Owns which port gets which listener, and refuses what one place cannot tell apart: two hosts whose port is not HTTP are
-told apart on a cluster by the address that was dialled, and nothing is captured here. Called by
+Owns which port gets which listener, and refuses what one listener cannot tell apart: two hosts whose port is not HTTP
+are told apart on a cluster by the address that was dialled, and nothing is captured here. Called by
 `mesh.sidecar.translate`. Source: istio/istio pilot/pkg/networking/core/listener.go, networkfilter.go.
 """
 
@@ -29,7 +29,7 @@ from mesh.sidecar.messages import add_inspector, make_network_filter, to_address
 if TYPE_CHECKING:
     from mesh.sidecar.hosts import Host
     from mesh.sidecar.mesh import Mesh
-    from mesh.sidecar.proxy import Addresses, Place, Proxy
+    from mesh.sidecar.proxy import Addresses, Endpoint, Proxy
     from mesh.sidecar.scope import Scope
 
 _ANY = "0.0.0.0"  # noqa: S104 - how istiod names a listener of all hosts; nothing is bound there
@@ -44,7 +44,7 @@ def build_outbound_listeners(
     Raises ManifestError if hosts of one port cannot be told apart.
     """
     parts = _Listeners(mesh, proxy, scope, addresses)
-    return [parts.build(number, place) for number, place in sorted(proxy.outbound.items()) if parts.hosts(number)]
+    return [parts.build(number, endpoint) for number, endpoint in sorted(proxy.outbound.items()) if parts.hosts(number)]
 
 
 @dataclass(frozen=True)
@@ -60,30 +60,32 @@ class _Listeners:
         """The hosts that have a port, and what it speaks."""
         return [(host, port.protocol) for host in self.scope.hosts if (port := host.port(number)) is not None]
 
-    def build(self, number: int, place: Place) -> listener_pb2.Listener:
+    def build(self, number: int, endpoint: Endpoint) -> listener_pb2.Listener:
         hosts = self.hosts(number)
         if all(protocol.is_http for _, protocol in hosts):
-            return self._build_http(hosts[0][1], number, place)
+            return self._build_http(hosts[0][1], number, endpoint)
         if all(protocol in _TLS and host.name not in self.addresses.vips for host, protocol in hosts):
-            return self._build_by_server_name(number, place, [host for host, _ in hosts])
+            return self._build_by_server_name(number, endpoint, [host for host, _ in hosts])
         if len(hosts) > 1:
             all_hosts = ", ".join(f"{host.name} ({protocol.value})" for host, protocol in hosts)
             raise ManifestError(
                 f"{self.proxy.workload.where}: port {number} of {all_hosts} cannot be told apart where nothing is "
                 "captured: give the ports different numbers, or let a Sidecar show one of these hosts"
             )
-        return self._build_for_one_host(*hosts[0], number, place)
+        return self._build_for_one_host(*hosts[0], number, endpoint)
 
-    def _build_http(self, protocol: Protocol, number: int, place: Place) -> listener_pb2.Listener:
+    def _build_http(self, protocol: Protocol, number: int, endpoint: Endpoint) -> listener_pb2.Listener:
         """By the names that requests say, however many hosts there are; `protocol` is the first one's."""
-        listener = _make_listener(f"{_ANY}_{number}", place)
+        listener = _make_listener(f"{_ANY}_{number}", endpoint)
         stat_prefix = f"outbound_{listener.name};"
         manager = connection_manager.make_outbound_manager(self.mesh, self.proxy, str(number), stat_prefix, protocol)
         listener.filter_chains.add().filters.append(manager)
         return listener
 
-    def _build_for_one_host(self, host: Host, protocol: Protocol, number: int, place: Place) -> listener_pb2.Listener:
-        listener = _make_listener(f"{self.addresses.vips.get(host.name, _ANY)}_{number}", place)
+    def _build_for_one_host(
+        self, host: Host, protocol: Protocol, number: int, endpoint: Endpoint
+    ) -> listener_pb2.Listener:
+        listener = _make_listener(f"{self.addresses.vips.get(host.name, _ANY)}_{number}", endpoint)
         if protocol is Protocol.AUTO:
             self._sniff(listener, f"{host.name}:{number}")
             listener.default_filter_chain.filters.append(self._make_tcp_proxy(host, number))
@@ -95,9 +97,9 @@ class _Listeners:
         chain.filters.append(self._make_tcp_proxy(host, number))
         return listener
 
-    def _build_by_server_name(self, number: int, place: Place, hosts: Sequence[Host]) -> listener_pb2.Listener:
+    def _build_by_server_name(self, number: int, endpoint: Endpoint, hosts: Sequence[Host]) -> listener_pb2.Listener:
         """TLS that is the app's own: passed on to the host whose name the handshake says, any other is closed."""
-        listener = _make_listener(f"{_ANY}_{number}", place)
+        listener = _make_listener(f"{_ANY}_{number}", endpoint)
         inspector = tls_inspector_pb2.TlsInspector(initial_read_buffer_size=to_uint32(512))
         add_inspector(listener, "tls", inspector)
         for host in hosts:
@@ -132,7 +134,7 @@ class _Listeners:
         return make_network_filter("tcp_proxy", config)
 
 
-def _make_listener(name: str, place: Place) -> listener_pb2.Listener:
+def _make_listener(name: str, endpoint: Endpoint) -> listener_pb2.Listener:
     return listener_pb2.Listener(
-        name=name, address=to_address(place, pipe_mode=0o600), traffic_direction=base_pb2.OUTBOUND
+        name=name, address=to_address(endpoint, pipe_mode=0o600), traffic_direction=base_pb2.OUTBOUND
     )

@@ -114,15 +114,15 @@ def _add_weighted(action: route_components_pb2.RouteAction, weighted: RouteDesti
 
 
 def set_headers(
-    place: route_components_pb2.Route | route_components_pb2.WeightedCluster.ClusterWeight, headers: Headers | None
+    target: route_components_pb2.Route | route_components_pb2.WeightedCluster.ClusterWeight, headers: Headers | None
 ) -> str:
     """Adds these operations to a route or a weighted cluster. Returns the authority that they set, "" for none."""
     if headers is None:
         return ""
-    place.request_headers_to_add.extend(_list_additions(headers.request))
-    place.request_headers_to_remove.extend(headers.request.remove)
-    place.response_headers_to_add.extend(_list_additions(headers.response))
-    place.response_headers_to_remove.extend(headers.response.remove)
+    target.request_headers_to_add.extend(_list_additions(headers.request))
+    target.request_headers_to_remove.extend(headers.request.remove)
+    target.response_headers_to_add.extend(_list_additions(headers.response))
+    target.response_headers_to_remove.extend(headers.response.remove)
     said = {**headers.request.add, **headers.request.set}
     return next((value for name, value in said.items() if is_authority(name)), "")
 

@@ -10,7 +10,7 @@ from mesh.sidecar.clusters.endpoints import build_endpoints
 from mesh.sidecar.clusters.outbound import build_outbound_clusters
 from mesh.sidecar.listeners.outbound import build_outbound_listeners
 from mesh.sidecar.mesh import Mesh
-from mesh.sidecar.proxy import Addresses, Place
+from mesh.sidecar.proxy import Addresses, Endpoint
 from mesh.sidecar.resources import as_dict
 from mesh.sidecar.scope import Scope, scope_of
 from tests.unit.mesh.sidecar.shop import BACKEND, CLUSTER, proxy
@@ -75,7 +75,7 @@ def marks(mesh: Mesh, name: str = CLUSTER) -> list[str]:
     return [each.get("envoy.transport_socket_match", {}).get("tlsMode", "") for each in metadata]
 
 
-def listeners(mesh: Mesh, ports: Mapping[int, Place], vips: Mapping[str, str] = VIPS) -> dict[str, Any]:
+def listeners(mesh: Mesh, ports: Mapping[int, Endpoint], vips: Mapping[str, str] = VIPS) -> dict[str, Any]:
     """The client's outbound listeners by name, if it has these ports."""
     own = replace(proxy(mesh), outbound=ports)
     found = build_outbound_listeners(mesh, own, scope_of(mesh, own), addresses(mesh, vips))

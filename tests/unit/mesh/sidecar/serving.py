@@ -15,7 +15,7 @@ from mesh.manifests.errors import ManifestError
 from mesh.manifests.texts import dump_texts
 from mesh.sidecar.listeners import inbound
 from mesh.sidecar.mesh import Mesh, MeshSettings
-from mesh.sidecar.proxy import Place, Proxy
+from mesh.sidecar.proxy import Endpoint, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import as_dict
 
@@ -77,8 +77,8 @@ def proxy(mesh: Mesh, pod: str = "backend", *, is_gateway: bool = False) -> Prox
     return Proxy(
         mesh.workloads["shop", pod],
         "127.1.0.1",
-        {port: Place(path=f"/run/{port}") for port in ports},
-        {80: Place(path="/run/out")},
+        {port: Endpoint(path=f"/run/{port}") for port in ports},
+        {80: Endpoint(path="/run/out")},
         is_gateway=is_gateway,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 from mesh.manifests.texts import dump_texts
 from mesh.sidecar.gateways import is_gateway
 from mesh.sidecar.mesh import Mesh, MeshSettings
-from mesh.sidecar.proxy import Addresses, Place, Proxy
+from mesh.sidecar.proxy import Addresses, Endpoint, Proxy
 from mesh.sidecar.reading import load
 from mesh.sidecar.resources import as_dict
 from mesh.sidecar.routing.gateway import build_gateway_routes
@@ -108,7 +108,7 @@ def proxy(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> Proxy:
         workload,
         "127.1.0.1",
         {},
-        {port: Place("127.1.0.1", port) for port in PORTS},
+        {port: Endpoint("127.1.0.1", port) for port in PORTS},
         is_gateway=is_gateway(mesh, workload),
     )
 

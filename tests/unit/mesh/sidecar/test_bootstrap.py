@@ -7,10 +7,10 @@ import re
 import pytest
 
 from mesh.sidecar.bootstrap import bootstrap
-from mesh.sidecar.proxy import Place
+from mesh.sidecar.proxy import Endpoint
 from mesh.sidecar.resources import as_dict
 
-FOUND = as_dict(bootstrap("backend-0", "backend", Place(path="admin.sock")))
+FOUND = as_dict(bootstrap("backend-0", "backend", Endpoint(path="admin.sock")))
 
 
 def test_it_says_who_it_is() -> None:
@@ -29,11 +29,11 @@ def test_all_else_is_in_files() -> None:
 @pytest.mark.parametrize(
     ("place", "expected"),
     [
-        (Place(path="admin.sock"), {"pipe": {"path": "admin.sock", "mode": 0o600}}),
-        (Place("127.0.0.1", 15000), {"socketAddress": {"address": "127.0.0.1", "portValue": 15000}}),
+        (Endpoint(path="admin.sock"), {"pipe": {"path": "admin.sock", "mode": 0o600}}),
+        (Endpoint("127.0.0.1", 15000), {"socketAddress": {"address": "127.0.0.1", "portValue": 15000}}),
     ],
 )
-def test_its_administration(place: Place, expected: object) -> None:
+def test_its_administration(place: Endpoint, expected: object) -> None:
     """A socket is for its owner alone."""
     assert as_dict(bootstrap("a", "b", place))["admin"] == {"address": expected}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mesh.manifests.errors import ManifestError
-from mesh.sidecar.proxy import Place
+from mesh.sidecar.proxy import Endpoint
 from tests.unit.mesh.sidecar.calling import (
     cluster,
     clusters,
@@ -23,7 +23,7 @@ from tests.unit.mesh.sidecar.calling import (
 from tests.unit.mesh.sidecar.shop import BACKEND, CLUSTER, destination_rule, gateway_of, service, shop
 
 UNLIMITED = 4294967295
-HERE = Place(path="/run/out.sock")
+HERE = Endpoint(path="/run/out.sock")
 
 
 def _workload(name: str, **spec: Any) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def test_http_hosts_of_a_port_share_a_listener() -> None:
 
 def test_a_listener_may_be_at_an_address() -> None:
     """An IP and port in the place of a socket's path."""
-    (found,) = listeners(shop(), {50051: Place("127.0.0.1", 1234)}).values()
+    (found,) = listeners(shop(), {50051: Endpoint("127.0.0.1", 1234)}).values()
     assert found["address"] == {"socketAddress": {"address": "127.0.0.1", "portValue": 1234}}
 
 

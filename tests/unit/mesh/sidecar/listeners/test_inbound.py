@@ -11,7 +11,7 @@ from mesh.manifests.errors import ManifestError
 from mesh.sidecar.clusters.inbound import build_inbound_clusters
 from mesh.sidecar.listeners import inbound
 from mesh.sidecar.mesh import Mesh
-from mesh.sidecar.proxy import Place
+from mesh.sidecar.proxy import Endpoint
 from mesh.sidecar.resources import as_dict
 from tests.unit.mesh.sidecar.serving import (
     AUTO,
@@ -182,11 +182,11 @@ def _cluster(mesh: Mesh, port: int = HTTP, **app: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("place", "expected"),
     [
-        (Place(path="/run/app"), {"pipe": {"path": "/run/app"}}),
-        (Place("127.0.0.9", 5), {"socketAddress": {"address": "127.0.0.9", "portValue": 5}}),
+        (Endpoint(path="/run/app"), {"pipe": {"path": "/run/app"}}),
+        (Endpoint("127.0.0.9", 5), {"socketAddress": {"address": "127.0.0.9", "portValue": 5}}),
     ],
 )
-def test_the_app_is_where_it_listens(place: Place, expected: Any) -> None:
+def test_the_app_is_where_it_listens(place: Endpoint, expected: Any) -> None:
     """A socket's path or an address."""
     found = _cluster(mesh_of(), app={HTTP: place})
     (locality,) = found["loadAssignment"]["endpoints"]
