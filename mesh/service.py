@@ -126,7 +126,7 @@ class Foundation:
             topic,
             self.settings.service,
             handler,
-            bury=self.publisher.write,
+            publish_dead_letter=self.publisher.write,
             receive=receive,
             instance_id=self.settings.pod,
         )

@@ -1,4 +1,4 @@
-"""Kafka behind one door: topic names, producer, keyed consumer, outbox relay, dead letters.
+"""Kafka behind one interface: topic names, producer, keyed consumer, outbox relay, dead letters.
 
 Delivery is at least once, in order within a key. Only this package imports kafka-python.
 """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mesh.bus.dispatcher import Assignment, ConsumerSettings, Counters, Dispatcher
 from mesh.bus.envelope import read_record
-from mesh.bus.fetching import Fetching, attend
+from mesh.bus.fetching import Fetching, poll_group
 from mesh.bus.kafka_python import (
     AsyncConsumerRebalanceListener,
     CooperativeStickyAssignor,
@@ -41,22 +41,22 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ATTEND_SECONDS = 0.2
-"""Between looks after group, positions and commits: as long as between two commits."""
+_POLL_INTERVAL_SECONDS = 0.2
+"""Between polls of group, positions and commits: as long as between two commits."""
 _POSITIONS_SECONDS = 0.01
 """The same while a partition has no position yet."""
-_ATTEND_MS = 500
-"""How long one look may wait for the group; a stop waits as long."""
+_GROUP_POLL_MS = 500
+"""How long one poll may wait for the group; a stop waits as long."""
 _FETCH_WAIT_MS = 250
 """A fetch that waits for records leaves out partitions that were added meanwhile: the most that these may be held up.
 Lower costs idle CPU: a fetch each time."""
 _RECORDS = 500
 """Taken at once at most."""
 STALL_SECONDS = 30.0
-"""Without a look in this time the thread hangs: kafka-python was seen to wait for ever for its group's coordinator."""
+"""Without a poll in this time the thread hangs: kafka-python was seen to wait without end for its coordinator."""
 _UNKNOWN_TOPIC_SECONDS = 0.2
-"""Between looks for a topic that is not there yet."""
-_UNKNOWN_TOPIC_TOLD_SECONDS = 5.0
+"""Between questions for a topic that is not there yet."""
+_UNKNOWN_TOPIC_LOG_SECONDS = 5.0
 """Between lines in the log that say so; a start of all at once takes less."""
 _ANSWER_SECONDS = 3.0
 """For the commits on revocation and at the end; below any session timeout."""
@@ -72,7 +72,7 @@ class KeyedConsumer:
         group: str,
         handler: Callable[[T], Awaitable[None]],
         *,
-        bury: Callable[[WireRecord], Awaitable[None]],
+        publish_dead_letter: Callable[[WireRecord], Awaitable[None]],
         receive: Callable[[Incoming], T] | None = None,
         instance_id: str | None = None,
         settings: ConsumerSettings | None = None,
@@ -81,7 +81,7 @@ class KeyedConsumer:
 
         `handler`: returns once the record is handled for good. PoisonError sends it to the dead letters at once,
         StoreUnavailableError and BrokerUnavailableError are waited out, any other error is tried again a few times.
-        It is cancelled when the partition is lost. `bury`: writes a dead letter: `Publisher.write`.
+        It is cancelled when the partition is lost. `publish_dead_letter`: `Publisher.write`.
         `receive`: makes what `handler` takes of a record, the moment it is read, before those before it of its key are
         handled; None: it takes the record itself. If it raises, it is called again when it is the record's turn, and
         what it raises then counts as the handler's.
@@ -95,7 +95,7 @@ class KeyedConsumer:
         self._dispatcher = Dispatcher(
             group=group,
             handler=handler,
-            bury=bury,
+            publish_dead_letter=publish_dead_letter,
             progress=self._on_progress,
             receive=receive,
             tries=self._settings.tries,
@@ -108,7 +108,7 @@ class KeyedConsumer:
         self._full = False
         self._fetching: Fetching | None = None
         self._stopping = threading.Event()
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
         self._draining = False
         self._why_no_broker = ""
         self._assigned = asyncio.Event()
@@ -138,7 +138,7 @@ class KeyedConsumer:
 
     async def moves(self) -> bool:
         """False if its thread hangs, which only a restart of the process mends. For health checks."""
-        return time.monotonic() - self._looked_at < STALL_SECONDS
+        return time.monotonic() - self._polled_at < STALL_SECONDS
 
     async def stop(self, grace_seconds: float = 0.0) -> None:
         """Reads no more, waits that long for what is in flight, cancels the rest, commits and leaves. Repeatable."""
@@ -159,7 +159,7 @@ class KeyedConsumer:
             if self._assignments.get(partition) is assignment:
                 self._committable[partition] = position
         if self._full and self._fetching is not None:
-            self._fetching.kick()
+            self._fetching.wake()
 
     def _on_drop(self, assignments: list[Assignment]) -> None:
         self._dispatcher.drop(assignments)
@@ -172,7 +172,7 @@ class KeyedConsumer:
         if not self._ended.done():
             self._ended.set_result(None)
 
-    def _tell_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
+    def _call_on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         try:
             self._loop.call_soon_threadsafe(callback, *arguments)
         except RuntimeError:
@@ -190,7 +190,7 @@ class KeyedConsumer:
                     self._log_end(error)
                     self._stopping.wait(1.0)
         finally:
-            self._tell_loop(self._on_ended)
+            self._call_on_loop(self._on_ended)
 
     def _read_until_stopped(self) -> None:
         if not wait_reachable(self._access, self._wait_for_broker):
@@ -199,10 +199,10 @@ class KeyedConsumer:
         try:
             # A member that joins before it knows the topic's partitions may be assigned none of them, and kafka-python
             # then asks for a new assignment only after metadata.max.age, five minutes later.
-            told_at = time.monotonic()
+            logged_at = time.monotonic()
             while not consumer.partitions_for_topic(self.topic):
-                if time.monotonic() - told_at > _UNKNOWN_TOPIC_TOLD_SECONDS:
-                    told_at = time.monotonic()
+                if time.monotonic() - logged_at > _UNKNOWN_TOPIC_LOG_SECONDS:
+                    logged_at = time.monotonic()
                     log.warning("no topic %s yet, or the KafkaUser of %s lacks Read of it", self.topic, self.group)
                 if self._wait(_UNKNOWN_TOPIC_SECONDS):
                     return
@@ -210,23 +210,23 @@ class KeyedConsumer:
             self._fetching = Fetching(consumer, room=self._room, deliver=self._deliver)
             committed_at = 0.0
             while not self._stopping.is_set():
-                positioned = attend(consumer, _ATTEND_MS)
+                positioned = poll_group(consumer, _GROUP_POLL_MS)
                 self._fetching.check()
-                self._fetching.kick()
+                self._fetching.wake()
                 now = time.monotonic()
                 if self._committable and now - committed_at >= self._settings.commit_interval_seconds:
                     committed_at = now
                     self._commit(consumer)
-                self._wait(_ATTEND_SECONDS if positioned else _POSITIONS_SECONDS)
+                self._wait(_POLL_INTERVAL_SECONDS if positioned else _POSITIONS_SECONDS)
         finally:
             self._leave(consumer)
 
     def _log_end(self, error: Exception) -> None:
         right = missing_right(error, self.group, "Read", self.topic, self.group)
         if right is None:
-            log.error("consumer of %s starts anew", self.topic, exc_info=error)
+            log.error("consumer of %s starts again", self.topic, exc_info=error)
         else:
-            log.error("consumer of %s starts anew: %s", self.topic, right)
+            log.error("consumer of %s starts again: %s", self.topic, right)
 
     def _wait_for_broker(self, seconds: float, why: str) -> bool:
         if why and why != self._why_no_broker:
@@ -236,7 +236,7 @@ class KeyedConsumer:
 
     def _wait(self, seconds: float) -> bool:
         """Waits; True once it is to stop."""
-        self._looked_at = time.monotonic()
+        self._polled_at = time.monotonic()
         return self._stopping.wait(seconds)
 
     def _connect(self) -> Any:
@@ -283,7 +283,7 @@ class KeyedConsumer:
                     batches.append((assignment, [read_record(record) for record in read]))
                     self._delivered += len(read)
         if batches:
-            self._tell_loop(self._dispatcher.deliver, batches)
+            self._call_on_loop(self._dispatcher.deliver, batches)
         return self._in_flight()
 
     # ---- in the consumer's thread again ----
@@ -334,7 +334,7 @@ class KeyedConsumer:
                 if position is not None:
                     positions[partition] = position
         if dropped:
-            self._tell_loop(self._on_drop, dropped)
+            self._call_on_loop(self._on_drop, dropped)
         return positions
 
     def _add(self, partitions: Iterable[Any]) -> None:
@@ -343,11 +343,11 @@ class KeyedConsumer:
                 self._assignments[partition] = Assignment(partition.topic, partition.partition)
             number = len(self._assignments)
         if number:
-            self._tell_loop(self._on_assigned, number)
+            self._call_on_loop(self._on_assigned, number)
 
 
 class _Rebalances(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Told by kafka-python, in its I/O thread, where blocking would stop the heartbeats."""
+    """Notified by kafka-python, in its I/O thread, where blocking would stop the heartbeats."""
 
     def __init__(self, owner: KeyedConsumer, consumer: Any) -> None:
         self._owner = owner

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
 
-WAIT_FOR_EVER = (StoreUnavailableError, BrokerUnavailableError)
+WAITED_OUT = (StoreUnavailableError, BrokerUnavailableError)
 """Errors that say nothing against the record: it is tried until the store or the broker is back."""
 
 T = TypeVar("T")
@@ -107,19 +107,19 @@ class Dispatcher:
         *,
         group: str,
         handler: Callable[[T], Awaitable[None]],
-        bury: Callable[[WireRecord], Awaitable[None]],
+        publish_dead_letter: Callable[[WireRecord], Awaitable[None]],
         progress: Callable[[Assignment, int], None],
         receive: Callable[[Incoming], T] | None = None,
         tries: Tries | None = None,
     ) -> None:
-        """`bury` writes a dead letter and returns once it is acknowledged; `progress` hears what may be committed.
+        """`publish_dead_letter` returns once it is acknowledged; `progress` is notified of what may be committed.
 
         `receive` and `handler`: see mesh.bus.consumer.
         """
         self.counters = Counters()
         self._group = group
         self._handler: Callable[[Any], Awaitable[None]] = handler
-        self._bury = bury
+        self._publish_dead_letter = publish_dead_letter
         self._progress = progress
         self._receive = receive
         self._tries = tries or Tries()
@@ -243,7 +243,7 @@ class Dispatcher:
                     raise
                 # The handler cancelled something of its own and let that escape: a fault of the handler.
                 failure: BaseException = error
-            except WAIT_FOR_EVER as error:
+            except WAITED_OUT as error:
                 waits += 1
                 self.counters.failed_tries += 1
                 log.warning("record %d of %s waits: %s", record.offset, record.topic, error)
@@ -277,7 +277,7 @@ class Dispatcher:
         waits = 0
         while True:
             try:
-                await self._bury(letter)
+                await self._publish_dead_letter(letter)
             except Exception as error:  # noqa: BLE001 - whatever it is, the record must not be lost
                 # Committing past a record that is kept nowhere would lose it: this key waits for the broker.
                 waits += 1

@@ -3,7 +3,7 @@
 `KafkaConsumer.poll` crosses between its caller's thread and the I/O thread four times a record, and when a response
 lands between two of its steps, sends a fetch without the partition whose records just came; that fetch may then hold up
 the next record by `fetch_max_wait_ms`. Here one thread takes the records and asks for more, in this order, so neither
-happens. `attend` is what `poll` does beside fetching. Both use what kafka-python keeps private: it is pinned, and
+happens. `poll_group` is what `poll` does beside fetching. Both use what kafka-python keeps private: it is pinned, and
 tests/contract/test_kafka_private.py says which names.
 """
 
@@ -41,12 +41,12 @@ class Fetching:
         self._stopped = False
         self._error: Exception | None = None
 
-    def kick(self) -> None:
+    def wake(self) -> None:
         """Takes what is there and asks for more, if nothing is asked for yet. In any thread; never raises.
 
         Called now and then, and when there is room again, or a partition more: else it goes on by itself.
         """
-        with contextlib.suppress(Exception):  # the I/O thread has ended: `check` or the next look at the group tells
+        with contextlib.suppress(Exception):  # the I/O thread has ended: `check` or the next poll of the group says so
             self._net.call_soon_threadsafe(self._pump)
 
     def check(self) -> None:
@@ -66,7 +66,7 @@ class Fetching:
                 records, _ = self._fetcher.fetched_records(room)
                 if not records:
                     for future in await self._fetcher._send_fetches_async():
-                        future.add_callback(self._answered)  # one that failed is sent anew by the next kick
+                        future.add_callback(self._answered)  # one that failed is sent again by the next wake
                     return
                 await self._net.sleep(pause_seconds(self._deliver(records)))
         except Exception as error:  # noqa: BLE001 - raised where it can be handled
@@ -82,7 +82,7 @@ def pause_seconds(in_flight: int) -> float:
     return max(FETCH_PAUSE_SECONDS, min(seconds, LONGEST_FETCH_PAUSE_SECONDS))
 
 
-def attend(consumer: Any, timeout_ms: int) -> bool:
+def poll_group(consumer: Any, timeout_ms: int) -> bool:
     """Joins the group, sees to the partitions' positions and calls back for answered commits; says if all have one.
 
     Blocks for up to `timeout_ms` while it joins. In the consumer's own thread, some times a second.

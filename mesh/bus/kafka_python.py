@@ -6,10 +6,10 @@ since 3.13; the warning says nothing about us, and where warnings are errors the
 Three faults of 3.0.12 are mended here. It forgets to close the socket of a refused connection (net/inet.py), and of one
 whose TLS fails (net/transport.py): while a broker is away or not trusted, each attempt would leave one for the garbage
 collector. A connection that is reset before its TLS begins, as by a broker that is killed, or a certificate that cannot
-be read, is no error of Kafka's to it, and any other error ends for ever the task that keeps its view of the cluster
+be read, is no error of Kafka's to it, and any other error ends for good the task that keeps its view of the cluster
 (cluster.py): the client then never sends or reads again. And it makes the decoder of a response when the first one
 comes, in a way that two threads must not do at once (protocol/schemas/fields/struct.py): a producer and a consumer that
-start together may leave a decoder that fails for ever, and the process then times out on every request.
+start together may leave a decoder that fails each time, and the process then times out on every request.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _compiled_decode_from = StructField.compiled_decode_from
 _compiling = threading.RLock()
 
 
-def _compiled_by_one(self: Any, version: int, **kind: Any) -> Any:
+def _compile_one_at_a_time(self: Any, version: int, **kind: Any) -> Any:
     decode = self._compiled_encoders.get(
         ("decode", version, kind.get("compact", False), kind.get("tagged", False), kind.get("data_class"))
     )
@@ -86,7 +86,7 @@ def _compiled_by_one(self: Any, version: int, **kind: Any) -> Any:
         return _compiled_decode_from(self, version, **kind)
 
 
-StructField.compiled_decode_from = _compiled_by_one
+StructField.compiled_decode_from = _compile_one_at_a_time
 
 __all__ = [
     "AsyncConsumerRebalanceListener",

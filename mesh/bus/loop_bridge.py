@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Crossing(Generic[T]):
+class LoopBridge(Generic[T]):
     """One way onto one loop. Items arrive in the order in which they were put."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[Sequence[T]], None]) -> None:
@@ -32,11 +32,11 @@ class Crossing(Generic[T]):
             if len(self._items) > 1:
                 return
         try:
-            self._loop.call_soon_threadsafe(self._cross)
+            self._loop.call_soon_threadsafe(self._bridge)
         except RuntimeError:
             return
 
-    def _cross(self) -> None:
+    def _bridge(self) -> None:
         with self._lock:
             items, self._items = self._items, []
         self._take(items)

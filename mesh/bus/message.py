@@ -1,4 +1,4 @@
-"""The shapes in which records cross the door of `mesh.bus`, free of Kafka and protobuf, so that `logic` may pass them.
+"""The shapes in which records go in and out of `mesh.bus`, free of Kafka and protobuf, so that `logic` may pass them.
 
 Headers on the wire are those of CloudEvents' Kafka binding in binary mode plus W3C Trace Context; they are documented
 in protos/rostrum/debate/v1/turn_taken.proto.

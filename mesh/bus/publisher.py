@@ -16,11 +16,11 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mesh.bus.crossing import Crossing
 from mesh.bus.envelope import WireRecord, to_wire
 from mesh.bus.errors import RefusedError
 from mesh.bus.kafka_python import KafkaProducer
 from mesh.bus.kafka_python import errors as kafka_errors
+from mesh.bus.loop_bridge import LoopBridge
 from mesh.bus.reachable import wait_reachable
 from mesh.bus.refusals import missing_right
 from mesh.bus.topics import DEAD_LETTERS_MAX_MESSAGE_BYTES, MAX_RECORD_BYTES
@@ -43,7 +43,7 @@ DELIVERY_TIMEOUT_SECONDS = 30.0
 _USABLE_FOR_SECONDS = 1.0
 """How long an answer of `usable` holds that says yes."""
 _GIVEN_UP_CLOSE_SECONDS = 0.5
-"""How long a producer that is given up may take to fail what it holds, before it is told to; it usually has by then."""
+"""How long a producer that is given up may take to fail what it holds before it is forced to; it usually has."""
 
 _REFUSALS = (
     kafka_errors.MessageSizeTooLargeError,
@@ -84,7 +84,7 @@ class Publisher:
         self._why_no_broker = ""
         self._thread: threading.Thread | None = None
         self._usable = (0.0, False)
-        self._answers: Crossing[_Answer] | None = None
+        self._answers: LoopBridge[_Answer] | None = None
 
     async def start(self) -> None:
         """Starts connecting and returns at once: without a broker, records wait up to METADATA_WAIT_SECONDS."""
@@ -93,7 +93,7 @@ class Publisher:
             self._thread.start()
 
     async def stop(self, timeout_seconds: float = 5.0) -> None:
-        """Writes what is buffered, at most for this time, and disconnects. Safe to repeat."""
+        """Writes what is buffered, at most for this time, and disconnects. Idempotent."""
         with self._lock:
             self._closing = True
             self._changed.notify_all()
@@ -112,14 +112,14 @@ class Publisher:
         """
         with self._lock:
             for tag, record in records:
-                tell = functools.partial(done, tag)
+                notify = functools.partial(done, tag)
                 if self._closing:
-                    tell(BrokerUnavailableError("the publisher is stopped"))
+                    notify(BrokerUnavailableError("the publisher is stopped"))
                 elif record.topic in self._known and not self._slow_topics[record.topic]:
-                    self._send(record, tell)
+                    self._send(record, notify)
                 else:
                     self._slow_topics[record.topic] += 1
-                    self._slow.append((record, tell))
+                    self._slow.append((record, notify))
                     self._changed.notify()
 
     async def send(self, message: Outgoing) -> None:
@@ -134,7 +134,7 @@ class Publisher:
     async def write(self, record: WireRecord) -> None:
         """As `send`, for a record as it is, such as a dead letter."""
         if self._answers is None:
-            self._answers = Crossing(asyncio.get_running_loop(), _resolve)
+            self._answers = LoopBridge(asyncio.get_running_loop(), _resolve)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.publish([(answer, record)], self._answer)
         await answer
@@ -163,19 +163,19 @@ class Publisher:
 
     # ---- with the lock held ----
 
-    def _send(self, record: WireRecord, tell: Callable[[BaseException | None], None]) -> None:
+    def _send(self, record: WireRecord, notify: Callable[[BaseException | None], None]) -> None:
         try:
             future = self._producer.send(record.topic, key=record.key, value=record.value, headers=list(record.headers))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the one who published
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes to the one who published
             if not isinstance(error, _REFUSALS):
                 self._known.discard(record.topic)
-            tell(self._as_ours(error, record.topic))
+            notify(self._as_ours(error, record.topic))
             return
-        future.add_callback(_told, tell)
-        future.add_errback(self._failed, record.topic, tell)
+        future.add_callback(_notify_acknowledged, notify)
+        future.add_errback(self._failed, record.topic, notify)
 
-    def _failed(self, topic: str, tell: Callable[[BaseException | None], None], error: BaseException) -> None:
-        tell(self._as_ours(error, topic))
+    def _failed(self, topic: str, notify: Callable[[BaseException | None], None], error: BaseException) -> None:
+        notify(self._as_ours(error, topic))
 
     def _as_ours(self, error: BaseException, topic: str) -> Exception:
         if isinstance(error, _REFUSALS):
@@ -219,7 +219,7 @@ class Publisher:
 
     def _renew(self) -> None:
         """Replaces a producer that kafka-python has given up for good, such as after a broker that did not answer."""
-        log.warning("the producer is given up and made anew")
+        log.warning("the producer is given up and made again")
         with self._lock:
             old, self._producer = self._producer, None
             self._known.clear()  # what is published meanwhile waits for the new one
@@ -242,18 +242,18 @@ class Publisher:
         waiting = [item for item in self._slow if item[0].topic == topic]
         self._slow = deque(item for item in self._slow if item[0].topic != topic)
         del self._slow_topics[topic]
-        for record, tell in waiting:
+        for record, notify in waiting:
             if why_not is None:
-                self._send(record, tell)
+                self._send(record, notify)
             else:
-                tell(BrokerUnavailableError(why_not))
+                notify(BrokerUnavailableError(why_not))
 
     def _fail_slow(self, error: BrokerUnavailableError) -> None:
         with self._lock:
             waiting, self._slow = self._slow, deque()
             self._slow_topics.clear()
-        for _record, tell in waiting:
-            tell(error)
+        for _record, notify in waiting:
+            notify(error)
 
     def _connect(self) -> Any:
         return KafkaProducer(
@@ -319,16 +319,16 @@ def _given_up(producer: Any) -> bool:
 
 
 def _end(producer: Any, timeout_seconds: float) -> None:
-    """Closes a producer. What is not acknowledged by then fails, and is told to whoever published it."""
+    """Closes a producer. What is not acknowledged by then fails, and whoever published it is notified."""
     try:
         producer.close(timeout=timeout_seconds)
     except kafka_errors.KafkaTimeoutError:
-        # Its close then has stopped before the thread that sends, which would go on for ever.
+        # Its close then has stopped before the thread that sends, which would go on indefinitely.
         producer._sender.force_close()
 
 
-def _told(tell: Callable[[BaseException | None], None], _metadata: object) -> None:
-    tell(None)
+def _notify_acknowledged(notify: Callable[[BaseException | None], None], _metadata: object) -> None:
+    notify(None)
 
 
 def _resolve(answers: Sequence[_Answer]) -> None:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from mesh.bus.access import KafkaAccess, TlsFiles
 
-LOOK_SECONDS = 0.05
-"""Between looks while nothing listens."""
-REFUSED_LOOK_SECONDS = 0.5
-"""Between looks at a broker that refuses us: a handshake is work for both."""
+POLL_INTERVAL_SECONDS = 0.05
+"""Between tries while nothing listens."""
+REFUSED_POLL_INTERVAL_SECONDS = 0.5
+"""Between tries at a broker that refuses us: a handshake is work for both."""
 ANSWER_SECONDS = 1.0
 
 API_VERSIONS = bytes.fromhex("00000014 0012 0000 00000001 000a") + b"look-ahead"
@@ -35,8 +35,8 @@ def wait_reachable(access: KafkaAccess, wait: Callable[[float, str], object]) ->
         troubles = [_trouble(access, server.strip()) for server in access.bootstrap_servers.split(",")]
         if None in troubles:
             return True
-        why = next((each for each in troubles if each), "")
-        if wait(REFUSED_LOOK_SECONDS if why else LOOK_SECONDS, why):
+        why = next((trouble for trouble in troubles if trouble), "")
+        if wait(REFUSED_POLL_INTERVAL_SECONDS if why else POLL_INTERVAL_SECONDS, why):
             return False
 
 

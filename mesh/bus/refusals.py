@@ -1,6 +1,6 @@
 """Why the broker refuses us, in words that say what to change: a right of the KafkaUser.
 
-Kafka's own errors name a code. Publisher and consumer ask here before they log or tell; nothing is decided by these
+Kafka's own errors name a code. Publisher and consumer ask here before they log or notify; nothing is decided by these
 texts. What is wrong with a certificate is said by reachable.py.
 """
 

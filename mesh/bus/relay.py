@@ -1,4 +1,4 @@
-"""Publishes what a store's outbox holds, right after the commit, in order, and tells the store what was acknowledged.
+"""Publishes what a store's outbox holds, right after the commit, in order, and says to the store what was acknowledged.
 
 How store and relay meet (the store never imports the relay; mesh.service joins them):
 
@@ -26,8 +26,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mesh.bus.crossing import Crossing
 from mesh.bus.errors import RefusedError
+from mesh.bus.loop_bridge import LoopBridge
 from mesh.bus.topics import MAX_RECORD_BYTES
 from mesh.errors import StoreUnavailableError
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SCAN_INTERVAL_SECONDS = 3.0
-"""Between looks for rows that another process left."""
+"""Between scans for rows that another process left."""
 ABANDONED_AFTER_SECONDS = 5.0
 """Age of a row that its own process would have published long ago."""
 SCAN_ROWS = 500
-"""Rows of one look; small enough to hold in memory at MAX_RECORD_BYTES each."""
+"""Rows of one scan; small enough to hold in memory at MAX_RECORD_BYTES each."""
 RETRY_SECONDS = 0.25
 """Wait after a failed publish, before the scan; doubled each time up to the next."""
 LONGEST_RETRY_SECONDS = 2.0
@@ -102,7 +102,7 @@ class Relay:
         self._failures = 0
         """Looks in a row whose rows failed."""
         self._stopped = False
-        self._answers = Crossing[tuple[int, BaseException | None]](self._loop, self._take_answers)
+        self._answers = LoopBridge[tuple[int, BaseException | None]](self._loop, self._take_answers)
         self._refused: set[int] = set()
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -110,10 +110,10 @@ class Relay:
 
     async def start(self) -> None:
         """Begins with what the outbox holds; rows of later commits follow it."""
-        self._task = asyncio.get_running_loop().create_task(self._scan_for_ever(), name="relay-scan")
+        self._task = asyncio.get_running_loop().create_task(self._scan_until_stopped(), name="relay-scan")
 
     async def stop(self, grace_seconds: float = 2.0) -> None:
-        """Waits that long for acknowledgements and ends; the rest stays in the outbox. Safe to repeat."""
+        """Waits that long for acknowledgements and ends; the rest stays in the outbox. Idempotent."""
         with self._lock:
             self._stopped = True
         if self._task is not None:
@@ -139,7 +139,7 @@ class Relay:
             self._left_behind = self._left_behind or left_behind
             self._publish(now)
         if left_behind:
-            self._tell_loop_wake()
+            self._wake_on_loop()
 
     # ---- with the lock held ----
 
@@ -162,7 +162,7 @@ class Relay:
     def _answer(self, row_id: int, error: BaseException | None) -> None:
         self._answers.put((row_id, error))
 
-    def _tell_loop_wake(self) -> None:
+    def _wake_on_loop(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._wake.set)
         except RuntimeError:
@@ -208,7 +208,7 @@ class Relay:
         except TimeoutError:
             return
 
-    async def _scan_for_ever(self) -> None:
+    async def _scan_until_stopped(self) -> None:
         while True:
             try:
                 if self._held:

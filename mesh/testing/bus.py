@@ -145,7 +145,7 @@ class MemoryConsumer:
         group: str,
         handler: Callable[[T], Awaitable[None]],
         *,
-        bury: Callable[[WireRecord], Awaitable[None]],
+        publish_dead_letter: Callable[[WireRecord], Awaitable[None]],
         receive: Callable[[Incoming], T] | None = None,
         instance_id: str | None = None,
         settings: ConsumerSettings | None = None,
@@ -157,7 +157,7 @@ class MemoryConsumer:
         self._dispatcher = Dispatcher(
             group=group,
             handler=handler,
-            bury=bury,
+            publish_dead_letter=publish_dead_letter,
             progress=self._on_progress,
             receive=receive,
             tries=self._settings.tries,

@@ -30,7 +30,7 @@ class MemoryBusUnderTest(BusUnderTest):
         return topic
 
     def consumer(self, topic: str, group: str, handler: Callable[[Any], Awaitable[None]], **options: Any) -> Any:
-        return MemoryConsumer(self.broker, topic, group, handler, bury=self.publisher.write, **options)
+        return MemoryConsumer(self.broker, topic, group, handler, publish_dead_letter=self.publisher.write, **options)
 
 
 class TestMemoryBus(BusSuite):

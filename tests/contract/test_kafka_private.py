@@ -115,7 +115,7 @@ async def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     async def handle(_: Any) -> None: ...
 
-    consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, bury=handle)
+    consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, publish_dead_letter=handle)
     await consumer.start()
     moved = await consumer.moves()
 

@@ -30,7 +30,7 @@ async def main(bootstrap_servers: str, tls_folder: str, topic: str, group: str, 
         topic,
         group,
         handler,
-        bury=publisher.write,
+        publish_dead_letter=publisher.write,
         instance_id=instance_id,
         settings=ConsumerSettings(session_timeout_seconds=30),
     )

@@ -42,7 +42,7 @@ class KafkaBusUnderTest(BusUnderTest):
     def consumer(self, topic: str, group: str, handler: Callable[[Any], Awaitable[None]], **options: Any) -> Any:
         # Groups of Kafka span topics; a test's group is its topic's.
         return KeyedConsumer(
-            self.broker.access, topic, f"{group}-{topic}", handler, bury=self.publisher.write, **options
+            self.broker.access, topic, f"{group}-{topic}", handler, publish_dead_letter=self.publisher.write, **options
         )
 
 

@@ -328,7 +328,7 @@ async def test_a_consumer_says_what_it_lacks(
     broker: TestBroker, caplog: pytest.LogCaptureFixture, topic: str, group: str, line: str
 ) -> None:
     """One line, without a traceback, each time that it tries again."""
-    consumer = KeyedConsumer(broker.access_of("team-a"), topic, group, _nothing, bury=_nothing)
+    consumer = KeyedConsumer(broker.access_of("team-a"), topic, group, _nothing, publish_dead_letter=_nothing)
     await consumer.start()
     await until(f"a log line: {line}", lambda: line in caplog.text, seconds=20)
     await consumer.stop()

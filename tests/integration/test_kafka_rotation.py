@@ -118,7 +118,7 @@ async def _load(broker: TestBroker, access: dict[str, KafkaAccess]) -> None:
         sent.add(text)
 
     stays = Publisher(access["team-a"], source="team-a")
-    reader = KeyedConsumer(access["moderator"], TOPIC, "moderator", handle, bury=stays.write)
+    reader = KeyedConsumer(access["moderator"], TOPIC, "moderator", handle, publish_dead_letter=stays.write)
     await stays.start()
     await reader.start()
     shown: dict[int, dt.datetime] = {}
@@ -131,7 +131,7 @@ async def _load(broker: TestBroker, access: dict[str, KafkaAccess]) -> None:
             await asyncio.gather(*(send(each) for each in (stays, comes) for _ in range(20)))
             await comes.stop()
     # A consumer that is new, when the first certificates are over.
-    late = KeyedConsumer(access["moderator"], TOPIC, "moderator", handle, bury=stays.write)
+    late = KeyedConsumer(access["moderator"], TOPIC, "moderator", handle, publish_dead_letter=stays.write)
     await late.start()
     async with asyncio.timeout(30):
         await late.wait_assigned()
