@@ -91,7 +91,7 @@ class _Job:
         self.remaining = 0
 
 
-class _Look:
+class _Wake:
     """Wakes the writer without a job."""
 
     __slots__ = ()
@@ -129,9 +129,9 @@ class Database:
             .order_by(outbox.c.id)
             .limit(sa.bindparam("row_limit"))
         )
-        # What the writer waits for: jobs; a look at acknowledged rows; None, the end.
-        self._jobs: queue.SimpleQueue[_Job | _Look | None] = queue.SimpleQueue()
-        self._look_due = False
+        # What the writer waits for: jobs; a wake-up for acknowledged rows; None, the end.
+        self._jobs: queue.SimpleQueue[_Job | _Wake | None] = queue.SimpleQueue()
+        self._wake_due = False
         self._delete = False
         """Whether the commit under way deletes acknowledged rows."""
         self._waiters: dict[int, _Job] = {}
@@ -156,7 +156,7 @@ class Database:
         self._thread.start()
 
     async def aclose(self) -> None:
-        """Commits what waits, then closes. Safe to repeat. What is unpublished stays in the outbox."""
+        """Commits what waits, then closes. Idempotent. What is unpublished stays in the outbox."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._jobs.put(None)
@@ -218,9 +218,9 @@ class Database:
 
     def mark_published(self, ids: Sequence[int]) -> None:
         """Notes that the broker has these rows; they are deleted in a later commit. On the event loop; no I/O."""
-        if not self._look_due and self._loop is not None:
-            self._look_due = True
-            self._loop.call_later(IDLE_DELETE_SECONDS, self._look)
+        if not self._wake_due and self._loop is not None:
+            self._wake_due = True
+            self._loop.call_later(IDLE_DELETE_SECONDS, self._wake)
         for row_id in ids:
             self._acknowledged.append(row_id)
             job = self._waiters.pop(row_id, None)
@@ -229,11 +229,11 @@ class Database:
                 if job.remaining == 0 and not job.published.done():
                     job.published.set_result(None)
 
-    def _look(self) -> None:
+    def _wake(self) -> None:
         """If no job came meanwhile, the acknowledged rows are deleted on their own."""
-        self._look_due = False
+        self._wake_due = False
         if self._acknowledged:
-            self._jobs.put(_Look())
+            self._jobs.put(_Wake())
 
     # ---- reader threads ----
 
@@ -248,12 +248,12 @@ class Database:
         while open_:
             entry = self._jobs.get()
             jobs: list[_Job] = []
-            looked = False
+            woken = False
             while True:
                 if entry is None:
                     open_ = False
-                elif isinstance(entry, _Look):
-                    looked = True
+                elif isinstance(entry, _Wake):
+                    woken = True
                 elif not entry.result.cancelled():
                     jobs.append(entry)
                 if len(jobs) >= MAX_JOBS_A_COMMIT:
@@ -262,7 +262,7 @@ class Database:
                     entry = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-            self._delete = looked or not open_ or len(self._acknowledged) >= DELETE_AT_LEAST
+            self._delete = woken or not open_ or len(self._acknowledged) >= DELETE_AT_LEAST
             if jobs or (self._delete and self._acknowledged):
                 self._run(jobs)
 

@@ -57,7 +57,7 @@ class Statement:
         if len(values) == 1:
             self._execute(connection, values[0])
         elif values:
-            self._run(connection, many=[self._parameters(each) for each in values])
+            self._run(connection, many=[self._parameters(row) for row in values])
 
     def _execute(self, connection: sa.Connection, values: Mapping[str, Any]) -> Any:
         return self._run(connection, one=self._parameters(values))
