@@ -2,7 +2,7 @@
 
 On a cluster that name is resolved by DNS and Istio's iptables lead the call to the sidecar. On a laptop SIDECAR_FOLDER
 names the folder of the pod's sockets: calls go to the sidecar's own, `out/50051.sock`, with the name as authority, and
-the sidecar does the rest. `through_ingress` is the way of who is no pod: by the door, with a token.
+the sidecar does the rest. `through_ingress` is the way of who is no pod: by the ingress gateway, with a token.
 """
 
 from __future__ import annotations

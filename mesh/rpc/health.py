@@ -31,7 +31,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._closing = False
 
     def set(self, services: Iterable[str], *, serving: bool, live: bool) -> None:
-        """Sets the status of these services and tells their watchers if it is new. Nothing after `close`."""
+        """Sets the status of these services and notifies their watchers if it is new. Nothing after `close`."""
         if self._closing:
             return
         statuses = dict.fromkeys(services, SERVING if serving else NOT_SERVING)

@@ -1,7 +1,7 @@
-"""The gRPC server of every service: interceptors in order, reflection, and health that tells the truth.
+"""The gRPC server of every service: interceptors in order, reflection, and health that says the truth.
 
 Health is SERVING, overall and for each service, only while every usable-check passes (the store, the broker), and
-`live` only while those pass whose failure a restart would mend. Watch tells of each change. Until `start` has run the
+`live` only while those pass whose failure a restart would mend. Watch sends each change. Until `start` has run the
 checks once, it is NOT_SERVING.
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
-"""Between looks at the checks; readiness probes need not see a change sooner."""
+"""Between runs of the checks; readiness probes need not see a change sooner."""
 FAILED_CHECK_SECONDS = 0.1
 """The same while one fails, so that a service serves as soon as it can."""
 CHECK_TIMEOUT_SECONDS = 2.0
@@ -77,7 +77,7 @@ class Server:
     async def start(
         self, services: Sequence[str], checks: Mapping[str, Check], vital: Mapping[str, Check] | None = None
     ) -> None:
-        """Serves. `services`: full names of those that were added. `vital`: checks that `live` tells of, too.
+        """Serves. `services`: full names of those that were added. `vital`: checks that `live` depends on, too.
 
         Raises RuntimeError if the address is taken.
         """
@@ -88,9 +88,9 @@ class Server:
         names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._server.add_insecure_port(self._address)
-        await self._look()
+        await self._check()
         await self._server.start()
-        self._watching = asyncio.get_running_loop().create_task(self._look_for_ever(), name="health")
+        self._watching = asyncio.get_running_loop().create_task(self._check_until_stopped(), name="health")
 
     async def stop(self, grace_seconds: float) -> None:
         """Says NOT_SERVING, lets calls under way end within the grace, then cancels them."""
@@ -100,12 +100,12 @@ class Server:
         self._health.close()
         await self._server.stop(grace_seconds)
 
-    async def _look_for_ever(self) -> None:
+    async def _check_until_stopped(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS if not self._failed else FAILED_CHECK_SECONDS)
-            await self._look()
+            await self._check()
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         answers = await asyncio.gather(*(_passes(name, check) for name, check in self._checks.items()))
         failed = [name for name, passes in zip(self._checks, answers, strict=True) if not passes]
         if failed and failed != self._failed:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def answering(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """A concern of `wrapping`; it goes outside of those whose errors it is to tell."""
+    """A concern of `wrapping`; it goes outside of those whose errors it answers with."""
     try:
         yield
     except RostrumError as error:
