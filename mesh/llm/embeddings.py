@@ -58,7 +58,7 @@ class OpenAIEmbedder:
         if response.status_code != 200:
             raise status_error(self._model, response.status_code, response.text)
         try:
-            vectors = [_floats(each["embedding"]) for each in response.json()["data"]]
+            vectors = [_floats(entry["embedding"]) for entry in response.json()["data"]]
         except (ValueError, KeyError, TypeError, struct.error) as error:
             raise unreadable(self._model, "it is not JSON of the embeddings API") from error
         if len(vectors) != len(texts):
@@ -73,6 +73,6 @@ class OpenAIEmbedder:
 def _floats(encoded: str | list[float]) -> tuple[float, ...]:
     """Returns a vector that a server sent as little-endian float32 in base64, or, not knowing base64, as a list."""
     if isinstance(encoded, list):
-        return tuple(float(each) for each in encoded)
+        return tuple(float(number) for number in encoded)
     packed = base64.b64decode(encoded, validate=True)
     return struct.unpack(f"<{len(packed) // 4}f", packed)

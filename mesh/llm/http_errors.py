@@ -38,7 +38,7 @@ def unreadable(name: str, why: str) -> ModelRefusedError:
 
 
 def is_local(url: str) -> bool:
-    """Tells whether a URL names this machine or a name of this cluster, so that HTTP_PROXY must not apply to it."""
+    """Says whether a URL names this machine or a name of this cluster, so that HTTP_PROXY must not apply to it."""
     host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

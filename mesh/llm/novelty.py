@@ -79,8 +79,8 @@ def measure(now: Sequence[Spoken], earlier: Sequence[Spoken], similarity_thresho
 
     `earlier` are the turns of earlier rounds only: within a round, answering each other is no repetition.
     """
-    new = [(each.turn_number, sentence) for each in now for sentence in each.sentences]
-    old = [(each.turn_number, sentence) for each in earlier for sentence in each.sentences]
+    new = [(turn.turn_number, sentence) for turn in now for sentence in turn.sentences]
+    old = [(turn.turn_number, sentence) for turn in earlier for sentence in turn.sentences]
     if not new or not old:
         return Measure(len(new), 0.0 if new else 1.0, ())
     cosines = (_matrix(now) @ _matrix(earlier).T).clip(-1.0, 1.0)
@@ -102,4 +102,4 @@ def spoken(turn_number: int, sentences: Sequence[str], vectors: Sequence[Sequenc
 def _matrix(turns: Sequence[Spoken]) -> NDArray[np.float32]:
     import numpy as np  # noqa: PLC0415 - only a moderator that measures needs it
 
-    return np.concatenate([np.asarray(each.vectors, dtype=np.float32) for each in turns if each.sentences])
+    return np.concatenate([np.asarray(turn.vectors, dtype=np.float32) for turn in turns if turn.sentences])

@@ -96,9 +96,9 @@ async def installed_models(host: str) -> tuple[str, ...] | None:
         return None
     finally:
         await client.close()  # type: ignore[no-untyped-call]
-    return tuple(each.model for each in listed.models if each.model and "embed" not in each.model)
+    return tuple(entry.model for entry in listed.models if entry.model and "embed" not in entry.model)
 
 
 async def is_running(host: str) -> bool:
-    """Tells whether an Ollama server answers there."""
+    """Says whether an Ollama server answers there."""
     return await installed_models(host) is not None

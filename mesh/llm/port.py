@@ -73,7 +73,7 @@ class Model(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Ends its connections. Safe to repeat."""
+        """Ends its connections. Idempotent."""
         ...
 
 
@@ -90,5 +90,5 @@ class Embedder(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Ends its connections. Safe to repeat."""
+        """Ends its connections. Idempotent."""
         ...

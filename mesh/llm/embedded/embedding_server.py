@@ -143,7 +143,7 @@ def open_encoder() -> Encoder:
 
 
 def main() -> None:
-    """Serves until it is told to stop."""
+    """Serves until a signal stops it."""
     block_stop_signals()
     try:
         host, port = listen_address(os.environ, PORT)

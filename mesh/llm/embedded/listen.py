@@ -1,6 +1,6 @@
 """How the two embedded servers read their listening address and wait for the word to stop.
 
-Both are started as pods and told by environment variables what to do; SIGTERM and SIGINT end them at once, because
+Both are started as pods and configured by environment variables; SIGTERM and SIGINT end them at once, because
 neither owns anything that could be lost: a caller that lost its answer asks again.
 """
 
@@ -23,7 +23,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def listen_address(environ: Mapping[str, str], default_port: int) -> tuple[str, int]:
     """Returns host and port of LISTEN_ADDRESS ("host:port"), by default loopback. Raises ValueError.
 
-    Of "unix:PATH.sock", as a pod behind a sidecar on a laptop is told, it returns path and 0.
+    Of "unix:PATH.sock", as of a pod behind a sidecar on a laptop, it returns path and 0.
     """
     text = environ.get("LISTEN_ADDRESS", f"127.0.0.1:{default_port}")
     host, separator, port = text.rpartition(":")
@@ -63,7 +63,7 @@ def block_stop_signals() -> None:
 
 
 def wait_for_stop() -> signal.Signals:
-    """Blocks the main thread until the process is told to stop."""
+    """Blocks the main thread until a signal stops the process."""
     return signal.Signals(signal.sigwait(STOP_SIGNALS))
 
 

@@ -35,7 +35,7 @@ def weights_of(model: str) -> catalogue.Weights:
     prefix, _, size = model.partition(":")
     found = catalogue.WEIGHTS.get(size or catalogue.DEFAULT_SIZE)
     if prefix != "embedded" or found is None:
-        forms = ", ".join(each.name for each in catalogue.WEIGHTS.values())
+        forms = ", ".join(weights.name for weights in catalogue.WEIGHTS.values())
         raise ValueError(f"MODEL must be one of {forms}, not {model!r}")
     return found
 
@@ -73,7 +73,7 @@ def demand_free(host: str, port: int) -> None:
 
 
 def main() -> None:
-    """Serves until it is told to stop."""
+    """Serves until a signal stops it."""
     block_stop_signals()
     try:
         host, port = listen_address(os.environ, PORT)
