@@ -377,26 +377,30 @@ def tidy(text: str, *, cut: bool = False, heard: Sequence[str] = ()) -> str:
 def _new(sentences: Sequence[str], heard: Sequence[str]) -> Sequence[str]:
     """Returns the sentences that were not said before."""
     kept: list[str] = []
+    words_of_kept: list[frozenset[str]] = []
     before = [(_words(turn), turn) for turn in heard]
     for sentence in sentences:
-        if not _said(sentence, before, kept):
+        words = _words(sentence)
+        if not _is_said(words, before, words_of_kept):
             kept.append(sentence)
+            words_of_kept.append(words)
     return kept
 
 
-def _said(sentence: str, before: Sequence[tuple[frozenset[str], str]], kept: Sequence[str]) -> bool:
-    """Tells whether an earlier turn, or this one, has the sentence in nearly the same words."""
-    words = _words(sentence)
+def _is_said(
+    words: frozenset[str], before: Sequence[tuple[frozenset[str], str]], kept: Sequence[frozenset[str]]
+) -> bool:
+    """Says whether an earlier turn, or this one, has a sentence in nearly these words."""
     enough = REPEAT_RATIO * len(words)
     if len(words) < SHORT_SENTENCE:
         return False
-    if any(len(words & _words(each)) >= enough for each in kept):
+    if any(len(words & others) >= enough for others in kept):
         return True
     return any(
-        len(words & _words(each)) >= enough
+        len(words & _words(sentence)) >= enough
         for all_words, turn in before
         if len(words & all_words) >= enough
-        for each in _sentences(turn)
+        for sentence in _sentences(turn)
     )
 
 
