@@ -10,7 +10,6 @@ import typer
 
 from mesh.cli.exits import CommandError, Exit
 from mesh.cli.world import run, world_of
-from mesh.local import tokens
 
 if TYPE_CHECKING:
     from rostrum.local.v1 import runner_pb2
@@ -60,8 +59,9 @@ def _resources(folder: Path, kind: str) -> list[Any]:
 
 def _of_istiod(world: World, mesh: runner_pb2.Mesh, deployment: str) -> dict[str, Any]:
     """What each pod of this Deployment would get. Raises CommandError, MissingPartError."""
-    # Not at the top: nothing else of the command asks istiod.
+    # Not at the top: nothing else of the command asks istiod, and tokens bring cryptography.
     from mesh.istiod.generator import MESH_CONFIG, IstiodError, Places, running  # noqa: PLC0415
+    from mesh.local import tokens  # noqa: PLC0415
 
     places = Places({f"{each.namespace}/{each.name}": tuple(each.ips) for each in mesh.workloads})
     with running(world.home / "logs", world.output.note) as istiod:

@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from mesh.bus.message import OutboxRow
 from mesh.errors import StoreUnavailableError
@@ -377,6 +377,9 @@ def _worth_retrying(error: BaseException) -> bool:
 
 def insert_or_skip(table: sa.Table, dialect: sa.Dialect) -> sa.Insert:
     """Returns an insert that changes no row when a unique key is there already."""
-    insert: postgresql.Insert | sqlite.Insert
-    insert = postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
-    return insert.on_conflict_do_nothing()
+    if dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    # Not at the top: a laptop's processes need not pay for it.
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    return postgresql.insert(table).on_conflict_do_nothing()

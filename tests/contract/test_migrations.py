@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +13,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from mesh.store.engine import open_engine
-from mesh.store.migrations import migrate
+from mesh.store.migrations import migrate, newest
 from services.debater.store import metadata as debater
 from services.moderator.store.tables import metadata as moderator
 
@@ -74,3 +78,28 @@ def test_a_home_of_the_first_schema_is_upgraded(service: str, database_url: str,
         assert not sa.inspect(connection).has_table("inbox")
     engine.dispose()
     assert _differences(database_url, service) == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_steps_file_is_named_for_its_revision(service: str) -> None:
+    """The newest step is told from the files' names alone, and is the one that Alembic goes to."""
+    folder = _folder(service)
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.set_main_option("path_separator", "os")
+    script = ScriptDirectory.from_config(config)
+    assert newest(folder) == script.get_current_head()
+    for step in script.walk_revisions():
+        assert Path(step.path).name.startswith(f"{step.revision}_")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_database_that_is_up_to_date_does_without_alembic(service: str, database_url: str) -> None:
+    """A start after the first one asks which revision there is, and imports no Alembic."""
+    folder = _folder(service)
+    migrate(database_url, folder, name=service)
+    again = (
+        "import sys; from pathlib import Path; from mesh.store.migrations import migrate; "
+        "migrate(sys.argv[1], Path(sys.argv[2]), name='again'); sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", again, database_url, str(folder)], check=True)

