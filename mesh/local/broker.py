@@ -1,18 +1,16 @@
 """One node of Apache Kafka (KRaft, broker and controller in one) on a loopback address, from PyPI parts and the jars.
 
-Owns the node's settings, its formatting, and the making of topics; `pods` runs the process like any other pod's.
-The settings of sessions and elections are what brings a node back 4 s after SIGKILL instead of 30. Nothing else in
-the tree starts a broker: with KAFKA_BOOTSTRAP_SERVERS set this module is not used at all, topics aside.
+Owns the node's settings and the making of topics; `kafka_storage` formats its folder, and `pods` runs the process like
+any other pod's. The settings of sessions and elections are what brings a node back 4 s after SIGKILL instead of 30.
+Nothing else in the tree starts a broker: with KAFKA_BOOTSTRAP_SERVERS set this module is not used at all, topics aside.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import os
 import ssl
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.bus.access import KafkaAccess, TlsFiles
-from mesh.local import class_archive, kafka_jars
+from mesh.local import class_archive, kafka_jars, kafka_storage
 from mesh.local.errors import StartupError, disk_errors
 from mesh.local.identities import (
     KAFKA_BROKER,
@@ -186,28 +184,10 @@ class BrokerNode:
         with disk_errors(self.folder):
             (self.folder / "data").mkdir(parents=True, exist_ok=True)
             self.settings_file.write_text(lines, encoding="utf-8")
-        if (self.folder / "data" / "meta.properties").is_file():
-            return
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        child = await asyncio.create_subprocess_exec(
-            *self._java(),
-            *tool,
-            *("-t", cluster_id.replace("-", "x").replace("_", "y"), "-c", str(self.settings_file)),
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        async with outlived(child):
-            output, _ = await child.communicate()
-        if child.returncode:
-            text = output.decode(errors="replace").strip()
-            with disk_errors(self.folder):
-                (self.folder / "format.log").write_text(text, encoding="utf-8")
-            if "No space left" in text:
-                raise StartupError(f"Kafka found no room in {self.folder}: free some space there and run it again.")
-            raise StartupError(f"Kafka could not format its folder: see {self.folder / 'format.log'}.")
+        await kafka_storage.format_folder(
+            self.folder / "data", NODE_ID, self.class_path[0].parent / "formatted",
+            java=self._java(), settings_file=self.settings_file,
+        )  # fmt: skip
 
 
 _PLAINTEXT = {"listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT"}
