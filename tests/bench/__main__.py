@@ -1,6 +1,7 @@
 """`make bench`: one table, all measured in this run on this machine; as JSON too in the file that BENCH_OUT names.
 
-`python -m tests.bench --only debates` measures Rostrum's debates alone, in a minute: to compare two trees, by turns.
+To compare two trees, by turns: `python -m tests.bench --only debates` measures debates alone, in a minute, and `--only
+start` how long it takes to the first turn.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import applying, debates, grpc_floor, ingress, kafka_floor, kafka_hop, sidecars, translation
+from tests.bench import applying, debates, grpc_floor, ingress, kafka_floor, kafka_hop, sidecars, start, translation
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures
 from tests.support.broker import home_access
 
@@ -90,12 +91,21 @@ def _title(name: str) -> str:
 def main() -> None:
     """Measures, prints, and writes BENCH_OUT."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Rostrum on this machine.")
-    parser.add_argument("--only", choices=["debates"], help="leave out the floors, the ingress and the translator")
+    parser.add_argument("--only", choices=["debates", "start"], help="debates without the floors, or only the start")
     console = Console()
-    if parser.parse_args().only:
-        _measure_debates(console)
-    else:
-        _measure_all(console)
+    match parser.parse_args().only:
+        case "debates":
+            _measure_debates(console)
+        case "start":
+            _measure_start(console)
+        case _:
+            _measure_all(console)
+
+
+def _measure_start(console: Console) -> None:
+    values = start.run()
+    console.print(_values_table(values, {}))
+    _write({"machine": MACHINE, "values": values}, console)
 
 
 def _measure_debates(console: Console) -> None:

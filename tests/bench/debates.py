@@ -7,6 +7,7 @@ second count everything, the moderator's work between rounds included.
 from __future__ import annotations
 
 import asyncio
+import functools
 import tempfile
 import time
 from pathlib import Path
@@ -16,9 +17,9 @@ import grpc.aio
 import psutil
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
-from mesh.rpc.channels import through_ingress
-from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures, figures
+from tests.bench.figures import DEBATES, TURNS, Figures, figures
 from tests.bench.grpc_floor import cpu_seconds
+from tests.bench.start import SCRIPT, dial_moderator, wait_for_first_turn
 from tests.support.system import SCRIPTED, System
 
 if TYPE_CHECKING:
@@ -72,17 +73,6 @@ def _cpu(pods: Mapping[str, int]) -> dict[str, float]:
     return {name: cpu_seconds([pid]) for name, pid in pods.items()}
 
 
-async def _first_turn(channel_to: Dial) -> None:
-    async with channel_to() as channel:
-        stub: debate_service_pb2_grpc.DebateServiceAsyncStub = debate_service_pb2_grpc.DebateServiceStub(channel)
-        debate = await stub.CreateDebate(
-            debate_service_pb2.CreateDebateRequest(debate=debate_pb2.Debate(topic="The first turn", max_rounds=1))
-        )
-        async for event in stub.WatchDebate(debate_service_pb2.WatchDebateRequest(name=debate.name)):
-            if event.WhichOneof("kind") == "turn_taken":
-                return
-
-
 def run(while_up: Callable[[System], T]) -> tuple[list[Figures], dict[str, float], T]:
     """Measures Rostrum, and `while_up` (the Kafka floor, the ingress) in the same system in the same run.
 
@@ -90,15 +80,10 @@ def run(while_up: Callable[[System], T]) -> tuple[list[Figures], dict[str, float
     """
     with tempfile.TemporaryDirectory(prefix="rostrum-bench-") as folder:
         start = time.perf_counter()
-        system = System.start(
-            Path(folder), scripted={"SCRIPTED_TEXT_BYTES": str(TURN_BYTES), "SCRIPTED_EMBEDDER": "instant"}
-        )
+        system = System.start(Path(folder), scripted=SCRIPT)
         try:
-
-            def dial() -> grpc.aio.Channel:
-                return through_ingress(system.runner.ingress, "moderator", system.runner.token)
-
-            asyncio.run(_first_turn(dial))
+            dial = functools.partial(dial_moderator, system)
+            asyncio.run(wait_for_first_turn(dial))
             values = {"first_turn_seconds": round(time.perf_counter() - start, 2)}
             pods = {pod["name"]: int(pod["pid"]) for pod in system.json("status")["pods"] if pod["pid"]}
             other = while_up(system)
