@@ -44,6 +44,9 @@ BY_CODE = {
     Code.INTERNAL: Exit.FAILURE,
 }
 
+BY_REASON = {"NOT_RUNNING": Exit.NOT_RUNNING}
+"""What has an exit code of its own, whatever its gRPC code."""
+
 
 class CommandError(Exception):
     """A command cannot go on. The message is one line that says what to do."""
@@ -51,6 +54,11 @@ class CommandError(Exception):
     def __init__(self, message: str, exit_code: Exit) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def exit_of(error: RostrumError) -> Exit:
+    """Returns the exit code that an error leads to."""
+    return BY_REASON.get(error.reason) or BY_CODE[error.code]
 
 
 def line_of(error: RostrumError) -> str:

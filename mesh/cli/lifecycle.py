@@ -114,8 +114,6 @@ async def _gone(world: World) -> None:
 
 
 async def _down(world: World) -> bool:
-    if await world.runner.status() is None:
-        return False
     with world.output.waiting() as waiting:
         waiting("stopping Rostrum")
         return await world.runner.stop()

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-import grpc
 import typer
 from typer.exceptions import TyperException
 
 from mesh.cli import agents, configuration, laptop, lifecycle, resources, tokens
-from mesh.cli.exits import BY_CODE, CommandError, Exit, line_of
+from mesh.cli.exits import CommandError, Exit, exit_of, line_of
 from mesh.cli.output import Output
-from mesh.errors import Code, RostrumError
-from mesh.local.errors import LocalError, NotRunningError
+from mesh.errors import RostrumError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,9 +91,7 @@ def explain(error: Exception) -> tuple[str, Exit]:
         case CommandError():
             return str(error), error.exit_code
         case RostrumError():
-            return line_of(error), BY_CODE[error.code]
-        case LocalError():
-            return str(error), _exit_of(error)
+            return line_of(error), exit_of(error)
         case TyperException():
             # Called without any command, Typer has shown its help by now, and raises with no message.
             context = getattr(error, "ctx", None)
@@ -105,15 +101,6 @@ def explain(error: Exception) -> tuple[str, Exit]:
         case _:
             what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             return f"a fault of ours, {what}; ROSTRUM_DEBUG=1 shows where", Exit.FAILURE
-
-
-def _exit_of(error: LocalError) -> Exit:
-    if isinstance(error, NotRunningError):
-        return Exit.NOT_RUNNING
-    # What the runner itself refused over its socket has a gRPC code, and so the exit code of any service's refusal.
-    refusal = error.__cause__
-    name = refusal.code().name if isinstance(refusal, grpc.aio.AioRpcError) else ""
-    return BY_CODE[Code[name]] if name in Code.__members__ else Exit.FAILURE
 
 
 def main(application: Application, module: str) -> NoReturn:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.cli import models
-from mesh.cli.exits import CommandError, Exit
+from mesh.cli.exits import CommandError, Exit, line_of
+from mesh.errors import RostrumError
 
 if TYPE_CHECKING:
     from rostrum.local.v1 import runner_pb2
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
-    """Returns the runner's status and whether this call started it. Raises CommandError and RostrumError.
+    """Returns the runner's status and whether this call started it. Raises CommandError.
 
     Raises CommandError (FAILURE) too when it runs already with another model than `model`.
     """
@@ -32,4 +33,8 @@ async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
     await models.bring(name, world.environ, world.output)
     with world.output.waiting() as waiting:
         waiting("starting Rostrum")
-        return await world.runner.start(name, waiting), True
+        try:
+            return await world.runner.start(name, waiting), True
+        except RostrumError as error:
+            # That it did not come up is one exit code, whatever was wrong.
+            raise CommandError(line_of(error), Exit.FAILURE) from error

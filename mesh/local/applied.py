@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mesh.local.errors import ManifestError, disk_errors
+from mesh.local.errors import disk_errors
+from mesh.manifests.errors import ManifestError
 from mesh.manifests.overlay import Overlay
 
 FILE = "applied.json"

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from mesh.local.errors import CertificateError
+
 LEAF_LIFETIME = dt.timedelta(hours=24)
 """As istiod's. Renewed at half of it, so a machine may sleep through a night."""
 CLOCK_SKEW = dt.timedelta(minutes=2)
@@ -29,10 +31,6 @@ CLOCK_SKEW = dt.timedelta(minutes=2)
 in the second before, as the kernel's coarse one is for milliseconds, and what is not valid yet is refused."""
 AUTHORITY_LIFETIME = dt.timedelta(days=3650)
 """As istiod's own CA. Nothing renews it: a home that old is told so."""
-
-
-class CertificateError(Exception):
-    """The authority's files cannot be used, or a leaf cannot be issued; the message says what to do."""
 
 
 @dataclass(frozen=True)

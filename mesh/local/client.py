@@ -1,13 +1,12 @@
 """What the `rostrum` command calls: starts the runner of a home and speaks RunnerService over its Unix socket.
 
-Also where the home's ingress is, and a token for it: the owner's own way to the services, as everybody's.
+Every failure is the RostrumError that the runner sent. Also where the home's ingress is, and a token for it: the
+owner's own way to the services, as everybody's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -18,8 +17,18 @@ from typing import TypeVar
 import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
+from mesh.errors import RostrumError
+from mesh.local import lock
 from mesh.local.addresses import ingress_of
-from mesh.local.errors import LocalError, NotRunningError, StartupError, by_exit_code, disk_errors
+from mesh.local.errors import (
+    AlreadyRunningError,
+    LocalError,
+    NotRunningError,
+    OtherVersionError,
+    StartupError,
+    disk_errors,
+)
+from mesh.rpc.status import UnreachableError, from_rpc_error, has_reason
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,110 +61,121 @@ class LocalRunner:
 
         return tokens.issue(self.home, "operator", tokens.OWN_SECONDS)
 
-    async def status(self) -> runner_pb2.Status | None:
-        """Every pod and its state; None if nothing runs here, or nothing that is ready to be asked."""
-        try:
-            async with self._channel() as channel:
-                stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
-                return await stub.GetStatus(runner_pb2.GetStatusRequest(), timeout=ANSWER_SECONDS)
-        except (grpc.aio.AioRpcError, NotRunningError):
-            return None
+    # ---- start and stop ----
 
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
-        """Starts all and returns once every pod is ready. Raises LocalError; then, or if cancelled, nothing is left."""
-        with disk_errors(self.home):
-            (self.home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
-            log = (self.home / "logs" / "runner.log").open("ab")
-        with log:
-            child = subprocess.Popen(  # noqa: ASYNC220 - a fork; the runner outlives this process
-                [sys.executable, "-m", "mesh.local.runner"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                # gRPC's fork handlers are for children that go on using gRPC; the runner's only exec, and now and then
-                # died of them.
-                env={**self._environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}, start_new_session=True, cwd=ROOT,
-            )  # fmt: skip
-        assert child.stdin is not None  # noqa: S101 - both are pipes, as asked for above
-        assert child.stdout is not None  # noqa: S101
-        order = {
-            "home": str(self.home),
-            "model": model,
-            "manifests": os.path.abspath(self._environ.get("ROSTRUM_MANIFESTS") or ROOT),  # noqa: PTH100, ASYNC240
-            "environ": dict(self._environ),
-        }
-        ready = False
+        """Starts all; returns once every pod is ready. Raises RostrumError; then, or if cancelled, nothing is left."""
+        lock.prepare(self.home)
+        child = self._spawn()
+        assert child.stdout is not None  # noqa: S101 - a pipe, as asked for
         try:
-            child.stdin.write(json.dumps(order).encode() + b"\n")
-            child.stdin.close()
-            while line := await asyncio.to_thread(child.stdout.readline):
-                told = json.loads(line)
-                if "error" in told:
-                    raise by_exit_code(told["exit_code"])(told["error"])
-                if told.get("ready"):
-                    ready = True
-                    break
-                report(told["step"])
-            status = await self.status() if ready else None
-            if status is None:
-                raise StartupError(f"The runner ended by itself: see {self.home / 'logs' / 'runner.log'}.")
-            child.stdout.close()
+            await asyncio.to_thread(child.stdout.read)  # its end: the runner serves, or has ended
+            status = await self._ask_to_start(child.pid, model, report)
             child.returncode = 0  # it is on its own from here: not to be waited for, nor warned about when collected
             return status
         except BaseException:
             child.terminate()
             await asyncio.to_thread(child.wait)
-            child.stdout.close()
             raise
+        finally:
+            child.stdout.close()
 
-    async def scale(self, deployment: str, replicas: int) -> runner_pb2.Status:
-        """Sets the replicas of a Deployment and returns once they are ready or gone. Raises LocalError."""
-        request = runner_pb2.ScaleRequest(deployment=deployment, replicas=replicas)
-        return await self._asked(lambda stub: stub.Scale(request, timeout=SCALE_SECONDS))
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with disk_errors(self.home):
+            log = (self.home / "logs" / "runner.log").open("ab")
+        with log:
+            return subprocess.Popen(  # a fork; the runner outlives this process
+                [sys.executable, "-m", "mesh.local.runner", str(self.home)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                # gRPC's fork handlers are for children that go on using gRPC; the runner's only exec, and now and then
+                # died of them.
+                env={**self._environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}, start_new_session=True, cwd=ROOT,
+            )  # fmt: skip
 
-    async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
-        """Brings Istio resources into force, or takes them out; returns once they are. Raises LocalError."""
-        return await self._asked(lambda stub: stub.ChangeResources(request, timeout=CHANGE_SECONDS))
-
-    async def resources(self, kind: str) -> runner_pb2.ListResourcesResponse:
-        """Istio's resources in force; of all kinds if it is empty. Raises LocalError."""
-        request = runner_pb2.ListResourcesRequest(kind=kind)
-        return await self._asked(lambda stub: stub.ListResources(request, timeout=ANSWER_SECONDS))
-
-    async def mesh(self) -> runner_pb2.Mesh:
-        """What the sidecars' configuration is made from. Raises LocalError."""
-        return await self._asked(lambda stub: stub.GetMesh(runner_pb2.GetMeshRequest(), timeout=ANSWER_SECONDS))
-
-    async def _asked(self, ask: Callable[[runner_pb2_grpc.RunnerServiceAsyncStub], Awaitable[T]]) -> T:
-        async with self._channel() as channel:
-            stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
-            try:
-                return await ask(stub)
-            except grpc.aio.AioRpcError as error:
-                raise LocalError(error.details() or "The runner did not answer.") from error
+    async def _ask_to_start(self, pid: int, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
+        request = runner_pb2.StartRequest(
+            pid=pid, model=model, environment=dict(self._environ),
+            manifests=os.path.abspath(self._environ.get("ROSTRUM_MANIFESTS") or ROOT),  # noqa: PTH100, ASYNC240
+        )  # fmt: skip
+        try:
+            async with self._channel() as channel:
+                stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
+                async for progress in stub.Start(request):
+                    if progress.HasField("status"):
+                        return progress.status
+                    report(progress.step)
+        except grpc.aio.AioRpcError as error:
+            failure = self._explain(error)
+            if not isinstance(failure, UnreachableError):
+                raise failure from error
+        if lock.is_held(self.home):  # by another runner, which does not answer yet: ours has ended
+            raise AlreadyRunningError(f"Rostrum runs already in {self.home}: `rostrum down` stops it.")
+        raise StartupError(f"The runner ended by itself: see {self.home / 'logs' / 'runner.log'}.")
 
     async def stop(self) -> bool:
-        """Stops all and returns once it is gone: True, or False if nothing ran. Raises LocalError if it hangs."""
-        status = await self.status()
-        if status is None:
+        """Stops all, or what is being started, and returns once it is gone: True, or False if nothing ran.
+
+        Raises RostrumError if it hangs.
+        """
+        try:
+            await self._ask(lambda stub: stub.Stop(runner_pb2.StopRequest(), timeout=ANSWER_SECONDS))
+        except (NotRunningError, UnreachableError):
             return False
-        async with self._channel() as channel:
-            stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
-            await stub.Stop(runner_pb2.StopRequest(), timeout=ANSWER_SECONDS)
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                while self._is_held():  # noqa: ASYNC110
+                while lock.is_held(self.home):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)  # the end of a process that is no child of ours is no event
         except TimeoutError:
-            raise LocalError(f"The runner (pid {status.pid}) does not stop: see {self.home / 'logs'}.") from None
+            raise LocalError(f"The runner of {self.home} does not stop: see {self.home / 'logs'}.") from None
         return True
 
-    def _is_held(self) -> bool:
-        """Whether a runner, starting, running or stopping, holds the home's lock."""
-        with (self.home / "run" / "lock").open("r+") as lock:
+    # ---- what runs ----
+
+    async def status(self) -> runner_pb2.Status | None:
+        """Every pod and its state; None if nothing runs here, or nothing that is ready to be asked."""
+        try:
+            return await self._ask(lambda stub: stub.GetStatus(runner_pb2.GetStatusRequest(), timeout=ANSWER_SECONDS))
+        except RostrumError:
+            return None
+
+    async def scale(self, deployment: str, replicas: int) -> runner_pb2.Status:
+        """Sets the replicas of a Deployment and returns once they are ready or gone. Raises RostrumError."""
+        request = runner_pb2.ScaleRequest(deployment=deployment, replicas=replicas)
+        return await self._ask(lambda stub: stub.Scale(request, timeout=SCALE_SECONDS))
+
+    async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
+        """Makes Istio resources active, or takes them out; returns once they are. Raises RostrumError."""
+        return await self._ask(lambda stub: stub.ChangeResources(request, timeout=CHANGE_SECONDS))
+
+    async def resources(self, kind: str) -> runner_pb2.ListResourcesResponse:
+        """Istio's resources that are active; of all kinds if it is empty. Raises RostrumError."""
+        request = runner_pb2.ListResourcesRequest(kind=kind)
+        return await self._ask(lambda stub: stub.ListResources(request, timeout=ANSWER_SECONDS))
+
+    async def mesh(self) -> runner_pb2.Mesh:
+        """What the sidecars' configuration is made from. Raises RostrumError."""
+        return await self._ask(lambda stub: stub.GetMesh(runner_pb2.GetMeshRequest(), timeout=ANSWER_SECONDS))
+
+    # ---- the socket ----
+
+    async def _ask(self, call: Callable[[runner_pb2_grpc.RunnerServiceAsyncStub], Awaitable[T]]) -> T:
+        async with self._channel() as channel:
+            stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
+                return await call(stub)
+            except grpc.aio.AioRpcError as error:
+                raise self._explain(error) from error
+
+    def _explain(self, error: grpc.aio.AioRpcError) -> RostrumError:
+        """The error that was sent; what has no reason of ours was sent by a runner of before there were any."""
+        found = from_rpc_error(error)
+        here = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+        if has_reason(error) or error.code() in here:
+            return found
+        return OtherVersionError(
+            f"The runner of {self.home} is of another version of Rostrum, and refuses this: {error.details()} "
+            "Stop it with `rostrum down` and start it again."
+        )
 
     def _channel(self) -> grpc.aio.Channel:
         try:

@@ -13,9 +13,8 @@ from pathlib import Path
 from rostrum.local.v1 import runner_pb2
 
 from mesh.local import manifests
-from mesh.local.errors import ManifestError
-from mesh.local.manifests import Manifests, refusals
-from mesh.manifests import Document, names, parse_documents, read_documents, read_folders
+from mesh.local.manifests import Manifests
+from mesh.manifests import Document, ManifestError, names, parse_documents, read_documents, read_folders
 from mesh.manifests.istio.kinds import KINDS
 from mesh.manifests.overlay import DEPLOYMENT, Action, ActiveResource, Change, Overlay
 from mesh.sidecar.mesh import Mesh, MeshSettings
@@ -63,8 +62,7 @@ class ManifestFolder:
         """The overlay that a request asks for in the place of this one, and what it changes. Raises ManifestError."""
         files = {file.name: file.text for file in request.files}
         change = overlay.with_deleted if request.delete else overlay.with_applied
-        with refusals():
-            found, changes = change(self._files, parse_documents(files, NAMESPACE))
+        found, changes = change(self._files, parse_documents(files, NAMESPACE))
         for made in changes:
             if made.key.kind == DEPLOYMENT and made.action is Action.CONFIGURED:
                 raise ManifestError(f"{made.key} runs as it was applied: delete it first.")
@@ -83,15 +81,13 @@ class ManifestFolder:
 
 def read_files(root: Path) -> list[Document]:
     """The mesh's documents below the root folder of k8s/base and istio/. Raises ManifestError."""
-    with refusals():
-        texts = read_folders(root / "k8s" / "base", root / "istio" / "base", root / "istio" / "services")
-        return list(parse_documents(texts, NAMESPACE))
+    texts = read_folders(root / "k8s" / "base", root / "istio" / "base", root / "istio" / "services")
+    return list(parse_documents(texts, NAMESPACE))
 
 
 def read_mesh(documents: Iterable[Document], jwks: Mapping[str, str]) -> Mesh:
     """The mesh of these documents; `jwks` are key sets by their jwksUri. Raises ManifestError."""
-    with refusals():
-        return assemble(read_documents(documents), MeshSettings(jwks=jwks))
+    return assemble(read_documents(documents), MeshSettings(jwks=jwks))
 
 
 def _spellings(kind: str) -> set[str]:

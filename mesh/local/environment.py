@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.local.errors import ManifestError
 from mesh.local.folders import PodFolder
 from mesh.local.manifests import Manifests
+from mesh.manifests import ManifestError
 from mesh.manifests.kubernetes import Workload
 from mesh.manifests.pods import EnvVar
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mesh.local import probing
-from mesh.local.errors import LocalError, MissingPartError, StartupError, disk_errors
+from mesh.local.errors import ConfigurationRefusedError, MissingPartError, disk_errors
 from mesh.local.folders import PodFolder
 from mesh.local.pods import Pod, PodSpec
 from mesh.sidecar.resources import version_of
@@ -56,10 +56,6 @@ _NO_INOTIFY = "fs.inotify.max_user_instances"
 _VERSION = re.compile(r'^(.+)\.version_text: "(.*)"$', re.MULTILINE)
 _FAULTS = re.compile(r"^.+\.update_(?:rejected|failure): (\d+)$", re.MULTILINE)
 _STATS = "/stats?filter=(version_text|update_rejected|update_failure)$"
-
-
-class RefusedError(LocalError):
-    """An Envoy does not take what it was given; the message has its reason."""
 
 
 def binary() -> Path:
@@ -111,15 +107,17 @@ class Envoy:
         return bool(changed or gone)
 
     async def settle(self, seconds: float = SETTLE_SECONDS) -> None:
-        """Returns once all that was written is in force. Raises RefusedError; StartupError if it does not say so."""
+        """Returns once all that was written is active. Raises ConfigurationRefusedError, also if it does not say so."""
         until = time.monotonic() + seconds
         while not await self.in_force():
             if time.monotonic() > until:
-                raise StartupError(f"{self.process.spec.name} does not take its configuration: see {self._log}.")
+                raise ConfigurationRefusedError(
+                    f"{self.process.spec.name} does not take its configuration: see {self._log}."
+                )
             await asyncio.sleep(LOOK_SECONDS)  # another process's state is no event of ours
 
     async def in_force(self) -> bool:
-        """Whether it runs what was written last; False too if it does not answer. Raises RefusedError."""
+        """Whether it runs what was written last; False too if it does not answer. Raises ConfigurationRefusedError."""
         try:
             stats = await self.ask("GET", _STATS)
         except (OSError, http.client.HTTPException):
@@ -127,7 +125,7 @@ class Envoy:
         faults = sum(int(each) for each in _FAULTS.findall(stats))
         more, self._faults = faults > self._faults, faults
         if more:
-            raise RefusedError(f"{self.process.spec.name}: {self._reason()}")
+            raise ConfigurationRefusedError(f"{self.process.spec.name}: {self._reason()}")
         running = dict(_VERSION.findall(stats))
         return all(self._runs(name, text, running) for name, text in self._texts.items())
 
@@ -169,7 +167,7 @@ class Envoy:
             serves = await probing.http_ok(f"unix:{self.folder.admin_socket}", "/ready") and await self.in_force()
         except OSError:
             return False
-        except RefusedError as error:
+        except ConfigurationRefusedError as error:
             self.refusal = str(error)
             return False
         if serves:

@@ -1,15 +1,20 @@
-"""The one error of the local runner: a line that a person can act on, and the exit code of the command it ends.
+"""What can go wrong on this machine: errors of the local runner, each a line that a person can act on.
 
-    LocalError                exit 1   anything without a class of its own
-    ├── ManifestError         exit 2   a manifest cannot be read or says something that is not understood
-    ├── PortInUseError        exit 3   an address that a pod must have is taken
-    ├── MissingPartError      exit 4   a wheel or a jar is missing or is not what was pinned
-    ├── DiskFullError         exit 5   no room for the home or the cache folder
-    ├── StartupError          exit 6   the broker or a pod does not come up
-    ├── AlreadyRunningError   exit 7   another runner holds this home
-    └── NotRunningError       exit 8   no runner holds this home
+    RostrumError
+    └── LocalError                    FAILED_PRECONDITION   anything without a class of its own
+        ├── PortInUseError                                  an address that a pod must have is taken
+        ├── MissingPartError                                a wheel or a jar is missing or is not what was pinned
+        ├── DiskFullError                                   no room for the home or the cache folder
+        ├── StartupError              UNAVAILABLE           the broker or a pod does not come up
+        ├── ConfigurationRefusedError                       a proxy does not take its configuration
+        ├── CertificateError                                the home's authority cannot be used
+        ├── AlreadyRunningError                             another runner holds this home
+        ├── NotRunningError                                 no runner holds this home
+        ├── NotChangedError                                 a change was taken back
+        └── OtherVersionError                               the runner speaks otherwise; made on the caller's side
 
-Raised by `mesh.local` only, shown by `mesh.cli` as it is.
+Raised by `mesh.local` only, sent by the runner as every service sends its errors, shown by `mesh.cli` as they are. A
+wrong manifest is mesh.manifests' ManifestError.
 """
 
 from __future__ import annotations
@@ -18,72 +23,77 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+
+from mesh.errors import Code, RostrumError
 
 
-class LocalError(Exception):
-    """One readable line on what is wrong and what to do. `exit_code` is the runner process's, which tells the command
-    which class it was; the command has exit codes of its own (mesh.cli.exits)."""
+class LocalError(RostrumError):
+    """Something of this machine, or of the caller's settings, is not as it must be."""
 
-    exit_code: ClassVar[int] = 1
-
-
-class ManifestError(LocalError):
-    """A manifest is unreadable or holds what the runner does not understand; names file, document and field."""
-
-    exit_code = 2
+    code = Code.FAILED_PRECONDITION
+    reason = "LOCAL_FAILURE"
 
 
 class PortInUseError(LocalError):
     """An address that a pod must listen on is taken by another process."""
 
-    exit_code = 3
+    reason = "PORT_IN_USE"
 
 
 class MissingPartError(LocalError):
     """A wheel or jar is missing, cannot be fetched, or has another SHA-256 than the lock says."""
 
-    exit_code = 4
+    reason = "MISSING_PART"
 
 
 class DiskFullError(LocalError):
     """There is no room left in the home or cache folder."""
 
-    exit_code = 5
+    reason = "DISK_FULL"
 
 
 class StartupError(LocalError):
     """The broker or a pod did not become ready; names its log."""
 
-    exit_code = 6
+    code = Code.UNAVAILABLE
+    reason = "STARTUP_FAILED"
+    retriable = True
+
+
+class ConfigurationRefusedError(LocalError):
+    """An Envoy does not take what it was given; the message has its reason, or its log."""
+
+    reason = "CONFIGURATION_REFUSED"
+
+
+class CertificateError(LocalError):
+    """The authority's files cannot be used, or a leaf cannot be issued; the message says what to do."""
+
+    reason = "CERTIFICATE_FAILED"
 
 
 class AlreadyRunningError(LocalError):
     """Another runner holds this home."""
 
-    exit_code = 7
+    reason = "ALREADY_RUNNING"
 
 
 class NotRunningError(LocalError):
-    """No runner holds this home."""
+    """No runner holds this home, or what it runs is not ready yet."""
 
-    exit_code = 8
-
-
-_CLASSES: tuple[type[LocalError], ...] = (
-    ManifestError,
-    PortInUseError,
-    MissingPartError,
-    DiskFullError,
-    StartupError,
-    AlreadyRunningError,
-    NotRunningError,
-)
+    reason = "NOT_RUNNING"
 
 
-def by_exit_code(exit_code: int) -> type[LocalError]:
-    """The class of this exit code; LocalError itself for any other number."""
-    return next((each for each in _CLASSES if each.exit_code == exit_code), LocalError)
+class NotChangedError(LocalError):
+    """A change of resources was taken back. Metadata: cause, the reason of why."""
+
+    reason = "NOT_CHANGED"
+
+
+class OtherVersionError(LocalError):
+    """The runner of this home is of another version of Rostrum. Made on the caller's side only."""
+
+    reason = ""
 
 
 @contextmanager

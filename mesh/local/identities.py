@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.local.certificates import LEAF_LIFETIME, Authority, CertificateError, Identity, write_private
-from mesh.local.errors import LocalError, StartupError, disk_errors
+from mesh.local.certificates import LEAF_LIFETIME, Authority, Identity, write_private
+from mesh.local.errors import LocalError, disk_errors
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,9 @@ def runner_identity(folder: Path) -> CertificateRequest:
 
 
 def open_authority(folder: Path) -> Authority:
-    """The authority of a home, made if there is none. Raises StartupError, DiskFullError."""
-    try:
-        with disk_errors(folder):
-            return Authority.open(folder)
-    except CertificateError as error:
-        raise StartupError(str(error)) from error
+    """The authority of a home, made if there is none. Raises CertificateError, LocalError, DiskFullError."""
+    with disk_errors(folder):
+        return Authority.open(folder)
 
 
 class Identities:

@@ -7,16 +7,13 @@ is read in `mesh.manifests`. Called by `mesh.local.system`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mesh.local.broker import Topic
-from mesh.local.errors import ManifestError
 from mesh.local.identities import KAFKA_BROKER, KAFKA_RUNNER
 from mesh.local.rights import CLUSTER, Right
 from mesh.manifests import Document, Resource, Resources, parse_documents, read_documents, read_folders
-from mesh.manifests.errors import ManifestError as ReadingError
 from mesh.manifests.kubernetes import ConfigMapSpec, ServiceAccountSpec, Workload, workload_of
 from mesh.manifests.pods import DeploymentSpec, StatefulSetSpec
 from mesh.manifests.strimzi import KafkaTopicSpec, KafkaUserSpec
@@ -36,8 +33,7 @@ class Manifests:
 
 def read(folder: Path) -> Manifests:
     """Reads every .yaml below `folder`. Raises ManifestError, which names file, document and field."""
-    with refusals():
-        return manifests_of(read_documents(parse_documents(read_folders(folder), "default")))
+    return manifests_of(read_documents(parse_documents(read_folders(folder), "default")))
 
 
 def manifests_of(resources: Resources) -> Manifests:
@@ -57,8 +53,7 @@ def manifests_of(resources: Resources) -> Manifests:
 
 def with_deployments(manifests: Manifests, more: Iterable[Document]) -> Manifests:
     """Returns the same with further Deployments. Raises ManifestError."""
-    with refusals():
-        return _with(manifests, read_documents(more))
+    return _with(manifests, read_documents(more))
 
 
 def _with(manifests: Manifests, resources: Resources) -> Manifests:
@@ -69,15 +64,6 @@ def _with(manifests: Manifests, resources: Resources) -> Manifests:
         _check_deployment(resource, manifests)
         deployments[resource.name] = workload_of(resource)
     return replace(manifests, deployments=deployments)
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Raises the reader's refusals as this package's."""
-    try:
-        yield
-    except ReadingError as error:
-        raise ManifestError(str(error)) from error
 
 
 def _check_deployment(resource: Resource[DeploymentSpec], manifests: Manifests) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
+from mesh.errors import InvalidArgumentError
 from mesh.local.addresses import Addresses, IngressPort, ingress_of
 from mesh.local.declared import DeclaredResources
-from mesh.local.errors import LocalError
 from mesh.local.snapshot import PodStatus
 from mesh.manifests.kubernetes import Workload
 
@@ -29,9 +29,10 @@ class Placement:
         return ingress_of(self._home) if self._ingress is not None else ""
 
     def place(self, resources: DeclaredResources, deployment: Workload, replicas: int) -> list[PodStatus]:
-        """The first so many pods of a Deployment. Raises LocalError, PortInUseError."""
+        """The first so many pods of a Deployment. Raises InvalidArgumentError, LocalError, PortInUseError."""
         if deployment.is_gateway and replicas > 1:
-            raise LocalError(f"{deployment.name} is where people connect: on a laptop it has one replica at most.")
+            message = f"{deployment.name} is where people connect: on a laptop it has one replica at most."
+            raise InvalidArgumentError(message, field="replicas", value=str(replicas), limit="1")
         return [self._place(resources, deployment, number) for number in range(replicas)]
 
     def _place(self, resources: DeclaredResources, deployment: Workload, number: int) -> PodStatus:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.local import probing
-from mesh.local.errors import LocalError, disk_errors
+from mesh.local.errors import StartupError, disk_errors
 from mesh.local.folders import PodFolder
 from mesh.local.probing import Probe
 from mesh.local.processes import Mark, die_with_parent
@@ -226,8 +226,8 @@ class Pod:
                 child.kill()
 
 
-def failed_start(pod: Pod) -> LocalError | None:
+def failed_start(pod: Pod) -> StartupError | None:
     """Why this pod will not come up, once it ended three times without having been ready."""
     if pod.was_ready or pod.restarts < 3:
         return None
-    return LocalError(f"{pod.spec.name} does not come up: {pod.last_log_line()} (see {pod.spec.log_file}).")
+    return StartupError(f"{pod.spec.name} does not come up: {pod.last_log_line()} (see {pod.spec.log_file}).")

@@ -12,9 +12,10 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
+from mesh.errors import RostrumError
 from mesh.local.changes import Changes
 from mesh.local.envoy import Envoy
-from mesh.local.errors import LocalError, StartupError
+from mesh.local.errors import StartupError
 from mesh.local.plan import Plan, Stage, Step, plan
 from mesh.local.replica import Replica, stop_all
 from mesh.local.replica_factory import ReplicaFactory
@@ -58,7 +59,7 @@ class Reconciler:
         return [self._replicas[pod.name] for pod in pods]
 
     async def apply(self, plan: Plan, *, wait: bool = True) -> None:
-        """Goes through the stages and returns once the last is over. Raises LocalError; what was reached then stays.
+        """Goes through the stages and returns once the last is over. Raises RostrumError; what was reached then stays.
 
         `wait` False: it returns once new pods are started.
         """
@@ -72,7 +73,7 @@ class Reconciler:
         """As `apply`; if it raises, all is again as it was before, as far as that can be had."""
         try:
             await self.apply(plan)
-        except LocalError:
+        except RostrumError:
             await self._go_back(plan.old)
             raise
 
@@ -84,7 +85,7 @@ class Reconciler:
                 while waiting := [replica for replica in replicas if not replica.ready]:
                     for replica in self._replicas.values():
                         if (error := replica.failed_start()) is not None:
-                            raise StartupError(str(error))
+                            raise error
                     self._report("waiting for " + ", ".join(replica.name for replica in waiting))
                     await self._changes.wait()
         except TimeoutError:
@@ -122,7 +123,7 @@ class Reconciler:
             await self.wait_until_ready(stage.started)
 
     async def _create(self, stage: Stage) -> list[Replica]:
-        """The replicas of the pods that a stage starts, still to be started: all of them or none. Raises LocalError."""
+        """The replicas of the pods that a stage starts, not yet started: all of them or none. Raises RostrumError."""
         replicas = await self._factory.create_all(
             [stage.snapshot.pods[name] for name in stage.started], stage.snapshot.resources
         )
@@ -130,7 +131,7 @@ class Reconciler:
         return replicas
 
     def _move_to(self, snapshot: Snapshot) -> list[Envoy]:
-        """Makes it the current one, and returns the Envoys that were notified. Raises LocalError.
+        """Makes it the current one, and returns the Envoys that were notified. Raises RostrumError.
 
         Pods may have become ready since it was planned: they are as they are now, in files too.
         """
@@ -148,11 +149,11 @@ class Reconciler:
         for stage in plan(self._current, old).stages:
             try:
                 await self._run(stage, wait=False)
-            except LocalError as error:
+            except RostrumError as error:
                 log.warning("not all is as it was before: %s", error)
         if self._current.resources is not old.resources:
             return
-        with contextlib.suppress(LocalError):
+        with contextlib.suppress(RostrumError):
             self._keep(old.resources.overlay)
 
     async def _observe(self) -> None:
@@ -162,7 +163,7 @@ class Reconciler:
             try:
                 for stage in plan(self._current, self._current.with_ready(ready)).stages:
                     self._move_to(stage.snapshot)
-            except LocalError as error:
+            except RostrumError as error:
                 log.warning("the sidecars are not notified of who is ready: %s", error)
             await self._changes.wait()
 

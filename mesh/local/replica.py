@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rostrum.local.v1 import runner_pb2
 
 from mesh.local.envoy import Envoy
-from mesh.local.errors import LocalError, StartupError
+from mesh.local.errors import StartupError
 from mesh.local.pods import Pod, PodSpec, failed_start
 
 
@@ -53,7 +53,7 @@ class Replica:
         if self.sidecar is not None:
             self.sidecar.folder.close()
 
-    def failed_start(self) -> LocalError | None:
+    def failed_start(self) -> StartupError | None:
         """Why it will not come up."""
         if self.sidecar is not None and (why := self.sidecar.refusal or self.sidecar.lacks()):
             return StartupError(why)

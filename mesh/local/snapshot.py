@@ -18,7 +18,6 @@ from envoy.config.listener.v3 import listener_pb2
 
 from mesh.local import envoy_files
 from mesh.local.declared import NAMESPACE, DeclaredResources
-from mesh.local.manifests import refusals
 from mesh.sidecar import proxy as mesh_proxy
 from mesh.sidecar.resources import Resources
 from mesh.sidecar.translate import translate
@@ -155,8 +154,7 @@ def _translate_pods(
     resources: DeclaredResources, pods: tuple[PodStatus, ...], endpoints: Endpoints
 ) -> Mapping[str, Resources]:
     addresses = mesh_proxy.Addresses(dict(endpoints))
-    with refusals():
-        return {pod.name: translate(resources.mesh, pod.proxy(resources), addresses) for pod in pods}
+    return {pod.name: translate(resources.mesh, pod.proxy(resources), addresses) for pod in pods}
 
 
 @lru_cache(maxsize=REMEMBERED)

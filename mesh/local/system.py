@@ -51,7 +51,7 @@ class Home:
 
 
 def open_system(home: Home, root: Path, report: Callable[[str], None]) -> System:
-    """Reads and checks everything, and starts nothing. `root` holds k8s/base and istio/. Raises LocalError."""
+    """Reads and checks everything, and starts nothing. `root` holds k8s/base and istio/. Raises RostrumError."""
     folder = ManifestFolder(root, {tokens.JWKS_URI: tokens.key_set(home.folder)})
     applied = AppliedFile(home.folder)
     authority = open_authority(home.folder / "ca")
@@ -91,7 +91,7 @@ class System:
     # ---- start and end ----
 
     async def start(self) -> None:
-        """Starts everything and returns once every pod is ready. Raises LocalError; the caller then stops."""
+        """Starts everything and returns once every pod is ready. Raises RostrumError; the caller then stops."""
         try:
             async with self._changing:
                 await self._start()
@@ -134,7 +134,7 @@ class System:
     # ---- changes ----
 
     async def scale(self, deployment: Workload, replicas: int) -> None:
-        """Sets the replicas and returns once they are ready or gone. Raises LocalError."""
+        """Sets the replicas and returns once they are ready or gone. Raises RostrumError."""
         async with self._changing:
             current = self._reconciler.current
             pods = self._placement.place(current.resources, deployment, replicas)
@@ -144,7 +144,7 @@ class System:
             await self._reconciler.apply(self._plan(new))
 
     async def change(self, request: runner_pb2.ChangeResourcesRequest) -> list[Change]:
-        """Makes Istio resources active or takes them out, in every sidecar or in none. Raises LocalError.
+        """Makes Istio resources active or takes them out, in every sidecar or in none. Raises RostrumError.
 
         Deployments among them run before anything is sent their way, and end after nothing is any more.
         """

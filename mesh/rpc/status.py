@@ -65,6 +65,15 @@ def from_rpc_error(error: grpc.RpcError) -> RostrumError:
     return _without_details(code, message)
 
 
+def has_reason(error: grpc.RpcError) -> bool:
+    """Whether a failed call carries a reason of ours: then a service has sent it, and nothing on the way."""
+    metadata: Any = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
+    return any(
+        key == DETAILS_KEY and isinstance(value, bytes) and _from_details(value) is not None
+        for key, value in metadata or ()
+    )
+
+
 def _without_details(code: grpc.StatusCode, message: str) -> RostrumError:
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED:

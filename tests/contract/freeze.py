@@ -44,6 +44,10 @@ def sample(message: Descriptor, depth: int = DEPTH) -> Message:
     for field in message.fields:
         if field.message_type is not None and depth == 0:
             continue
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            entries = field.message_type.fields_by_name
+            getattr(filled, field.name)[_value(entries["key"], depth)] = _value(entries["value"], depth)
+            continue
         value = _value(field, depth)
         if field.is_repeated:
             getattr(filled, field.name).extend([value, value])

@@ -13,7 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from mesh.local.envoy import Envoy, RefusedError
+from mesh.local.envoy import Envoy
+from mesh.local.errors import ConfigurationRefusedError
 from mesh.local.folders import ADMIN, PodFolder, outbound_socket
 from mesh.local.pods import PodSpec
 from tests.support.waiting import until
@@ -106,7 +107,7 @@ async def test_what_an_envoy_refuses_is_told_with_its_reason(tmp_path: Path) -> 
     async with _running(tmp_path, _files(201)) as envoy:
         await until("a ready Envoy", envoy.is_ready)
         envoy.write(_files(99))
-        with pytest.raises(RefusedError, match=r"test-0: .*Status: value must be inside range"):
+        with pytest.raises(ConfigurationRefusedError, match=r"test-0: .*Status: value must be inside range"):
             await envoy.settle()
         assert await _status(envoy) == 201
         envoy.write(_files(201))

@@ -13,8 +13,9 @@ import pytest
 from rostrum.local.v1 import runner_pb2
 
 from mesh.local.client import ROOT, LocalRunner
-from mesh.local.errors import AlreadyRunningError, ManifestError, StartupError
+from mesh.local.errors import AlreadyRunningError, StartupError
 from mesh.local.processes import Mark
+from mesh.manifests import ManifestError
 from tests.support.waiting import until
 
 PODS = {"kafka-0", "moderator-0", "team-a-0", "team-b-0", "embeddings-0", "ingress-0"}

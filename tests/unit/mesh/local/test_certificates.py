@@ -10,7 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mesh.local.certificates import AUTHORITY_LIFETIME, Authority, CertificateError, write_private
+from mesh.local.certificates import AUTHORITY_LIFETIME, Authority, write_private
+from mesh.local.errors import CertificateError
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 TEAM_A = "spiffe://cluster.local/ns/rostrum/sa/team-a"

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mesh.local import identities
 from mesh.local.certificates import Authority
-from mesh.local.errors import LocalError, StartupError
+from mesh.local.errors import CertificateError, LocalError
 from mesh.local.identities import (
     CertificateRequest,
     Clock,
@@ -196,5 +196,5 @@ def test_an_authority_that_is_broken_stops_the_start(tmp_path: Path) -> None:
     """One line that says what to do."""
     open_authority(tmp_path / "ca")
     (tmp_path / "ca" / "key.pem").chmod(0o644)
-    with pytest.raises(StartupError, match=r"remove .*ca and start again"):
+    with pytest.raises(CertificateError, match=r"remove .*ca and start again"):
         open_authority(tmp_path / "ca")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mesh.local.errors import ManifestError
 from mesh.local.manifests import read
 from mesh.local.rights import Right
+from mesh.manifests.errors import ManifestError
 
 BASE = Path(__file__).resolve().parents[4] / "k8s" / "base"
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.local.errors import ManifestError
 from mesh.local.plan import Plan, Step, plan
 from mesh.local.snapshot import PodStatus, Snapshot
+from mesh.manifests import ManifestError
 from tests.unit.mesh.local.snapshots import (
     BROKER,
     CALLEE_HOST,

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from rostrum.local.v1 import runner_pb2
 
+from mesh.errors import InvalidArgumentError
 from mesh.local.applied import FILE, AppliedFile
-from mesh.local.errors import LocalError, ManifestError
+from mesh.local.errors import LocalError
 from mesh.local.system import Home, System, open_system
+from mesh.manifests.errors import ManifestError
 from mesh.manifests.overlay import Action
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -80,5 +82,5 @@ async def test_the_ingress_has_one_replica(system: System) -> None:
     """People connect there, at one address."""
     ingress = system.deployment("ingress")
     assert ingress is not None
-    with pytest.raises(LocalError, match="one replica at most"):
+    with pytest.raises(InvalidArgumentError, match="one replica at most"):
         await system.scale(ingress, 2)

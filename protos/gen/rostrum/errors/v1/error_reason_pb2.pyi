@@ -133,6 +133,54 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     obeyed; the message names file, document and field.
     {}
     """
+    LOCAL_FAILURE: _ErrorReason.ValueType  # 24
+    """Of the runner of a home on a laptop; a cluster has none of these.
+
+    FAILED_PRECONDITION. Something of this machine or of the caller's settings
+    is not as the runner needs it, in a way no other reason covers.
+    {}
+    """
+    PORT_IN_USE: _ErrorReason.ValueType  # 25
+    """FAILED_PRECONDITION. An address that a pod must have is taken.
+    {}
+    """
+    MISSING_PART: _ErrorReason.ValueType  # 26
+    """FAILED_PRECONDITION. A wheel or a jar is missing, or is not what was
+    pinned.
+    {}
+    """
+    DISK_FULL: _ErrorReason.ValueType  # 27
+    """FAILED_PRECONDITION. There is no room for the home or the cache folder.
+    {}
+    """
+    STARTUP_FAILED: _ErrorReason.ValueType  # 28
+    """UNAVAILABLE, retriable. The broker or a pod does not become ready; the
+    message names its log.
+    {}
+    """
+    CONFIGURATION_REFUSED: _ErrorReason.ValueType  # 29
+    """FAILED_PRECONDITION. A proxy does not take the configuration that it was
+    given.
+    {}
+    """
+    CERTIFICATE_FAILED: _ErrorReason.ValueType  # 30
+    """FAILED_PRECONDITION. The home's certificate authority cannot be used, or
+    does not issue what is asked for.
+    {}
+    """
+    ALREADY_RUNNING: _ErrorReason.ValueType  # 31
+    """FAILED_PRECONDITION. Another runner holds this home.
+    {}
+    """
+    NOT_RUNNING: _ErrorReason.ValueType  # 32
+    """FAILED_PRECONDITION. No runner holds this home, or it still starts.
+    {}
+    """
+    NOT_CHANGED: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION. Resources were right, could not be made active, and
+    were taken back; `cause` is the reason of why.
+    {"cause": "CONFIGURATION_REFUSED"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -238,5 +286,53 @@ INVALID_MANIFEST: ErrorReason.ValueType  # 23
 """INVALID_ARGUMENT. A manifest cannot be read or asks for what is not
 obeyed; the message names file, document and field.
 {}
+"""
+LOCAL_FAILURE: ErrorReason.ValueType  # 24
+"""Of the runner of a home on a laptop; a cluster has none of these.
+
+FAILED_PRECONDITION. Something of this machine or of the caller's settings
+is not as the runner needs it, in a way no other reason covers.
+{}
+"""
+PORT_IN_USE: ErrorReason.ValueType  # 25
+"""FAILED_PRECONDITION. An address that a pod must have is taken.
+{}
+"""
+MISSING_PART: ErrorReason.ValueType  # 26
+"""FAILED_PRECONDITION. A wheel or a jar is missing, or is not what was
+pinned.
+{}
+"""
+DISK_FULL: ErrorReason.ValueType  # 27
+"""FAILED_PRECONDITION. There is no room for the home or the cache folder.
+{}
+"""
+STARTUP_FAILED: ErrorReason.ValueType  # 28
+"""UNAVAILABLE, retriable. The broker or a pod does not become ready; the
+message names its log.
+{}
+"""
+CONFIGURATION_REFUSED: ErrorReason.ValueType  # 29
+"""FAILED_PRECONDITION. A proxy does not take the configuration that it was
+given.
+{}
+"""
+CERTIFICATE_FAILED: ErrorReason.ValueType  # 30
+"""FAILED_PRECONDITION. The home's certificate authority cannot be used, or
+does not issue what is asked for.
+{}
+"""
+ALREADY_RUNNING: ErrorReason.ValueType  # 31
+"""FAILED_PRECONDITION. Another runner holds this home.
+{}
+"""
+NOT_RUNNING: ErrorReason.ValueType  # 32
+"""FAILED_PRECONDITION. No runner holds this home, or it still starts.
+{}
+"""
+NOT_CHANGED: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION. Resources were right, could not be made active, and
+were taken back; `cause` is the reason of why.
+{"cause": "CONFIGURATION_REFUSED"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -4,6 +4,9 @@ isort:skip_file
 The control service of the local runner, on a Unix socket that only the
 owner of the home folder may open. Called by the `rostrum` command only;
 there is no such service on a cluster, where Kubernetes does this.
+
+Until Start has ended well, every other call but Stop fails with
+NOT_RUNNING.
 """
 
 from collections import abc as _abc
@@ -22,6 +25,94 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class StartRequest(_message.Message):
+    """Request of Start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EnvironmentEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MANIFESTS_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    """Process id of the runner that is meant: another one refuses. Required."""
+    model: _builtins.str
+    """The model that agents are to speak with, such as "embedded:default".
+    Required.
+    """
+    manifests: _builtins.str
+    """The folder that holds k8s/base and istio/. Required."""
+    @_builtins.property
+    def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's variables; a pod gets those that are meant for it. They may
+        hold secrets.
+        """
+
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        model: _builtins.str = ...,
+        manifests: _builtins.str = ...,
+        environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "manifests", b"manifests", "model", b"model", "pid", b"pid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRequest: _TypeAlias = StartRequest  # noqa: Y015
+
+@_typing.final
+class StartProgress(_message.Message):
+    """What Start tells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """What is done or waited for now, in a few words; empty in the last message."""
+    @_builtins.property
+    def status(self) -> Global___Status:
+        """What runs. Set in the last message alone: all is ready."""
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        status: Global___Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartProgress: _TypeAlias = StartProgress  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
@@ -168,7 +259,7 @@ class Sidecar(_message.Message):
     pid: _builtins.int
     """Process id; 0 while it is not running."""
     ready: _builtins.bool
-    """Whether it serves, with its whole configuration in force."""
+    """Whether it serves, with its whole configuration active."""
     restarts: _builtins.int
     """Times it was started again after it ended."""
     log_file: _builtins.str
@@ -288,8 +379,8 @@ class ChangeResourcesRequest(_message.Message):
     DELETE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     delete: _builtins.bool
-    """True: takes the resources that the files name out of force. False:
-    brings them into force as the files say.
+    """True: takes the resources that the files name out. False: makes them
+    active as the files say.
     """
     dry_run: _builtins.bool
     """True: checks everything up to the proxies and changes nothing."""
@@ -335,7 +426,7 @@ class ResourceChange(_message.Message):
         UNCHANGED: ResourceChange._Action.ValueType  # 3
         """It was there as asked for."""
         DELETED: ResourceChange._Action.ValueType  # 4
-        """It was taken out of force."""
+        """It was taken out."""
 
     class Action(_Action, metaclass=_ActionEnumTypeWrapper):
         """What was done."""
@@ -349,7 +440,7 @@ class ResourceChange(_message.Message):
     UNCHANGED: ResourceChange.Action.ValueType  # 3
     """It was there as asked for."""
     DELETED: ResourceChange.Action.ValueType  # 4
-    """It was taken out of force."""
+    """It was taken out."""
 
     RESOURCE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
@@ -459,7 +550,7 @@ Global___ListResourcesResponse: _TypeAlias = ListResourcesResponse  # noqa: Y015
 
 @_typing.final
 class Resource(_message.Message):
-    """An Istio resource in force."""
+    """An Istio resource that is active."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -525,7 +616,7 @@ class Mesh(_message.Message):
     """The namespace of documents that name none."""
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManifestFile]:
-        """The manifests in force: files of k8s/base and istio/ without what was
+        """The active manifests: files of k8s/base and istio/ without what was
         replaced or deleted, and what was applied. By name.
         """
 

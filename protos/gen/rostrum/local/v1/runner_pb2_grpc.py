@@ -35,6 +35,11 @@ class RunnerServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Start = channel.unary_stream(
+                '/rostrum.local.v1.RunnerService/Start',
+                request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.StartRequest.SerializeToString,
+                response_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.StartProgress.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/rostrum.local.v1.RunnerService/GetStatus',
                 request_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.GetStatusRequest.SerializeToString,
@@ -71,11 +76,28 @@ class RunnerServiceServicer:
     """Looks at and steers the pods that `rostrum up` runs.
     """
 
+    def Start(self, request, context):
+        """Starts all that the manifests declare, in the runner that the caller has
+        just spawned. Every step is told as it begins; the last message is sent
+        once every pod is ready. If the call fails, nothing is left running, and
+        the runner ends. If the caller goes, the start goes on: Stop ends it.
+
+        Safe to repeat: no; a runner starts once.
+        Errors: ALREADY_RUNNING (it was asked already, or another process is
+        meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
+        STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Returns every pod and its state.
 
         Safe to repeat: yes.
-        Errors: none of its own.
+        Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -85,10 +107,14 @@ class RunnerServiceServicer:
 
     def Scale(self, request, context):
         """Sets the number of replicas of one Deployment and returns once they are
-        ready or gone.
+        ready or gone. Replicas that do not become ready stay, and are started
+        again and again.
 
         Safe to repeat: yes.
-        Errors: UNKNOWN_AGENT, INVALID_ARGUMENT (replicas below 0 or above 16).
+        Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
+        INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
+        ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
+        CERTIFICATE_FAILED, LOCAL_FAILURE.
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -97,14 +123,16 @@ class RunnerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangeResources(self, request, context):
-        """Brings Istio resources into force, or takes them out again, in every
-        running proxy: all of them or none. Pods are not restarted and no call
-        is dropped. Returns once every proxy has accepted its new configuration;
-        if one refuses, all get the configuration back that they had.
+        """Makes Istio resources active in every running proxy, or takes them out
+        again: in all of them or in none. Pods are not restarted and no call is
+        dropped. Returns once every proxy has accepted its new configuration; if
+        one refuses, all get the configuration back that they had. A change that
+        has begun goes on even if the caller does not wait for it.
 
         Safe to repeat: yes; resources that are as asked for are UNCHANGED.
-        Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-        what to do). What a proxy refused has status code 9 and its reason.
+        Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
+        do), NOT_CHANGED (what was right could not be done, such as a proxy that
+        refuses it: the message says why, and `cause` is the reason of that).
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -113,10 +141,10 @@ class RunnerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListResources(self, request, context):
-        """Lists the Istio resources in force, by kind, namespace and name.
+        """Lists the Istio resources that are active, by kind, namespace and name.
 
         Safe to repeat: yes.
-        Errors: INVALID_ARGUMENT (no such kind).
+        Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -126,10 +154,10 @@ class RunnerServiceServicer:
 
     def GetMesh(self, request, context):
         """Returns what the proxies' configuration is made from: all manifests of the
-        mesh in force, and where its pods are.
+        mesh that are active, and where its pods are.
 
         Safe to repeat: yes.
-        Errors: none of its own.
+        Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -138,8 +166,8 @@ class RunnerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stop(self, request, context):
-        """Stops all pods, the broker and the runner itself. Returns before the end;
-        the socket is gone once all has stopped.
+        """Stops all pods, the broker and the runner itself, whether it runs or still
+        starts. Returns before the end; the socket is gone once all has stopped.
 
         Safe to repeat: yes.
         Errors: none of its own.
@@ -153,6 +181,11 @@ class RunnerServiceServicer:
 
 def add_RunnerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Start': grpc.unary_stream_rpc_method_handler(
+                    servicer.Start,
+                    request_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.StartRequest.FromString,
+                    response_serializer=rostrum_dot_local_dot_v1_dot_runner__pb2.StartProgress.SerializeToString,
+            ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
                     request_deserializer=rostrum_dot_local_dot_v1_dot_runner__pb2.GetStatusRequest.FromString,
@@ -194,6 +227,33 @@ def add_RunnerServiceServicer_to_server(servicer, server):
 class RunnerService:
     """Looks at and steers the pods that `rostrum up` runs.
     """
+
+    @staticmethod
+    def Start(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rostrum.local.v1.RunnerService/Start',
+            rostrum_dot_local_dot_v1_dot_runner__pb2.StartRequest.SerializeToString,
+            rostrum_dot_local_dot_v1_dot_runner__pb2.StartProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetStatus(request,

@@ -4,6 +4,9 @@ isort:skip_file
 The control service of the local runner, on a Unix socket that only the
 owner of the home folder may open. Called by the `rostrum` command only;
 there is no such service on a cluster, where Kubernetes does this.
+
+Until Start has ended well, every other call but Stop fails with
+NOT_RUNNING.
 """
 
 from collections import abc as _abc
@@ -36,55 +39,74 @@ class RunnerServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunnerServiceAsyncStub: ...
+    Start: _grpc.UnaryStreamMultiCallable[_runner_pb2.StartRequest, _runner_pb2.StartProgress]
+    """Starts all that the manifests declare, in the runner that the caller has
+    just spawned. Every step is told as it begins; the last message is sent
+    once every pod is ready. If the call fails, nothing is left running, and
+    the runner ends. If the caller goes, the start goes on: Stop ends it.
+
+    Safe to repeat: no; a runner starts once.
+    Errors: ALREADY_RUNNING (it was asked already, or another process is
+    meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
+    STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_runner_pb2.GetStatusRequest, _runner_pb2.Status]
     """Returns every pod and its state.
 
     Safe to repeat: yes.
-    Errors: none of its own.
+    Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
     """
     Scale: _grpc.UnaryUnaryMultiCallable[_runner_pb2.ScaleRequest, _runner_pb2.Status]
     """Sets the number of replicas of one Deployment and returns once they are
-    ready or gone.
+    ready or gone. Replicas that do not become ready stay, and are started
+    again and again.
 
     Safe to repeat: yes.
-    Errors: UNKNOWN_AGENT, INVALID_ARGUMENT (replicas below 0 or above 16).
+    Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
+    INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
+    ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
+    CERTIFICATE_FAILED, LOCAL_FAILURE.
     Callers: the rostrum command.
     Emits: nothing.
     """
     ChangeResources: _grpc.UnaryUnaryMultiCallable[_runner_pb2.ChangeResourcesRequest, _runner_pb2.ChangeResourcesResponse]
-    """Brings Istio resources into force, or takes them out again, in every
-    running proxy: all of them or none. Pods are not restarted and no call
-    is dropped. Returns once every proxy has accepted its new configuration;
-    if one refuses, all get the configuration back that they had.
+    """Makes Istio resources active in every running proxy, or takes them out
+    again: in all of them or in none. Pods are not restarted and no call is
+    dropped. Returns once every proxy has accepted its new configuration; if
+    one refuses, all get the configuration back that they had. A change that
+    has begun goes on even if the caller does not wait for it.
 
     Safe to repeat: yes; resources that are as asked for are UNCHANGED.
-    Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-    what to do). What a proxy refused has status code 9 and its reason.
+    Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
+    do), NOT_CHANGED (what was right could not be done, such as a proxy that
+    refuses it: the message says why, and `cause` is the reason of that).
     Callers: the rostrum command.
     Emits: nothing.
     """
     ListResources: _grpc.UnaryUnaryMultiCallable[_runner_pb2.ListResourcesRequest, _runner_pb2.ListResourcesResponse]
-    """Lists the Istio resources in force, by kind, namespace and name.
+    """Lists the Istio resources that are active, by kind, namespace and name.
 
     Safe to repeat: yes.
-    Errors: INVALID_ARGUMENT (no such kind).
+    Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
     Callers: the rostrum command.
     Emits: nothing.
     """
     GetMesh: _grpc.UnaryUnaryMultiCallable[_runner_pb2.GetMeshRequest, _runner_pb2.Mesh]
     """Returns what the proxies' configuration is made from: all manifests of the
-    mesh in force, and where its pods are.
+    mesh that are active, and where its pods are.
 
     Safe to repeat: yes.
-    Errors: none of its own.
+    Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
     """
     Stop: _grpc.UnaryUnaryMultiCallable[_runner_pb2.StopRequest, _runner_pb2.StopResponse]
-    """Stops all pods, the broker and the runner itself. Returns before the end;
-    the socket is gone once all has stopped.
+    """Stops all pods, the broker and the runner itself, whether it runs or still
+    starts. Returns before the end; the socket is gone once all has stopped.
 
     Safe to repeat: yes.
     Errors: none of its own.
@@ -97,55 +119,74 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     """Looks at and steers the pods that `rostrum up` runs."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    Start: _aio.UnaryStreamMultiCallable[_runner_pb2.StartRequest, _runner_pb2.StartProgress]  # type: ignore[assignment]
+    """Starts all that the manifests declare, in the runner that the caller has
+    just spawned. Every step is told as it begins; the last message is sent
+    once every pod is ready. If the call fails, nothing is left running, and
+    the runner ends. If the caller goes, the start goes on: Stop ends it.
+
+    Safe to repeat: no; a runner starts once.
+    Errors: ALREADY_RUNNING (it was asked already, or another process is
+    meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
+    STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
+    Callers: the rostrum command.
+    Emits: nothing.
+    """
     GetStatus: _aio.UnaryUnaryMultiCallable[_runner_pb2.GetStatusRequest, _runner_pb2.Status]  # type: ignore[assignment]
     """Returns every pod and its state.
 
     Safe to repeat: yes.
-    Errors: none of its own.
+    Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
     """
     Scale: _aio.UnaryUnaryMultiCallable[_runner_pb2.ScaleRequest, _runner_pb2.Status]  # type: ignore[assignment]
     """Sets the number of replicas of one Deployment and returns once they are
-    ready or gone.
+    ready or gone. Replicas that do not become ready stay, and are started
+    again and again.
 
     Safe to repeat: yes.
-    Errors: UNKNOWN_AGENT, INVALID_ARGUMENT (replicas below 0 or above 16).
+    Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
+    INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
+    ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
+    CERTIFICATE_FAILED, LOCAL_FAILURE.
     Callers: the rostrum command.
     Emits: nothing.
     """
     ChangeResources: _aio.UnaryUnaryMultiCallable[_runner_pb2.ChangeResourcesRequest, _runner_pb2.ChangeResourcesResponse]  # type: ignore[assignment]
-    """Brings Istio resources into force, or takes them out again, in every
-    running proxy: all of them or none. Pods are not restarted and no call
-    is dropped. Returns once every proxy has accepted its new configuration;
-    if one refuses, all get the configuration back that they had.
+    """Makes Istio resources active in every running proxy, or takes them out
+    again: in all of them or in none. Pods are not restarted and no call is
+    dropped. Returns once every proxy has accepted its new configuration; if
+    one refuses, all get the configuration back that they had. A change that
+    has begun goes on even if the caller does not wait for it.
 
     Safe to repeat: yes; resources that are as asked for are UNCHANGED.
-    Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-    what to do). What a proxy refused has status code 9 and its reason.
+    Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
+    do), NOT_CHANGED (what was right could not be done, such as a proxy that
+    refuses it: the message says why, and `cause` is the reason of that).
     Callers: the rostrum command.
     Emits: nothing.
     """
     ListResources: _aio.UnaryUnaryMultiCallable[_runner_pb2.ListResourcesRequest, _runner_pb2.ListResourcesResponse]  # type: ignore[assignment]
-    """Lists the Istio resources in force, by kind, namespace and name.
+    """Lists the Istio resources that are active, by kind, namespace and name.
 
     Safe to repeat: yes.
-    Errors: INVALID_ARGUMENT (no such kind).
+    Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
     Callers: the rostrum command.
     Emits: nothing.
     """
     GetMesh: _aio.UnaryUnaryMultiCallable[_runner_pb2.GetMeshRequest, _runner_pb2.Mesh]  # type: ignore[assignment]
     """Returns what the proxies' configuration is made from: all manifests of the
-    mesh in force, and where its pods are.
+    mesh that are active, and where its pods are.
 
     Safe to repeat: yes.
-    Errors: none of its own.
+    Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
     """
     Stop: _aio.UnaryUnaryMultiCallable[_runner_pb2.StopRequest, _runner_pb2.StopResponse]  # type: ignore[assignment]
-    """Stops all pods, the broker and the runner itself. Returns before the end;
-    the socket is gone once all has stopped.
+    """Stops all pods, the broker and the runner itself, whether it runs or still
+    starts. Returns before the end; the socket is gone once all has stopped.
 
     Safe to repeat: yes.
     Errors: none of its own.
@@ -157,6 +198,25 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Looks at and steers the pods that `rostrum up` runs."""
 
     @_abc_1.abstractmethod
+    def Start(
+        self,
+        request: _runner_pb2.StartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_runner_pb2.StartProgress], _abc.AsyncIterator[_runner_pb2.StartProgress]]:
+        """Starts all that the manifests declare, in the runner that the caller has
+        just spawned. Every step is told as it begins; the last message is sent
+        once every pod is ready. If the call fails, nothing is left running, and
+        the runner ends. If the caller goes, the start goes on: Stop ends it.
+
+        Safe to repeat: no; a runner starts once.
+        Errors: ALREADY_RUNNING (it was asked already, or another process is
+        meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
+        STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
+        Callers: the rostrum command.
+        Emits: nothing.
+        """
+
+    @_abc_1.abstractmethod
     def GetStatus(
         self,
         request: _runner_pb2.GetStatusRequest,
@@ -165,7 +225,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns every pod and its state.
 
         Safe to repeat: yes.
-        Errors: none of its own.
+        Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -177,10 +237,14 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.Status, _abc.Awaitable[_runner_pb2.Status]]:
         """Sets the number of replicas of one Deployment and returns once they are
-        ready or gone.
+        ready or gone. Replicas that do not become ready stay, and are started
+        again and again.
 
         Safe to repeat: yes.
-        Errors: UNKNOWN_AGENT, INVALID_ARGUMENT (replicas below 0 or above 16).
+        Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
+        INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
+        ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
+        CERTIFICATE_FAILED, LOCAL_FAILURE.
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -191,14 +255,16 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runner_pb2.ChangeResourcesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.ChangeResourcesResponse, _abc.Awaitable[_runner_pb2.ChangeResourcesResponse]]:
-        """Brings Istio resources into force, or takes them out again, in every
-        running proxy: all of them or none. Pods are not restarted and no call
-        is dropped. Returns once every proxy has accepted its new configuration;
-        if one refuses, all get the configuration back that they had.
+        """Makes Istio resources active in every running proxy, or takes them out
+        again: in all of them or in none. Pods are not restarted and no call is
+        dropped. Returns once every proxy has accepted its new configuration; if
+        one refuses, all get the configuration back that they had. A change that
+        has begun goes on even if the caller does not wait for it.
 
         Safe to repeat: yes; resources that are as asked for are UNCHANGED.
-        Errors: INVALID_ARGUMENT (a manifest is wrong: file, document, field, and
-        what to do). What a proxy refused has status code 9 and its reason.
+        Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
+        do), NOT_CHANGED (what was right could not be done, such as a proxy that
+        refuses it: the message says why, and `cause` is the reason of that).
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -209,10 +275,10 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runner_pb2.ListResourcesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.ListResourcesResponse, _abc.Awaitable[_runner_pb2.ListResourcesResponse]]:
-        """Lists the Istio resources in force, by kind, namespace and name.
+        """Lists the Istio resources that are active, by kind, namespace and name.
 
         Safe to repeat: yes.
-        Errors: INVALID_ARGUMENT (no such kind).
+        Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -224,10 +290,10 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.Mesh, _abc.Awaitable[_runner_pb2.Mesh]]:
         """Returns what the proxies' configuration is made from: all manifests of the
-        mesh in force, and where its pods are.
+        mesh that are active, and where its pods are.
 
         Safe to repeat: yes.
-        Errors: none of its own.
+        Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
         """
@@ -238,8 +304,8 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runner_pb2.StopRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runner_pb2.StopResponse, _abc.Awaitable[_runner_pb2.StopResponse]]:
-        """Stops all pods, the broker and the runner itself. Returns before the end;
-        the socket is gone once all has stopped.
+        """Stops all pods, the broker and the runner itself, whether it runs or still
+        starts. Returns before the end; the socket is gone once all has stopped.
 
         Safe to repeat: yes.
         Errors: none of its own.

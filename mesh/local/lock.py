@@ -1,0 +1,54 @@
+"""The lock of a home, HOME/run/lock: who holds it is the runner, so a stale file never stands for one.
+
+The kernel lets go of it with the process, however that ends. Taken by mesh.local.runner, looked at by the command.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from mesh.local.errors import AlreadyRunningError, disk_errors
+
+FOLDERS = ("run", "logs", "stores")
+
+
+def prepare(home: Path) -> None:
+    """Makes the home's folders and the file. Raises LocalError, DiskFullError."""
+    with disk_errors(home):
+        for name in FOLDERS:
+            (home / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "run").chmod(0o700)
+        os.close(_open(home))
+
+
+def take(home: Path) -> int:
+    """Holds it for the life of this process. Raises AlreadyRunningError."""
+    prepare(home)
+    lock = _open(home)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise AlreadyRunningError(f"Rostrum runs already in {home}: `rostrum down` stops it.") from error
+    return lock
+
+
+def is_held(home: Path) -> bool:
+    """Whether a runner, starting, running or stopping, holds it."""
+    try:
+        lock = os.open(home / "run" / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _open(home: Path) -> int:
+    return os.open(home / "run" / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
