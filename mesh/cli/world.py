@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+AGENT = "agent"
+"""What the label app.kubernetes.io/component of an agent's Deployment says."""
+
 CALL_SECONDS = 15.0
 """Time for a call that only reads or writes a store."""
 
@@ -102,9 +105,12 @@ class World:
 
 
 def agents_of(status: runner_pb2.Status) -> list[str]:
-    """Returns the Deployments that are agents: all but the platform's and the moderator."""
-    others = {"moderator", "broker", "kafka", "model", "embeddings", "ingress"}
-    return sorted({pod.deployment for pod in status.pods} - others)
+    """Returns the Deployments whose label says that they are agents. Raises CommandError if none has such a label."""
+    if status.pods and not any(pod.component for pod in status.pods):
+        raise CommandError(
+            "what runs here does not say which of it are agents: `rostrum down`, and start it again", Exit.FAILURE
+        )
+    return sorted({pod.deployment for pod in status.pods if pod.component == AGENT})
 
 
 def world_of(context: typer.Context) -> World:

@@ -200,8 +200,13 @@ class System:
     def status(self) -> runner_pb2.Status:
         """The state of every pod now, by deployment and replica."""
         replicas = self._reconciler.replicas
+        deployments = self._reconciler.current.resources.manifests.deployments
+        pods = [replica.row() for replica in replicas]
+        for pod in pods:
+            if pod.deployment in deployments:
+                pod.component = deployments[pod.deployment].component
         return runner_pb2.Status(
-            home=str(self._home.folder), model=self._home.model, pods=[replica.row() for replica in replicas],
+            home=str(self._home.folder), model=self._home.model, pods=pods,
             ready=all(replica.ready for replica in replicas), ingress=self._placement.ingress,
         )  # fmt: skip
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+COMPONENT = "app.kubernetes.io/component"
+"""The label of a workload that says what it is for (Kubernetes' recommended labels)."""
+
+
 class ServicePortSpec(Spec):
     """spec.ports[] of a Service."""
 
@@ -169,6 +173,8 @@ class Workload:
     replicas: int
     where: str
     pod: PodSpec = field(default_factory=PodSpec)
+    component: str = ""
+    """What it is for, by its label app.kubernetes.io/component, such as "agent"; empty if it does not say."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -222,4 +228,5 @@ def workload_of(resource: Resource[WorkloadSpec]) -> Workload:
         resource.spec.replicas,
         resource.where,
         template.spec,
+        resource.metadata.labels.get(COMPONENT, ""),
     )

@@ -29,9 +29,8 @@ NAMESPACE = "rostrum"
 MANIFESTS = local_manifests.read(BASE)
 HOSTS = {service.name: service_of(service) for service in read(read_folders(BASE), NAMESPACE).of(ServiceSpec)}
 """The Services, by name."""
-NOT_AGENTS = {"ingress", "moderator", "model", "embeddings"}
 WORKLOADS = sorted(MANIFESTS.deployments)
-AGENTS = sorted(MANIFESTS.deployments.keys() - NOT_AGENTS)
+AGENTS = sorted(name for name, each in MANIFESTS.deployments.items() if each.component == "agent")
 BEHIND_THE_DOOR = sorted(MANIFESTS.deployments.keys() - {"ingress"})
 
 HEALTH = {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}

@@ -30,6 +30,13 @@ def test_workload_is_whole(name: str) -> None:
     assert not declared["securityContext"]["allowPrivilegeEscalation"]
 
 
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_deployment_says_what_it_is_for(name: str) -> None:
+    """Its label app.kubernetes.io/component makes an agent one: without it `rostrum ask` knows of none."""
+    known = {"agent", "moderator", "model", "gateway"}
+    assert MANIFESTS.deployments[name].component in known, f"{name} has no label app.kubernetes.io/component"
+
+
 def test_topics_are_those_that_the_protos_declare() -> None:
     """The KafkaTopics are the topics that messages declare, those of agents once each, and their dead letters."""
     declared: dict[str, Topic] = {}

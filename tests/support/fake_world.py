@@ -244,6 +244,7 @@ class FakeRunner:
     def _status(self) -> runner_pb2.Status:
         pods = [
             runner_pb2.Pod(
+                component=name if name == "moderator" else "agent",
                 name=f"{name}-{replica}", deployment=name, replica=replica, pid=100 + replica, ready=True,
                 addresses=["127.0.0.1:50051"], log_file=str(self.log_folder / f"{name}-{replica}.log"),
                 sidecar=runner_pb2.Sidecar(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.cli.exits import Exit
+import pytest
+from rostrum.local.v1 import runner_pb2
+
+from mesh.cli.exits import CommandError, Exit
+from mesh.cli.world import agents_of
 
 if TYPE_CHECKING:
     from tests.support.fake_world import Bench
@@ -41,3 +45,11 @@ def test_an_unknown_agent(bench: Bench) -> None:
 def test_a_question_that_is_no_text(bench: Bench) -> None:
     """Exit code 2 for bytes that are not UTF-8."""
     assert bench.rostrum("ask", "team-a", "\udcff").code == Exit.USAGE
+
+
+def test_an_agent_is_what_its_label_says(bench: Bench) -> None:
+    """A status of before there was the label is no reason to believe that there is no agent."""
+    status = runner_pb2.Status(pods=[runner_pb2.Pod(name="team-a-0", deployment="team-a")])
+    with pytest.raises(CommandError, match="`rostrum down`, and start it again"):
+        agents_of(status)
+    assert agents_of(runner_pb2.Status()) == []

@@ -192,6 +192,7 @@ class Pod(_message.Message):
     LOG_FILE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     SIDECAR_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, "{deployment}-{replica}", such as "team-a-0"."""
     deployment: _builtins.str
@@ -208,6 +209,10 @@ class Pod(_message.Message):
     """Its log file."""
     message: _builtins.str
     """One line on why it is not ready; empty if it is."""
+    component: _builtins.str
+    """What its Deployment is for, by the label app.kubernetes.io/component, such
+    as "agent"; empty if it does not say, and for the broker.
+    """
     @_builtins.property
     def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses it listens on, "{ip}:{port}"."""
@@ -236,10 +241,11 @@ class Pod(_message.Message):
         log_file: _builtins.str = ...,
         message: _builtins.str = ...,
         sidecar: Global___Sidecar | None = ...,
+        component: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sidecar", b"sidecar", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "deployment", b"deployment", "log_file", b"log_file", "message", b"message", "name", b"name", "pid", b"pid", "ready", b"ready", "replica", b"replica", "restarts", b"restarts", "sidecar", b"sidecar", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "component", b"component", "deployment", b"deployment", "log_file", b"log_file", "message", b"message", "name", b"name", "pid", b"pid", "ready", b"ready", "replica", b"replica", "restarts", b"restarts", "sidecar", b"sidecar", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
