@@ -68,8 +68,8 @@ class IngressPort:
         kept = ingress_of(home)
         if asked and not (asked.isascii() and asked.isdecimal() and 0 < int(asked) < 65_536):
             raise LocalError(f"ROSTRUM_PORT must be a port from 1 to 65535, not {asked!r}.")
-        wanted = [int(kept.rpartition(":")[2])] if kept else []
-        ports = [int(asked)] if asked else list(dict.fromkeys([*wanted, *INGRESS_PORTS]))
+        own = [int(kept.rpartition(":")[2])] if kept else []
+        ports = [int(asked)] if asked else list(dict.fromkeys([*own, *INGRESS_PORTS]))
         taken: PortInUseError | None = None
         self._held = socket.socket(socket.AF_UNIX)
         for port in ports:

@@ -107,7 +107,7 @@ class BrokerNode:
     def settings(self) -> dict[str, str]:
         """The node's settings in Kafka's own names."""
         return {
-            **(_PLAINTEXT if self.tls is None else _secured(self.tls)),
+            **(_PLAINTEXT if self.tls is None else _secure_settings(self.tls)),
             "process.roles": "broker,controller",
             "node.id": NODE_ID,
             "listeners": f"CLIENTS://{self.bootstrap_servers},CONTROLLER://{self.ip}:{self.controller_port}",
@@ -193,7 +193,7 @@ class BrokerNode:
 _PLAINTEXT = {"listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT"}
 
 
-def _secured(tls: Path) -> dict[str, str]:
+def _secure_settings(tls: Path) -> dict[str, str]:
     """Both listeners ask for a certificate of our authority, and only what a KafkaUser allows may be done."""
     return {
         "listener.security.protocol.map": "CLIENTS:SSL,CONTROLLER:SSL",
@@ -303,7 +303,7 @@ def take_certificate(access: KafkaAccess) -> None:
     from kafka.admin import ConfigResource, ConfigResourceType  # noqa: PLC0415 - as above
 
     with administration(access, "take its new certificate") as admin:
-        # Not the keystore's own path: kept as a dynamic setting, it would win over another path for ever.
+        # Not the keystore's own path: kept as a dynamic setting, it would win over another path indefinitely.
         node = ConfigResource(ConfigResourceType.BROKER, NODE_ID, {"num.replica.fetchers": "1"})
         answer = admin.alter_configs([node], raise_on_unknown=False)["broker"][NODE_ID]
         if answer != "OK":

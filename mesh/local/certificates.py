@@ -30,7 +30,7 @@ CLOCK_SKEW = dt.timedelta(minutes=2)
 """How long before its issue a certificate holds already, as istiod's do: another process may ask a clock that is still
 in the second before, as the kernel's coarse one is for milliseconds, and what is not valid yet is refused."""
 AUTHORITY_LIFETIME = dt.timedelta(days=3650)
-"""As istiod's own CA. Nothing renews it: a home that old is told so."""
+"""As istiod's own CA. Nothing renews it: a home that old says so."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Authority:
 
     @classmethod
     def _load(cls, folder: Path, key_file: Path, certificate_file: Path, now: dt.datetime) -> Authority:
-        again = f"remove {folder} and start again: all certificates are then made anew."
+        again = f"remove {folder} and start again: all certificates are then made again."
         try:
             if key_file.stat().st_mode & 0o077:
                 raise CertificateError(f"{key_file} can be read by others than its owner: {again}")
@@ -119,7 +119,7 @@ class Authority:
         """A workload's certificate: "spiffe://..." is its name, with those by which it is dialed, if any."""
         if not spiffe_id.startswith("spiffe://"):
             raise CertificateError(f"{spiffe_id!r} is no SPIFFE ID: it must begin with spiffe://")
-        names = [x509.UniformResourceIdentifier(spiffe_id), *_dialed(dns, ips)]
+        names = [x509.UniformResourceIdentifier(spiffe_id), *_dialed_names(dns, ips)]
         return self._issue(x509.Name([]), names, lifetime, now)
 
     def issue_kafka(
@@ -135,7 +135,7 @@ class Authority:
         if not 0 < len(user) <= 64:
             raise CertificateError(f"{user!r} cannot be the name of a KafkaUser: it must have 1 to 64 characters")
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user)])
-        return self._issue(subject, _dialed(dns, ips), lifetime, now)
+        return self._issue(subject, _dialed_names(dns, ips), lifetime, now)
 
     def _issue(
         self, subject: x509.Name, names: Sequence[x509.GeneralName], lifetime: dt.timedelta, now: dt.datetime | None
@@ -184,8 +184,8 @@ def write_private(path: Path, content: bytes) -> None:
         raise
 
 
-def _dialed(dns: Sequence[str], ips: Sequence[str]) -> list[x509.GeneralName]:
-    return [*(x509.DNSName(each) for each in dns), *(x509.IPAddress(ipaddress.ip_address(each)) for each in ips)]
+def _dialed_names(dns: Sequence[str], ips: Sequence[str]) -> list[x509.GeneralName]:
+    return [*(x509.DNSName(name) for name in dns), *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips)]
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:

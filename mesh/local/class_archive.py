@@ -43,7 +43,7 @@ async def ensure(
     archive = archive_file(class_path)
     if archive.is_file():
         return
-    with await asyncio.to_thread(_locked, archive.parent / ".archive-lock"):
+    with await asyncio.to_thread(_lock, archive.parent / ".archive-lock"):
         if archive.is_file():
             return
         folder = Path(tempfile.mkdtemp(prefix=".archive-", dir=archive.parent))
@@ -58,7 +58,7 @@ async def ensure(
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _locked(file: Path) -> TextIO:
+def _lock(file: Path) -> TextIO:
     """Returns the file open and locked, until it is closed."""
     lock = file.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)

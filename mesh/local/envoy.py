@@ -1,8 +1,8 @@
 """One Envoy: its process, its files, and what it says about them.
 
-It is started in its pod's folder and told everything by files there, written beside and renamed over the old ones,
-which is what Envoy watches for. A file's version is in it, and Envoy tells which version of each it runs: that is how
-`settle` knows that a change is in force, or refused and why. What the files say is mesh.sidecar's; which are written,
+It is started in its pod's folder and given everything by files there, written beside and renamed over the old ones,
+which is what Envoy watches for. A file's version is in it, and Envoy says which version of each it runs: that is how
+`settle` knows that a change is active, or refused and why. What the files say is mesh.sidecar's; which are written,
 and when, is mesh.local.reconciler's. Restarting is that of every pod.
 """
 
@@ -29,7 +29,7 @@ OPTIONS = (
     # Many Envoys on one machine: none of them hands its sockets to a next one, and one worker is what a pod needs.
     "--disable-hot-restart",
     *("--concurrency", "1"),
-    # Whoever holds a connection is told at once that its rules are old; calls under way on it may end, of which a
+    # Whoever holds a connection is notified at once that its rules are old; calls under way on it may end, of which a
     # model's answers are the longest.
     *("--drain-time-s", "600", "--drain-strategy", "immediate"),
     *("--file-flush-interval-msec", "1000"),  # of access logs
@@ -41,8 +41,8 @@ OPTIONS = (
 DRAIN_SECONDS = 1.0
 """For callers to hear that a pod goes."""
 SETTLE_SECONDS = 10.0
-"""Longest wait until a change is in force: some 10 ms is usual."""
-LOOK_SECONDS = 0.01
+"""Longest wait until a change is active: some 10 ms is usual."""
+POLL_INTERVAL_SECONDS = 0.01
 REASON = 400
 """Characters shown of why."""
 ANSWER_SECONDS = 5.0
@@ -88,7 +88,7 @@ class Envoy:
         self._faults, self._log_end = 0, 0
 
     def write(self, files: Mapping[str, str]) -> bool:
-        """Puts these files in force, by their paths in the folder, and removes others; returns whether any changed.
+        """Makes these files active, by their paths in the folder, and removes others; returns whether any changed.
 
         Each is renamed into place by itself, in the order given: name what others refer to first. Raises LocalError.
         """
@@ -109,20 +109,20 @@ class Envoy:
     async def settle(self, seconds: float = SETTLE_SECONDS) -> None:
         """Returns once all that was written is active. Raises ConfigurationRefusedError, also if it does not say so."""
         until = time.monotonic() + seconds
-        while not await self.in_force():
+        while not await self.is_active():
             if time.monotonic() > until:
                 raise ConfigurationRefusedError(
                     f"{self.process.spec.name} does not take its configuration: see {self._log}."
                 )
-            await asyncio.sleep(LOOK_SECONDS)  # another process's state is no event of ours
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)  # another process's state is no event of ours
 
-    async def in_force(self) -> bool:
+    async def is_active(self) -> bool:
         """Whether it runs what was written last; False too if it does not answer. Raises ConfigurationRefusedError."""
         try:
             stats = await self.ask("GET", _STATS)
         except (OSError, http.client.HTTPException):
             return False
-        faults = sum(int(each) for each in _FAULTS.findall(stats))
+        faults = sum(int(count) for count in _FAULTS.findall(stats))
         more, self._faults = faults > self._faults, faults
         if more:
             raise ConfigurationRefusedError(f"{self.process.spec.name}: {self._reason()}")
@@ -133,23 +133,23 @@ class Envoy:
         kind, _, name = file.removesuffix(".json").rpartition("/")
         match kind or name:
             case "listeners":
-                told = [running.get("listener_manager.lds", "")]
+                versions = [running.get("listener_manager.lds", "")]
             case "clusters":
-                told = [running.get("cluster_manager.cds", "")]
+                versions = [running.get("cluster_manager.cds", "")]
             case "routes":  # a route configuration that no listener names is not read
-                told = [version for key, version in running.items() if key.endswith(f".rds.{name}")]
+                versions = [version for key, version in running.items() if key.endswith(f".rds.{name}")]
             case _:
                 return True
-        return all(version == version_of(text) for version in told)
+        return all(version == version_of(text) for version in versions)
 
-    def _said(self) -> str:
+    def _read_log(self) -> str:
         """Its log since its files were written last."""
         with self._log.open("rb") as log:
             log.seek(self._log_end)
             return log.read().decode(errors="replace")
 
     def _reason(self) -> str:
-        found = _REJECTED.findall(self._said())
+        found = _REJECTED.findall(self._read_log())
         text = " ".join(found[-1].split()) if found else ""
         # It quotes what it refuses first, and says at the end why.
         return f"refuses its configuration: {text if len(text) <= REASON else f'...{text[-REASON:]}'} (see {self._log})"
@@ -162,9 +162,9 @@ class Envoy:
         return self._log.stat().st_size if self._log.exists() else 0
 
     async def is_ready(self) -> bool:
-        """Whether it serves, with all that was written in force; `refusal` says why it never will."""
+        """Whether it serves, with all that was written active; `refusal` says why it never will."""
         try:
-            serves = await probing.http_ok(f"unix:{self.folder.admin_socket}", "/ready") and await self.in_force()
+            serves = await probing.http_ok(f"unix:{self.folder.admin_socket}", "/ready") and await self.is_active()
         except OSError:
             return False
         except ConfigurationRefusedError as error:
@@ -176,7 +176,7 @@ class Envoy:
 
     def lacks(self) -> str:
         """What of the machine's it cannot do without, once it died for want of it; empty if nothing is known of."""
-        if self.process.restarts == 0 or _NO_INOTIFY not in self._said():
+        if self.process.restarts == 0 or _NO_INOTIFY not in self._read_log():
             return ""
         return (
             f"{self.process.spec.name}: this user's inotify instances are all taken, and an Envoy needs some seven: "
@@ -196,11 +196,11 @@ class Envoy:
         return await asyncio.to_thread(_answer, self.folder.admin_socket, method, path)
 
 
-def _answer(place: str, method: str, path: str) -> str:
+def _answer(endpoint: str, method: str, path: str) -> str:
     connection = http.client.HTTPConnection("envoy", timeout=ANSWER_SECONDS)
     with socket.socket(socket.AF_UNIX) as own:
         own.settimeout(ANSWER_SECONDS)
-        own.connect(place)
+        own.connect(endpoint)
         connection.sock = own
         connection.request(method, path)
         return connection.getresponse().read().decode()

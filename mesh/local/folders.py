@@ -21,7 +21,7 @@ class PodFolder:
     """The folder of one pod, open until `close`."""
 
     def __init__(self, home: Path, pod: str) -> None:
-        """Made anew: what an earlier run left in it is gone. Raises LocalError."""
+        """Made again: what an earlier run left in it is gone. Raises LocalError."""
         self.path = home / "run" / "pods" / pod
         with disk_errors(self.path):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

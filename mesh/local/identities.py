@@ -4,7 +4,7 @@ A folder holds key.pem, chain.pem, root.pem and keystore.pem (key and chain in o
 0600. All four change in one rename, as kubelet changes a mounted secret: the files are links to `..data/`, itself a
 link to a folder that is never written again. So nobody reads a key with another's certificate for longer than it takes
 to open two files, and Envoy (watched_directory) and Kafka's clients take new ones without a restart.
-The runner calls `add` for each pod before it starts it, and `remove` once it is gone. Signing is mesh.sidecar's.
+`add` is called for each pod before it starts, and `remove` once it is gone. Signing is mesh.local.certificates'.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mesh.local.errors import LocalError, disk_errors
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 30.0
+POLL_INTERVAL_SECONDS = 30.0
 """Longest rest between looks at the clock: a sleeping machine's timers stand still, and its certificates age."""
 RETRY_SECONDS = 1.0
 """After a renewal that failed, such as for want of room; half of the certificate's life is left for it."""
@@ -46,7 +46,7 @@ class CertificateRequest:
     renewed: Callable[[], Awaitable[None]] | None = None
     """Called once the files are new, and again until it does not raise LocalError; the first files are not renewed."""
 
-    def _issued(self, authority: Authority, lifetime: dt.timedelta, now: dt.datetime) -> Identity:
+    def _issue(self, authority: Authority, lifetime: dt.timedelta, now: dt.datetime) -> Identity:
         """A new key and certificate. Raises CertificateError."""
         if self.kafka_user:
             return authority.issue_kafka(self.kafka_user, lifetime, dns=self.dns, ips=self.ips, now=now)
@@ -101,20 +101,20 @@ class Identities:
         """Renews no more, and removes the files. Nothing happens if there are none."""
         task = self._tasks.pop(folder, None)
         if task is not None:
-            await _ended(task)
+            await _cancel(task)
         shutil.rmtree(folder, ignore_errors=True)
 
     async def stop(self) -> None:
-        """Renews no more; the files stay. Safe to repeat."""
+        """Renews no more; the files stay. Idempotent."""
         tasks, self._tasks = self._tasks, {}
         for task in tasks.values():
-            await _ended(task)
+            await _cancel(task)
 
     async def _keep(self, request: CertificateRequest, identity: Identity) -> None:
         while True:
             left = (identity.renewal_time - self._clock.now()).total_seconds()
             if left > 0:
-                await self._clock.sleep(min(left, LOOK_SECONDS))
+                await self._clock.sleep(min(left, POLL_INTERVAL_SECONDS))
                 continue
             try:
                 identity = write(self._authority, request, self._lifetime, self._clock.now())
@@ -122,9 +122,9 @@ class Identities:
                 log.warning("the certificate in %s is not renewed yet: %s", request.folder, error)
                 await self._clock.sleep(RETRY_SECONDS)
                 continue
-            await self._tell(request)
+            await self._notify(request)
 
-    async def _tell(self, request: CertificateRequest) -> None:
+    async def _notify(self, request: CertificateRequest) -> None:
         while request.renewed is not None:
             try:
                 await request.renewed()
@@ -142,7 +142,7 @@ def write(
     now: dt.datetime | None = None,
 ) -> Identity:
     """Writes new files, once. Raises CertificateError, LocalError, DiskFullError."""
-    identity = request._issued(authority, lifetime, now or dt.datetime.now(dt.UTC))
+    identity = request._issue(authority, lifetime, now or dt.datetime.now(dt.UTC))
     with disk_errors(request.folder):
         replace_all(
             request.folder,
@@ -180,7 +180,7 @@ def replace_all(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

@@ -15,7 +15,7 @@ from mesh.local import broker
 from mesh.local.addresses import check_free
 from mesh.local.errors import LocalError
 from mesh.local.identities import (
-    LOOK_SECONDS,
+    POLL_INTERVAL_SECONDS,
     Identities,
     broker_identity,
     runner_folder,
@@ -66,10 +66,10 @@ class Kafka:
         if not self._node.has_archive:
             report("preparing Kafka's classes, once")
             await self._node.make_archive()
-        self._identities.add(broker_identity(certificates, self._ip, self._renewed))
+        self._identities.add(broker_identity(certificates, self._ip, self._take_certificate))
         self._identities.add(runner_identity(runner_folder(self._home)))
 
-    async def _renewed(self) -> None:
+    async def _take_certificate(self) -> None:
         await asyncio.to_thread(broker.take_certificate, self._access)
 
     @property
@@ -87,7 +87,9 @@ class Kafka:
         node = self._node
         assert node is not None  # noqa: S101 - open comes first
         # The second look is after that of mesh.local.identities: what the node then starts with is a new certificate.
-        liveness = Probe(check=self._is_alive, period_seconds=LOOK_SECONDS, failure_threshold=2, timeout_seconds=10.0)
+        liveness = Probe(
+            check=self._is_alive, period_seconds=POLL_INTERVAL_SECONDS, failure_threshold=2, timeout_seconds=10.0
+        )
         return PodSpec(
             "kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log, liveness=liveness
         )
@@ -113,7 +115,7 @@ class Kafka:
         """Makes the topics and, at our own broker, the rights of the manifests. Raises StartupError."""
         report("making rights and topics")
         if self.is_ours:
-            # First: a producer that connects before it has any right is refused, and must be made anew.
+            # First: a producer that connects before it has any right is refused, and must be made again.
             rights = [right for user in self._manifests.kafka_users.values() for right in user]
             await asyncio.to_thread(make_rights, self._access, rights)
         await asyncio.to_thread(broker.make_topics, self._access, self._manifests.topics)

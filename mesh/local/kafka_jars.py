@@ -3,7 +3,7 @@
 `ensure` returns the class path and fetches what is missing. The fetch is jgo's own client in a process of its own
 (`python -m mesh.local.kafka_jars fetch FOLDER`), since it brings `requests` and reads proxies and certificates from
 the environment. It resolves nothing: the lock names every jar, so no JDK and no Maven is needed, and an empty home
-will do. `lock FILE` resolves anew and writes the lock; only a developer who moves Kafka's version runs that.
+will do. `lock FILE` resolves again and writes the lock; only a developer who moves Kafka's version runs that.
 """
 
 from __future__ import annotations
@@ -174,14 +174,14 @@ def _lock(target: Path) -> None:
     with tempfile.TemporaryDirectory() as landing:
         context = MavenContext(repo_cache=Path(landing), timeout=60)
         inputs, transitive = context.resolver.resolve(
-            [context.create_dependency(Coordinate.parse(each)) for each in COORDINATES]
+            [context.create_dependency(Coordinate.parse(name)) for name in COORDINATES]
         )
-        wanted = [*inputs, *(each for each in transitive if each.scope in {"compile", "runtime"})]
-        LockFile.from_resolved_dependencies(wanted, environment_name="kafka").save(target)
+        needed = [*inputs, *(jar for jar in transitive if jar.scope in {"compile", "runtime"})]
+        LockFile.from_resolved_dependencies(needed, environment_name="kafka").save(target)
 
 
 def main(arguments: list[str]) -> int:
-    """`fetch FOLDER` or `lock FILE`; the exit code tells a full disk from the rest."""
+    """`fetch FOLDER` or `lock FILE`; the exit code distinguishes a full disk from the rest."""
     verb, path = arguments
     try:
         (_fetch if verb == "fetch" else _lock)(Path(path))

@@ -91,7 +91,7 @@ def _check_deployment(resource: Resource[DeploymentSpec], manifests: Manifests) 
         if isinstance(port, str) and port not in ports:
             what = f"the container has no port {port!r}: name one that it has"
             raise resource.refuse(f"{path}.{name}.httpGet.port", what)
-    sources = [(f"envFrom[{number}]", each.config_map_ref.name) for number, each in enumerate(container.env_from)]
+    sources = [(f"envFrom[{number}]", source.config_map_ref.name) for number, source in enumerate(container.env_from)]
     for number, variable in enumerate(container.env):
         if variable.value_from is not None and variable.value_from.config_map_key_ref is not None:
             sources.append((f"env[{number}]", variable.value_from.config_map_key_ref.name))

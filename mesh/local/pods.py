@@ -21,8 +21,8 @@ from mesh.local.folders import PodFolder
 from mesh.local.probing import Probe
 from mesh.local.processes import Mark, die_with_parent
 
-STARTING_LOOK_SECONDS = 0.05
-"""Time between two looks at a pod that is not ready yet; kubelet's second would be most of the start-up here."""
+STARTING_POLL_INTERVAL_SECONDS = 0.05
+"""Time between two polls of a pod that is not ready yet; kubelet's second would be most of the start-up here."""
 
 FIRST_BACK_OFF_SECONDS = 0.1
 LAST_BACK_OFF_SECONDS = 10.0
@@ -52,7 +52,7 @@ class PodSpec:
     ready_check: Callable[[], Awaitable[bool]] | None = None
     """Asked until it says yes once, in the place of a readiness probe."""
 
-    def place(self, port: int) -> str:
+    def endpoint(self, port: int) -> str:
         """Where the process listens in the place of this port, as mesh.local.probing takes it."""
         return f"{self.ip}:{port}" if self.folder is None else f"unix:{self.folder.app_socket(port)}"
 
@@ -163,7 +163,7 @@ class Pod:
     async def _probe_until_unwell(self) -> None:
         """Keeps `ready` true to the readiness probe; returns once liveness failed too often."""
         while not await self._is_well(self.spec.readiness):  # noqa: ASYNC110
-            await asyncio.sleep(STARTING_LOOK_SECONDS)  # another process's readiness is no event of ours
+            await asyncio.sleep(STARTING_POLL_INTERVAL_SECONDS)  # another process's readiness is no event of ours
         self._set(ready=True, message="")
         async with asyncio.TaskGroup() as group:
             readiness = group.create_task(self._watch_readiness())
@@ -194,18 +194,18 @@ class Pod:
         if probe is None:
             if self.spec.ready_check is not None:
                 return await self.spec.ready_check()
-            return not self.spec.ports or await probing.accepts(self.spec.place(self.spec.ports[0]))
+            return not self.spec.ports or await probing.accepts(self.spec.endpoint(self.spec.ports[0]))
         try:
             async with asyncio.timeout(probe.timeout_seconds):
-                return await self._asked(probe)
+                return await self._ask(probe)
         except (OSError, TimeoutError):
             return False
 
-    def _asked(self, probe: Probe) -> Awaitable[bool]:
+    def _ask(self, probe: Probe) -> Awaitable[bool]:
         if probe.grpc_port is not None:
-            return probing.grpc_serving(self.spec.place(probe.grpc_port), probe.grpc_service)
+            return probing.grpc_serving(self.spec.endpoint(probe.grpc_port), probe.grpc_service)
         if probe.http_port is not None:
-            return probing.http_ok(self.spec.place(probe.http_port), probe.http_path)
+            return probing.http_ok(self.spec.endpoint(probe.http_port), probe.http_path)
         if probe.check is not None:
             return probe.check()
         return self._command_ok(probe.command)

@@ -1,6 +1,6 @@
-"""The questions of kubelet's probes, put to an app straight at the place where it listens: they pass no sidecar.
+"""The questions of kubelet's probes, put to an app straight at the endpoint where it listens: they pass no sidecar.
 
-A place is "{ip}:{port}" or "unix:{path}". Every question is answered by yes or no; no answer is a no.
+An endpoint is "{ip}:{port}" or "unix:{path}". Every question is answered by yes or no; no answer is a no.
 """
 
 from __future__ import annotations
@@ -54,22 +54,22 @@ def probe_of(declared: pods.Probe | None, ports: Mapping[str, int]) -> Probe | N
     )
 
 
-async def accepts(place: str) -> bool:
+async def accepts(endpoint: str) -> bool:
     """Whether something accepts a connection there now."""
     try:
-        _, writer = await asyncio.wait_for(_open(place), CONNECT_SECONDS)
+        _, writer = await asyncio.wait_for(_open(endpoint), CONNECT_SECONDS)
     except (OSError, TimeoutError):
         return False
     writer.close()
     return True
 
 
-async def grpc_serving(place: str, service: str) -> bool:
+async def grpc_serving(endpoint: str, service: str) -> bool:
     """Whether gRPC's health check says SERVING."""
-    if not await accepts(place):
+    if not await accepts(endpoint):
         return False
     # The pool of its own keeps a failed connection of an earlier channel from answering for this one.
-    async with grpc.aio.insecure_channel(place, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+    async with grpc.aio.insecure_channel(endpoint, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         try:
             check: Any = channel.unary_unary(
                 "/grpc.health.v1.Health/Check",
@@ -82,9 +82,9 @@ async def grpc_serving(place: str, service: str) -> bool:
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def http_ok(place: str, path: str) -> bool:
+async def http_ok(endpoint: str, path: str) -> bool:
     """Whether a GET is answered by a status of 200 to 399. Raises OSError if nothing listens."""
-    reader, writer = await _open(place)
+    reader, writer = await _open(endpoint)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n".encode())
         words = (await reader.readline()).split()
@@ -93,8 +93,8 @@ async def http_ok(place: str, path: str) -> bool:
         writer.close()
 
 
-async def _open(place: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    if place.startswith("unix:"):
-        return await asyncio.open_unix_connection(place.removeprefix("unix:"))
-    host, _, port = place.rpartition(":")
+async def _open(endpoint: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if endpoint.startswith("unix:"):
+        return await asyncio.open_unix_connection(endpoint.removeprefix("unix:"))
+    host, _, port = endpoint.rpartition(":")
     return await asyncio.open_connection(host, int(port))

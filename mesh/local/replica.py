@@ -1,7 +1,7 @@
 """One replica of a workload: its app, and the sidecar before it. The ingress has no app, Kafka no sidecar.
 
-Owns the order of the two: both start at once, the replica is ready when both are, and at the end the sidecar tells its
-callers first, the app ends its calls, and the sidecar goes last. Made by the runner, which decides what there is.
+Owns the order of the two: both start at once, the replica is ready when both are, and at the end the sidecar notifies
+its callers first, the app ends its calls, and the sidecar goes last. Made by the runner, which decides what there is.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class ReplicaFactory:
         self._identities, self._changes = identities, changes
 
     async def create_all(self, pods: Iterable[PodStatus], resources: DeclaredResources) -> list[Replica]:
-        """A replica of each: all of them or none. Raises LocalError."""
+        """A replica of each: all of them or none. Raises RostrumError."""
         replicas, folders = [], []
         try:
             for pod in pods:

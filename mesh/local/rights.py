@@ -34,7 +34,7 @@ OPERATIONS: Mapping[Operation, str] = {
 }
 """Strimzi's names of operations, and Kafka's."""
 
-IN_FORCE_SECONDS = 10.0
+ACTIVE_SECONDS = 10.0
 """Longest wait until new rights are obeyed: 0.1 s is usual."""
 
 CLUSTER = "kafka-cluster"
@@ -63,11 +63,11 @@ def make_rights(access: KafkaAccess, rights: Iterable[Right]) -> tuple[int, int]
     """
     from kafka import admin as kafka  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that others need not pay
 
-    wanted = {_acl(right) for right in rights}
+    declared = {_acl(right) for right in rights}
     with administration(access, "make the rights of the KafkaUsers") as admin:
         found, _ = admin.describe_acls(_everything())
         there = set(found)
-        added, removed = wanted - there, there - wanted
+        added, removed = declared - there, there - declared
         failed: list[Any] = []
         if added:
             failed += admin.create_acls(list(added))["failed"]
@@ -81,14 +81,14 @@ def make_rights(access: KafkaAccess, rights: Iterable[Right]) -> tuple[int, int]
             raise StartupError(
                 f"The broker at {access.bootstrap_servers} did not make all rights: {failed[0].__name__}."
             )
-        _wait_until_in_force(admin, wanted, access)
+        _wait_until_active(admin, declared, access)
     return len(added), len(removed)
 
 
-def _wait_until_in_force(admin: Any, wanted: set[Any], access: KafkaAccess) -> None:
+def _wait_until_active(admin: Any, declared: set[Any], access: KafkaAccess) -> None:
     """The controller answers when it has noted the rights; the broker obeys them when it has read that note."""
-    until = time.monotonic() + IN_FORCE_SECONDS
-    while set(admin.describe_acls(_everything())[0]) != wanted:
+    until = time.monotonic() + ACTIVE_SECONDS
+    while set(admin.describe_acls(_everything())[0]) != declared:
         if time.monotonic() > until:
             raise StartupError(f"The broker at {access.bootstrap_servers} does not obey the rights it was given.")
         time.sleep(0.01)

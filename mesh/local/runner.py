@@ -1,7 +1,7 @@
 """The supervising process of one home: holds its lock, answers RunnerService, and ends all that it started.
 
 `python -m mesh.local.runner HOME` is started by mesh.local.client. It serves its socket at once, closes its standard
-output to say so, and does nothing until Start tells it what to run: by the call, so that no secret is in the list of
+output to say so, and does nothing until Start says what to run: by the call, so that no secret is in the list of
 processes. A start that fails ends it; so does a start that nobody asks for. Who asked may go: what it started goes on.
 Its children die with it by PR_SET_PDEATHSIG. Progress, answers and errors have one form each, that of the contract.
 """

@@ -166,7 +166,7 @@ class System:
         if not added:
             return plan(current, replace(current.without_pods(gone), resources=resources))
         first = self._folder.read(current.resources.overlay.with_deployments_of(overlay))
-        pods = [pod for each in added for pod in self._placement.place(first, each, each.replicas)]
+        pods = [pod for deployment in added for pod in self._placement.place(first, deployment, deployment.replicas)]
         grown = plan(current, replace(current.with_pods(pods), resources=first))
         return grown.then(plan(grown.new, replace(grown.new.without_pods(gone), resources=resources)))
 

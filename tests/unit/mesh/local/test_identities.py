@@ -119,7 +119,7 @@ async def test_a_machine_that_slept_renews_at_once(time: FakeTime, authority: Au
     kept = Identities(authority, clock=time.clock)
     kept.add(CertificateRequest(folder, spiffe_id=TEAM_A))
     await time.until_rest()
-    assert max(time.rests) <= identities.LOOK_SECONDS
+    assert max(time.rests) <= identities.POLL_INTERVAL_SECONDS
     first = serial(folder)
     await time.pass_by(20 * HOUR)
     assert serial(folder) != first
