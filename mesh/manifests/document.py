@@ -6,15 +6,15 @@ the module of its kind. Which document is of which model is for `mesh.manifests.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import to_json
 
 from mesh.manifests.errors import ManifestError
 
@@ -22,7 +22,8 @@ from mesh.manifests.errors import ManifestError
 class Spec(BaseModel):
     """A mapping of a manifest. Fields are snake_case here, camelCase in YAML; a field that is not declared is refused.
 
-    A field whose YAML name is no camelCase of ours (such as consecutive5xxErrors) declares an alias.
+    A field whose YAML name is no camelCase of ours (such as consecutive5xxErrors) declares an alias. A mapping that may
+    be left out has `default_factory=dict`: pydantic copies a `{}` deeply for each one, a tenth of all reading.
     """
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, strict=True, frozen=True)
@@ -63,8 +64,8 @@ class Metadata(Spec):
 
     name: str
     namespace: str = "default"
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
     creation_timestamp: str = ""
 
 
@@ -112,7 +113,7 @@ def read_resource(fields: Mapping[str, Any], model: type[S], where: str) -> Reso
 def _validate(model: type[S], value: object, where: str, path: str) -> S:
     try:
         # As JSON, where a list is a tuple's only form, strictness is about the values alone.
-        return model.model_validate_json(json.dumps(value, default=str))
+        return model.model_validate_json(to_json(value, fallback=str))
     except ValidationError as error:
         # A misspelt field is often the one that is missing, too: its own name is what helps.
         first = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")

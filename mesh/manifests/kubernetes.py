@@ -37,7 +37,7 @@ class ServicePortSpec(Spec):
 class ServiceSpec(Spec):
     """spec of a Service."""
 
-    selector: dict[str, str] = {}
+    selector: dict[str, str] = Field(default_factory=dict)
     ports: tuple[ServicePortSpec, ...] = ()
     cluster_ip: str = Field(default="", alias="clusterIP")
     type: ClusterOnly = None
@@ -66,7 +66,7 @@ class ServiceAccountSpec(TopLevelSpec):
 class ConfigMapSpec(TopLevelSpec):
     """A ConfigMap, which has no spec."""
 
-    data: dict[str, str] = {}
+    data: dict[str, str] = Field(default_factory=dict)
     immutable: ClusterOnly = None
 
 

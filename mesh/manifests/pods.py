@@ -170,8 +170,8 @@ class PodSpec(Spec):
 class PodMetadata(Spec):
     """Labels and annotations of a pod."""
 
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class PodTemplate(Spec):

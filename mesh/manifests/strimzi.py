@@ -48,7 +48,7 @@ class KafkaTopicSpec(Spec):
     """Its name in Kafka; the resource's own, if it is empty."""
     partitions: Annotated[int, Field(ge=1)] = 1
     replicas: ClusterOnly = None
-    config: dict[str, str | int | bool] = {}
+    config: dict[str, str | int | bool] = Field(default_factory=dict)
 
 
 class UserAuthentication(Spec):

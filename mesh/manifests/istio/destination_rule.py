@@ -16,7 +16,7 @@ class Subset(Spec):
     """Endpoints of the host that have these labels, and what holds for them alone."""
 
     name: str = Field(min_length=1, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
     traffic_policy: TrafficPolicy | None = None
 
 

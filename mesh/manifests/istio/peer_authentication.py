@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from mesh.manifests.document import Spec
 from mesh.manifests.istio.selectors import PolicySelector
 
@@ -22,4 +24,4 @@ class PeerAuthenticationSpec(Spec):
 
     selector: PolicySelector | None = None
     mtls: MutualTls = MutualTls()
-    port_level_mtls: dict[str, MutualTls] = {}
+    port_level_mtls: dict[str, MutualTls] = Field(default_factory=dict)

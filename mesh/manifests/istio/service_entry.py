@@ -33,8 +33,8 @@ class Endpoint(Spec):
     """One of the places where the host is. A port's name leads to another number than the host's."""
 
     address: str = Field(min_length=1)
-    ports: dict[str, int] = {}
-    labels: dict[str, str] = {}
+    ports: dict[str, int] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
     weight: int = Field(default=0, ge=0)
     service_account: str = ""
 

@@ -42,12 +42,12 @@ class Match(Spec):
     scheme: StringMatch | None = None
     method: StringMatch | None = None
     authority: StringMatch | None = None
-    headers: dict[str, StringMatch] = {}
-    without_headers: dict[str, StringMatch] = {}
-    query_params: dict[str, StringMatch] = {}
+    headers: dict[str, StringMatch] = Field(default_factory=dict)
+    without_headers: dict[str, StringMatch] = Field(default_factory=dict)
+    query_params: dict[str, StringMatch] = Field(default_factory=dict)
     port: int = 0
     gateways: tuple[str, ...] = ()
-    source_labels: dict[str, str] = {}
+    source_labels: dict[str, str] = Field(default_factory=dict)
     source_namespace: str = ""
 
 
@@ -133,8 +133,8 @@ class Destination(Spec):
 class HeaderOperations(Spec):
     """What happens to the headers of one direction."""
 
-    set: dict[str, str] = {}
-    add: dict[str, str] = {}
+    set: dict[str, str] = Field(default_factory=dict)
+    add: dict[str, str] = Field(default_factory=dict)
     remove: tuple[str, ...] = ()
 
 
