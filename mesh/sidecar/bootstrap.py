@@ -1,8 +1,7 @@
 """What an Envoy is started with: who it is, where its administration listens, and in which files all else is.
 
-Owns runtime flags and how statistics are named. `mesh.local.envoy` writes the file, and
-starts and drains the process. Source: istio/istio tools/packaging/common/envoy_bootstrap.json,
-pkg/bootstrap/config.go.
+Owns runtime flags and how statistics are named. `mesh.local.envoy` writes the file, and starts
+and drains the process. Source: istio/istio tools/packaging/common/envoy_bootstrap.json, pkg/bootstrap/config.go.
 """
 
 from __future__ import annotations

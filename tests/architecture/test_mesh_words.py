@@ -27,7 +27,11 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "agent/questions.py": {"round": ROUNDS},
     "agent/store.py": {"round": ROUNDS},
     "cli/agents.py": {"debate": "the filter of ListUtterances, as an option that people know"},
-    "sidecar/clusters/traffic_policy.py": {"ROUND_ROBIN": "Envoy's", "round_robin_lb_config": "Envoy's"},
+    "sidecar/clusters/balancing.py": {
+        "ROUND_ROBIN": "Envoy's",
+        "RoundRobinLbConfig": "Envoy's",
+        "round_robin_lb_config": "Envoy's",
+    },
     "telemetry/names.py": {"DEBATE": "the attribute by which traces of one conversation are found"},
 }
 """What may stand where, by file of mesh/ and identifier, and why."""
