@@ -1,7 +1,7 @@
 """What an agent is made of, as protocols: what it says, its store, the record of the conversation, its turns' encoding.
 
 `Speaker`, `TurnEncoder` and `ConversationRecord` are what a service hands in: the first is the agent's own, the others
-are the door to those it talks with. `Store` is implemented by mesh.agent.store.
+connect it with those it talks with. `Store` is implemented by mesh.agent.store.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The debater: answers floors from its own memory, answers questions, and remembers what it said.
+"""The debater: an agent that argues its seat's side, and answers questions.
 
-Deployed as `team-a`, `team-b`, and as any other agent by one more manifest. It owns its utterances and what it heard;
-it refuses to own the order of turns, which is the moderator's.
+Deployed as `team-a`, `team-b`, and as any other agent by one more manifest. It owns what it says, and how its turns
+travel; floors, memory and the API are mesh.agent's, the order of turns is the moderator's.
 """

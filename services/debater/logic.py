@@ -1,7 +1,7 @@
 """What a debater says to a floor and to a question: bounded tries, and a reason where no try gave a turn.
 
-Its promises (each turn once, in time, within its allowance) are mesh.agent's; what a model is asked and what is usable
-of its answer is in `prompts`.
+Its promises (each turn once, in time) are mesh.agent's; what a model is asked is in `prompts`, and what of its answer
+is usable in `answers`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mesh.agent.errors import ForfeitError
 from mesh.agent.model import Speech
 from mesh.errors import ModelError, ModelRefusedError
 from mesh.llm.port import Limits
-from services.debater import prompts
+from services.debater import answers, prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ class Debater:
         others = [turn.text for turn in turns if turn.agent != self._agent and turn.text]
         complaint = reason = ""
         while model.calls < TRIES:
-            messages, schema = prompts.turn(
+            messages, schema = prompts.compose_turn(
                 topic=floor.topic,
                 stance=floor.role,
                 question=floor.question,
@@ -74,7 +74,9 @@ class Debater:
                     await asyncio.sleep(self._retry_seconds)
                 continue
             text = _tidy(completion, own)
-            complaint = _explain_length(completion) or prompts.unusable(text, [*own, *others], topic=floor.topic)
+            complaint = _explain_length(completion) or answers.explain_unusable(
+                text, [*own, *others], topic=floor.topic
+            )
             if not complaint:
                 return Speech(text, completion.model)
             reason = f"no usable answer: {complaint}"
@@ -83,7 +85,7 @@ class Debater:
 
     async def answer(self, question: str, model: MeteredModel) -> Speech:
         """Returns an answer in prose. Raises ModelUnavailableError, ModelRefusedError."""
-        messages = prompts.ask(agent=self._agent, question=question)
+        messages = prompts.compose_answer(agent=self._agent, question=question)
         while model.calls < TRIES:
             completion = await model.complete(messages, Limits(MAX_TURN_TOKENS, CALL_SECONDS))
             text = _tidy(completion)
@@ -103,4 +105,4 @@ def _tidy(completion: Completion, earlier: Sequence[str] = ()) -> str:
     """Returns the answer as it may be said; empty if it is far too long, which tidying would only hide."""
     if _explain_length(completion):
         return ""
-    return prompts.tidy(completion.text, cut=completion.finish_reason == "length", heard=earlier)
+    return answers.tidy(completion.text, cut=completion.finish_reason == "length", earlier=earlier)

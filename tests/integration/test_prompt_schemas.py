@@ -9,6 +9,7 @@ import pytest
 
 from mesh.llm.port import Limits
 from mesh.llm.select import open_model
+from services.debater import answers
 from services.debater import prompts as debater
 from services.moderator import prompts as moderator
 from services.moderator.model import Seat, Stance, Turn
@@ -37,10 +38,10 @@ async def answer(
 @pytest.mark.parametrize("number", [1, 9])
 async def test_turn_begins_on_its_side(tiny_model: ModelServers, stance: str, number: int) -> None:
     """A turn's first sentence begins as its round asks, an apostrophe in it or none, and `tidy` makes prose of it."""
-    messages, schema = debater.turn(
+    messages, schema = debater.compose_turn(
         topic=TOPIC, stance=stance, question="Why?", round_number=number, own=[], others=["Think of a nurse who rests."]
     )
-    text = debater.tidy(await answer(tiny_model, messages, schema, 90), cut=True)
+    text = answers.tidy(await answer(tiny_model, messages, schema, 90), cut=True)
     assert text.startswith(debater.BEGINNINGS[stance][number - 1][0].format(it="AI", It="AI"))
     assert "{" not in text
 

@@ -54,7 +54,7 @@ class FloorGranted(_message.Message):
     max_rounds: _builtins.int
     """Rounds at most."""
     attempt: _builtins.int
-    """From 1; above 1 the floor before it was lost."""
+    """From 1; above 1 the floor before it was revoked."""
     agent: _builtins.str
     """Id of the agent. Required."""
     stance: _debate_pb2.Stance.ValueType
@@ -73,7 +73,7 @@ class FloorGranted(_message.Message):
 
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """When the floor is lost. An answer after it is counted, not recorded."""
+        """When the floor is revoked. An answer after it is counted, not recorded."""
 
     def __init__(
         self,
@@ -101,8 +101,8 @@ Global___FloorGranted: _TypeAlias = FloorGranted  # noqa: Y015
 
 @_typing.final
 class FloorWithdrawn(_message.Message):
-    """The agent has lost every floor up to and including this one (the debate was
-    cancelled, or the turn was forfeited): stop working on it. Only saves money;
+    """Every floor of the agent up to and including this one is revoked (the debate
+    was cancelled, or the turn was forfeited): stop working on it. Only saves money;
     an agent that misses it answers late, which changes nothing.
     Key: the debate's id. Written by the moderator; read by that agent.
     """
