@@ -21,7 +21,6 @@ from mesh.cli.exits import Exit
 from mesh.cli.output import Output
 from mesh.cli.program import build, execute
 from mesh.local.identities import KAFKA_RUNNER
-from mesh.rpc.channels import Channels
 from tests.support.buf import ROOT
 from tests.support.guestbook.commands import APPLICATION
 from tests.support.guestbook.events import SIGNED
@@ -47,7 +46,7 @@ class Guestbook:
         out, err = io.StringIO(), io.StringIO()
         environ = {"ROSTRUM_HOME": str(self.folder / "home")}
         world = laptop.world(environ, Output(out, err), "rostrum", APPLICATION.first_command)
-        world = replace(world, dial=lambda _service: Channels().open(self.address))
+        world = replace(world, dial=lambda _service: grpc.aio.insecure_channel(self.address))
         return execute(build(APPLICATION), arguments, world), out.getvalue(), err.getvalue()
 
     def guest(self, name: str) -> guestbook_pb2.Guest:
