@@ -47,7 +47,7 @@ def files(
 
     `root_pem` is whom it trusts; `rules` are digests by host, as mesh.local.plan needs them.
     """
-    found = {BOOTSTRAP: json.dumps(as_dict(bootstrap(name, proxy.workload.name, Endpoint(path=ADMIN))), indent=1)}
+    found = {BOOTSTRAP: json.dumps(as_dict(bootstrap(name, proxy.workload.name, Endpoint(path=ADMIN))))}
     found.update(_secrets(root_pem))
     found[sources.path("clusters")] = file_text(_clusters(resources, rules or {}))
     found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})

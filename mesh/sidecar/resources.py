@@ -38,9 +38,10 @@ def as_dict(message: Message) -> dict[str, Any]:
 
 def file_text(messages: Iterable[Message]) -> str:
     """The text of a file for path_config_source. Its version_info is a hash of the rest, which Envoy reports again."""
-    resources = json.dumps([as_dict(pack(message)) for message in messages], indent=1)
+    # A line each and no indentation, with which Python's encoder in C is not used: most of the cost of a file.
+    resources = ",\n".join(json.dumps(as_dict(pack(message))) for message in messages)
     version = hashlib.sha256(resources.encode()).hexdigest()[:16]
-    return f'{{"version_info": "{version}",\n"resources": {resources}}}\n'
+    return f'{{"version_info": "{version}",\n"resources": [{resources}]}}\n'
 
 
 def version_of(text: str) -> str:
