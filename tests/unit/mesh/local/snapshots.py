@@ -53,9 +53,13 @@ WORKLOADS = ("callee", "caller")
 CALLEE_HOST = "callee.rostrum.svc.cluster.local"
 
 
-@cache
 def declare(more: frozenset[str] = PLAIN, workloads: tuple[str, ...] = WORKLOADS) -> DeclaredResources:
     """What these workloads and further documents declare; the same object for the same ones."""
+    return _declare(more, workloads)
+
+
+@cache
+def _declare(more: frozenset[str], workloads: tuple[str, ...]) -> DeclaredResources:
     texts = {name: WORKLOAD.replace("NAME", name) for name in workloads}
     texts.update({f"more-{number}": text for number, text in enumerate(sorted(more))})
     return DeclaredResources(Overlay(), read_mesh(parse_documents(texts, NAMESPACE), {}), Manifests())
