@@ -35,7 +35,9 @@ def _calls() -> list[Edge]:
 def test_callers_are_those_of_the_contract(workload: str, method: descriptor.MethodDescriptor) -> None:
     """Each caller and role that the RPC's comment names has its edge, and nobody else has one."""
     found = {edge.caller: edge.roles for edge in _calls() if (edge.callee, edge.target) == (workload, path_of(method))}
-    assert found == callers_of(method)
+    wanted = callers_of(method)
+    missing, extra = sorted(wanted.items() - found.items()), sorted(found.items() - wanted.items())
+    assert found == wanted, f"{method.name} of {workload}: no policy allows {missing}; its contract names no {extra}"
 
 
 def test_every_path_is_there() -> None:
@@ -60,7 +62,8 @@ def test_health_and_reflection_are_for_the_ingress(workload: str) -> None:
     """Any role may ask for them through the ingress; no other caller can (kubelet does not come through the mesh)."""
     found = {(edge.target, edge.caller, edge.roles) for edge in _calls() if edge.callee == workload}
     about = {each for each in found if each[0] in HEALTH | REFLECTION}
-    assert about == {(path, "ingress", EVERY_ROLE) for path in HEALTH | REFLECTION}
+    wanted = {(path, "ingress", EVERY_ROLE) for path in HEALTH | REFLECTION}
+    assert about == wanted, f"{workload}: its policy lacks {sorted(wanted - about)} and has {sorted(about - wanted)}"
 
 
 def test_whoever_reads_tokens_is_told_whose() -> None:
@@ -97,8 +100,10 @@ def test_agents_are_alike() -> None:
         rows = [(each.caller, each.callee, each.target, each.verb, *each.roles) for each in own]
         return {tuple("agent" if part == agent else part for part in row) for row in rows}
 
-    first, *others = map(seen_by, AGENTS)
-    assert all(each == first for each in others)
+    first, *others = AGENTS
+    for other in others:
+        difference = seen_by(first) ^ seen_by(other)
+        assert not difference, f"{first} and {other} differ in {sorted(difference)}"
 
 
 def test_rights_to_topics() -> None:
@@ -109,7 +114,8 @@ def test_rights_to_topics() -> None:
         floors = FLOORS_TOPIC.of(agent).name
         wanted |= {("moderator", "Write", floors), (agent, "Read", floors), (agent, "Write", TURNS_TOPIC.name)}
         wanted |= {(agent, "Write", dead_letters_topic(floors))}
-    assert rights == wanted
+    missing, extra = sorted(wanted - rights), sorted(rights - wanted)
+    assert rights == wanted, f"kafka-users.yaml lacks the rights {missing} and has {extra} too many"
 
 
 def test_users_of_kafka_are_given_their_certificate() -> None:

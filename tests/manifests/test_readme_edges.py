@@ -31,4 +31,6 @@ def _rows() -> list[str]:
 def test_the_table_is_the_manifests() -> None:
     """Each allowed edge has its place in the table, and nothing else has; copy the rows from here when they change."""
     shown = (ROOT / "README.md").read_text("utf-8").split(HEAD)[1].split("\n\n")[0].splitlines()
-    assert shown == _rows()
+    rows = _rows()
+    missing, extra = [row for row in rows if row not in shown], [row for row in shown if row not in rows]
+    assert shown == rows, "\n".join(["README lacks:", *missing, "and has too many:", *extra])

@@ -60,6 +60,15 @@ def _at_the_door(method: str, path: str, authority: str) -> list[Route]:
     return [route for route in routes if route is not None]
 
 
+def _only_route(method: str, path: str, authority: str) -> Route:
+    """The one route that this takes."""
+    routes = _at_the_door(method, path, authority)
+    assert len(routes) == 1, (
+        f"{method} {path} with the authority {authority} has {len(routes)} VirtualServices, not one"
+    )
+    return routes[0]
+
+
 def _hosts(route: Route) -> set[str]:
     return {each["destination"]["host"] for each in route["route"]}
 
@@ -79,7 +88,7 @@ def test_each_rpc_has_one_way_in(workload: str, method: descriptor.MethodDescrip
     asked = [("POST", path_of(method), authority) for authority in authorities]
     asked += [(*rest_of(method, workload), authority) for authority in FROM_OUTSIDE]
     for each in asked:
-        (route,) = _at_the_door(*each)
+        route = _only_route(*each)
         assert _hosts(route) == {workload}, each
         _held_to(route, method)
 
@@ -88,7 +97,7 @@ def test_each_rpc_has_one_way_in(workload: str, method: descriptor.MethodDescrip
 def test_health_and_reflection_go_by_authority(path: str) -> None:
     """Of an agent by its name, otherwise of the moderator; of nobody by a name that is none."""
     for authority, host in [*((each, "moderator") for each in FROM_OUTSIDE), *((agent, agent) for agent in AGENTS)]:
-        (route,) = _at_the_door("POST", path, authority)
+        route = _only_route("POST", path, authority)
         assert (_hosts(route), route.get("timeout"), route["retries"]) == ({host}, None, {"attempts": 0})
     assert _at_the_door("POST", path, "team-z") == []
 
