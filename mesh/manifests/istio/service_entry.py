@@ -25,7 +25,7 @@ class EntryPort(Spec):
     @property
     def as_service_port(self) -> ServicePort:
         """The same as a Service's."""
-        protocol = next(each for each in Protocol if each.value.upper() == self.protocol)
+        protocol = next(known for known in Protocol if known.value.upper() == self.protocol)
         return ServicePort(self.name, self.number, self.target_port or self.number, protocol)
 
 

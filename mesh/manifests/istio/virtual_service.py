@@ -23,7 +23,7 @@ class StringMatch(Spec):
 
     @model_validator(mode="after")
     def _one(self) -> StringMatch:
-        if sum(each is not None for each in (self.exact, self.prefix, self.regex)) > 1:
+        if sum(value is not None for value in (self.exact, self.prefix, self.regex)) > 1:
             raise ValueError("only one of exact, prefix, regex can be obeyed: keep one")
         return self
 
@@ -235,9 +235,9 @@ class VirtualServiceSpec(Spec):
 
 def hosts_of(vs: Resource[VirtualServiceSpec]) -> list[str]:
     """The hosts it speaks of, fully qualified."""
-    return [names.resolved(each, vs.namespace) for each in vs.spec.hosts]
+    return [names.resolved(host, vs.namespace) for host in vs.spec.hosts]
 
 
 def gateways_of(vs: Resource[VirtualServiceSpec]) -> frozenset[str]:
     """The gateways it is bound to, as namespace/name or "mesh"."""
-    return frozenset(gateway_name(each, vs.namespace) for each in vs.spec.gateways)
+    return frozenset(gateway_name(gateway, vs.namespace) for gateway in vs.spec.gateways)
