@@ -16,7 +16,7 @@ from mesh.local import manifests
 from mesh.local.manifests import Manifests
 from mesh.manifests import Document, ManifestError, names, parse_documents, read_documents, read_folders
 from mesh.manifests.istio.kinds import KINDS
-from mesh.manifests.overlay import DEPLOYMENT, Action, ActiveResource, Change, Overlay
+from mesh.manifests.overlay import DEPLOYMENT, Action, ActiveResource, Change, Overlay, is_istio
 from mesh.sidecar.mesh import Mesh, MeshSettings
 from mesh.sidecar.reading import assemble
 
@@ -46,13 +46,17 @@ class ManifestFolder:
 
     def __init__(self, root: Path, jwks: Mapping[str, str]) -> None:
         """`root` holds k8s/base and istio/; `jwks` are key sets by their jwksUri. Raises ManifestError."""
-        self.base = manifests.read(root / "k8s" / "base")
         self._files, self._jwks = read_files(root), jwks
+        self.base = manifests.manifests_of(read_documents(file for file in self._files if not is_istio(file)))
 
     def read(self, overlay: Overlay) -> DeclaredResources:
         """What is declared with this overlay. Raises ManifestError."""
-        mesh = read_mesh(overlay.documents(self._files), self._jwks)
-        return DeclaredResources(overlay, mesh, manifests.with_deployments(self.base, overlay.deployments.values()))
+        for name, deployment in overlay.deployments.items():
+            if name in self.base.deployments:
+                raise deployment.refuse("runs here already: give it another name, or change its file and start again")
+        resources = read_documents(overlay.documents(self._files))
+        mesh = assemble(resources, MeshSettings(jwks=self._jwks))
+        return DeclaredResources(overlay, mesh, manifests.manifests_of(resources))
 
     def texts(self, overlay: Overlay) -> dict[str, str]:
         """The active documents as YAML, by file."""

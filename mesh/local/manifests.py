@@ -6,14 +6,14 @@ is read in `mesh.manifests`. Called by `mesh.local.system`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mesh.local.broker import Topic
 from mesh.local.identities import KAFKA_BROKER, KAFKA_RUNNER
 from mesh.local.rights import CLUSTER, Right
-from mesh.manifests import Document, Resource, Resources, parse_documents, read_documents, read_folders
+from mesh.manifests import Resource, Resources, parse_documents, read_documents, read_folders
 from mesh.manifests.kubernetes import ConfigMapSpec, ServiceAccountSpec, Workload, workload_of
 from mesh.manifests.pods import DeploymentSpec, StatefulSetSpec
 from mesh.manifests.strimzi import KafkaTopicSpec, KafkaUserSpec
@@ -48,21 +48,10 @@ def manifests_of(resources: Resources) -> Manifests:
         topics=topics,
         kafka_users={user.name: tuple(_rights(user, names)) for user in resources.of(KafkaUserSpec)},
     )
-    return _with(manifests, resources)
-
-
-def with_deployments(manifests: Manifests, more: Iterable[Document]) -> Manifests:
-    """Returns the same with further Deployments. Raises ManifestError."""
-    return _with(manifests, read_documents(more))
-
-
-def _with(manifests: Manifests, resources: Resources) -> Manifests:
-    deployments = dict(manifests.deployments)
-    for resource in resources.of(DeploymentSpec):
-        if resource.name in deployments:
-            raise resource.refuse("", "runs here already: give it another name, or change its file and start again")
-        _check_deployment(resource, manifests)
-        deployments[resource.name] = workload_of(resource)
+    deployments = {}
+    for deployment in resources.of(DeploymentSpec):
+        _check_deployment(deployment, manifests)
+        deployments[deployment.name] = workload_of(deployment)
     return replace(manifests, deployments=deployments)
 
 

@@ -60,7 +60,7 @@ class Overlay:
 
     def documents(self, files: Iterable[Document]) -> list[Document]:
         """Returns the active documents: the files' own, less what is replaced or deleted, and what was applied."""
-        return [*self._kept(files), *(document for _, document in sorted(self.applied.items()))]
+        return [*self._kept(files), *self.applied.values()]
 
     def texts(self, files: Iterable[Document]) -> dict[str, str]:
         """Returns the active documents as YAML, by file."""
