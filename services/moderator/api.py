@@ -14,14 +14,14 @@ from mesh.errors import InvalidPageTokenError
 from mesh.store.paging import checked_page_size, page_position, page_token
 from services.moderator.logic.checks import AskedDebate, AskedSettings, check_after_number
 from services.moderator.messages import debate_message, event_message, turn_message
-from services.moderator.model import DEBATES, Stance
+from services.moderator.model.debate import DEBATES, Stance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import grpc.aio
 
-    from services.moderator.logic import Moderator
+    from services.moderator.logic.moderator import Moderator
 
 SERVICE_NAME = debate_service_pb2.DESCRIPTOR.services_by_name["DebateService"].full_name
 
@@ -41,7 +41,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     async def CreateDebate(  # noqa: N802, D102 - names and words are the proto's
         self, request: debate_service_pb2.CreateDebateRequest, _context: Any
     ) -> debate_pb2.Debate:
-        return debate_message(await self._moderator.create(_asked(request)))
+        return debate_message(await self._moderator.create(_read_request(request)))
 
     async def GetDebate(  # noqa: N802, D102
         self, request: debate_service_pb2.GetDebateRequest, _context: Any
@@ -57,7 +57,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
         if position is not None:
             time_us, _, last_id = position.partition(":")
             older_than = (_number(time_us), last_id)
-        debates = await self._moderator.newest(size + 1, older_than)
+        debates = await self._moderator.list_debates(size + 1, older_than)
         token = ""
         if len(debates) > size:
             last = debates[size - 1]
@@ -71,7 +71,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     ) -> debate_service_pb2.ListTurnsResponse:
         debate_id = DEBATES.parse(request.parent, "parent")
         size, after, arguments = _page("ListTurns", request)
-        turns = await self._moderator.turns(debate_id, after, size + 1)
+        turns = await self._moderator.list_turns(debate_id, after, size + 1)
         return debate_service_pb2.ListTurnsResponse(
             turns=[turn_message(debate_id, turn) for turn in turns[:size]],
             next_page_token=page_token(str(turns[size - 1].number), *arguments) if len(turns) > size else "",
@@ -82,7 +82,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
     ) -> debate_service_pb2.ListEventsResponse:
         debate_id = DEBATES.parse(request.parent, "parent")
         size, after, arguments = _page("ListEvents", request)
-        events = await self._moderator.events(debate_id, after, size + 1)
+        events = await self._moderator.list_events(debate_id, after, size + 1)
         return debate_service_pb2.ListEventsResponse(
             events=[event_message(debate_id, event) for event in events[:size]],
             next_page_token=page_token(str(events[size - 1].number), *arguments) if len(events) > size else "",
@@ -102,7 +102,7 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
         return debate_message(await self._moderator.cancel(DEBATES.parse(request.name, "name"), request.reason))
 
 
-def _asked(request: debate_service_pb2.CreateDebateRequest) -> AskedDebate:
+def _read_request(request: debate_service_pb2.CreateDebateRequest) -> AskedDebate:
     debate, settings = request.debate, request.debate.settings
     deadline_us = None
     if settings.HasField("turn_deadline"):

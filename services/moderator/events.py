@@ -1,4 +1,4 @@
-"""Kafka in and out: turns of agents become what `logic` hears, floors become records on their agents' topics.
+"""Kafka in and out: turns of agents become what `logic` records, floors become records on their agents' topics.
 
 A record that cannot be handled raises PoisonError, and the bus keeps it as a dead letter; one that comes late, again or
 out of order is no error: `logic` counts it and nothing changes.
@@ -19,7 +19,8 @@ from mesh.telemetry import names
 from mesh.telemetry.setup import extract, trace_headers
 from services.moderator.errors import DebateNotFoundError
 from services.moderator.messages import set_time, turn_message
-from services.moderator.model import DEBATES, HeardTurn
+from services.moderator.model.debate import DEBATES
+from services.moderator.model.turn import SubmittedTurn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from mesh.bus.message import Incoming, Outgoing
-    from services.moderator.model import Debate, Floor, Ignored, Turn
+    from services.moderator.model.debate import Debate
+    from services.moderator.model.turn import Floor, Ignored, Turn
 
 _tracer = trace.get_tracer("rostrum.moderator")
 
@@ -40,10 +42,10 @@ MAX_TURN_CHARACTERS = 8_000
 MAX_FORFEIT_REASON_CHARACTERS = 500
 
 
-class Hears(Protocol):
+class RecordsTurns(Protocol):
     """What `logic` does with a turn."""
 
-    async def hear(self, heard: HeardTurn) -> Ignored | None:
+    async def record_turn(self, submitted: SubmittedTurn) -> Ignored | None:
         """Records the turn if it fits the floor. Raises DebateNotFoundError, StoreUnavailableError."""
         ...
 
@@ -51,19 +53,19 @@ class Hears(Protocol):
 class TurnEvents:
     """Handles the records of the turns topic."""
 
-    def __init__(self, moderator: Hears) -> None:
+    def __init__(self, moderator: RecordsTurns) -> None:
         self._moderator = moderator
 
     async def handle(self, record: Incoming) -> None:
-        """Hears one turn. Raises PoisonError for what can never be handled, StoreUnavailableError."""
-        heard = heard_turn(record)
+        """Records one turn. Raises PoisonError for what can never be handled, StoreUnavailableError."""
+        submitted = read_turn(record)
         try:
-            await self._moderator.hear(heard)
+            await self._moderator.record_turn(submitted)
         except DebateNotFoundError as error:
             raise PoisonError(error.message) from error
 
 
-def heard_turn(record: Incoming) -> HeardTurn:
+def read_turn(record: Incoming) -> SubmittedTurn:
     """Returns the turn of a record. Raises PoisonError if it is none."""
     if record.type != TURN_TAKEN:
         message = f"ce_type is {record.type or 'missing'}, not {TURN_TAKEN}"
@@ -87,7 +89,7 @@ def heard_turn(record: Incoming) -> HeardTurn:
     if len(turn.text) > MAX_TURN_CHARACTERS:
         message = f"the text has {len(turn.text):,} characters; the record takes {MAX_TURN_CHARACTERS:,}"
         raise PoisonError(message)
-    return HeardTurn(
+    return SubmittedTurn(
         debate_id=debate_id,
         number=turn.number,
         attempt=turn.attempt,
@@ -109,21 +111,21 @@ class DebateTraces:
         meter = metrics.get_meter("rostrum.moderator")
         self._turns = meter.create_counter(names.TURNS, unit="{turn}")
         self._ignored = meter.create_counter(names.TURNS_IGNORED, unit="{turn}")
-        self._lost = meter.create_counter(names.FLOORS_LOST, unit="{floor}")
+        self._revoked = meter.create_counter(names.FLOORS_LOST, unit="{floor}")
 
-    def turn_recorded(self, turn: Turn) -> None:
+    def count_recorded_turn(self, turn: Turn) -> None:
         """See Observer."""
         self._turns.add(1, {names.AGENT: turn.agent, names.FORFEITED: turn.forfeited})
 
-    def turn_ignored(self, reason: Ignored) -> None:
+    def count_ignored_turn(self, reason: Ignored) -> None:
         """See Observer."""
         self._ignored.add(1, {names.REASON: reason.value})
 
-    def floor_lost(self, attempt: int) -> None:
+    def count_revoked_floor(self, attempt: int) -> None:
         """See Observer."""
-        self._lost.add(1, {names.ATTEMPT: attempt})
+        self._revoked.add(1, {names.ATTEMPT: attempt})
 
-    def resumed(self, debate: Debate, purpose: str) -> AbstractContextManager[object]:
+    def resume_trace(self, debate: Debate, purpose: str) -> AbstractContextManager[object]:
         """See Observer."""
         parent = extract({"traceparent": debate.traceparent})
         return _tracer.start_as_current_span(purpose, context=parent, attributes={names.DEBATE: debate.name})
@@ -134,7 +136,7 @@ class DebateTraces:
 
 
 class FloorMessages:
-    """Makes the records that tell agents about their floors."""
+    """Makes the records that notify agents of their floors."""
 
     def headers(self) -> Mapping[str, str]:
         """Returns the trace context of what is being handled now."""

@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING
 
 from rostrum.debate.v1 import debate_pb2
 
-from services.moderator.model import (
-    DEBATES,
+from services.moderator.model.change import (
     Created,
     Ended,
     FloorGranted,
     RoundMeasured,
     RoundOpened,
-    State,
     Stopped,
     TurnRecorded,
 )
+from services.moderator.model.debate import DEBATES, State
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.moderator.model import Debate, Event, Evidence, Measure, Settings, Turn
+    from services.moderator.model.change import Event
+    from services.moderator.model.debate import Debate, Settings
+    from services.moderator.model.measure import Evidence, Measure
+    from services.moderator.model.turn import Turn
 
 
 def debate_message(debate: Debate) -> debate_pb2.Debate:

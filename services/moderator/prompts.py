@@ -1,4 +1,4 @@
-"""What the moderator tells its model: the questions, the redundancy check, the summary and the verdict.
+"""What the moderator asks of its model: the questions, the redundancy check, the summary and the verdict.
 
 Pure functions from turns to messages, with the JSON schema of each answer that must be JSON, and the plain
 question that opens a round when the model gives none. Written for small models: the angle of a round's question comes
@@ -15,7 +15,8 @@ from mesh.llm.port import Message
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.moderator.model import Seat, Turn
+    from services.moderator.model.debate import Seat
+    from services.moderator.model.turn import Turn
 
 ANGLES = (
     ("its overall effect", "Taken as a whole, does it do more good or more harm?"),
@@ -85,8 +86,8 @@ def closing(topic: str, seats: Sequence[Seat], turns: Sequence[Turn]) -> tuple[l
     mixes the sides up otherwise.
     """
     spoken = [turn for turn in turns[-16:] if turn.text]
-    heard = {turn.agent for turn in spoken}
-    sides = {seat.agent: f"{seat.agent} ({seat.stance})" for seat in seats if seat.agent in heard}
+    speakers = {turn.agent for turn in spoken}
+    sides = {seat.agent: f"{seat.agent} ({seat.stance})" for seat in seats if seat.agent in speakers}
     said = "\n\n".join(
         f"What {name} said:\n" + "\n".join(f"- {_start(turn.text, 200)}" for turn in spoken if turn.agent == agent)
         for agent, name in sides.items()

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from mesh.resource_names import AGENTS
 from mesh.settings import setting
-from services.moderator.model import Stance
+from services.moderator.model.debate import Stance
 
 
-def seats(text: str) -> tuple[tuple[str, str], ...]:
+def parse_seats(text: str) -> tuple[tuple[str, str], ...]:
     """Parses "team-a=FOR,team-b=AGAINST"."""
     parsed: list[tuple[str, str]] = []
     for part in text.split(","):
@@ -32,7 +32,7 @@ class Settings:
         "DEFAULT_SEATS",
         "seats of a debate that names none, as AGENT=FOR,AGENT=AGAINST",
         default=(("team-a", "FOR"), ("team-b", "AGAINST")),
-        parse=seats,
+        parse=parse_seats,
     )
     """(agent, stance), in the order in which they speak."""
     embeddings_url: str = setting(

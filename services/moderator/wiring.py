@@ -7,17 +7,19 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.clock import SystemClock
 from mesh.llm.embeddings import OpenAIEmbedder
 from mesh.service import Foundation
 from mesh.settings import load
 from services.moderator.api import SERVICE_NAME, DebateApi
 from services.moderator.events import FLOORS, TURNS, DebateTraces, FloorMessages, TurnEvents
-from services.moderator.logic import Moderator
+from services.moderator.logic.leased_steps import LeasedSteps
 from services.moderator.logic.measuring import NoveltyMeasurer
-from services.moderator.logic.work import OwnWork
-from services.moderator.model import Seat, Stance
+from services.moderator.logic.moderator import Moderator
+from services.moderator.logic.watching import Wakeups
+from services.moderator.model.debate import Seat, Stance
 from services.moderator.settings import Settings
-from services.moderator.store import DebateStore
+from services.moderator.store.debate_store import DebateStore
 from services.moderator.store.tables import metadata
 
 if TYPE_CHECKING:
@@ -43,11 +45,22 @@ def build(
     embedder = embedder or OpenAIEmbedder(url, socket=foundation.channels.http_socket(url))
     pod = foundation.settings.pod
     store = DebateStore(foundation.database, FloorMessages())
-    work = OwnWork(store=store, model=foundation.model, measurer=NoveltyMeasurer(embedder), pod=pod)
+    clock = SystemClock()
+    wakeups = Wakeups(store.count_events)
+    steps = LeasedSteps(
+        store=store,
+        model=foundation.model,
+        measurer=NoveltyMeasurer(embedder),
+        wakeups=wakeups,
+        clock=clock,
+        pod=pod,
+    )
     moderator = Moderator(
         store=store,
-        work=work,
+        steps=steps,
+        wakeups=wakeups,
         observer=DebateTraces(),
+        clock=clock,
         agent_exists=_Agents(foundation.publisher).exists,
         default_seats=[Seat(agent, Stance(stance)) for agent, stance in settings.default_seats],
         pod=pod,
@@ -78,7 +91,7 @@ class _Agents:
 
 
 class _Timers:
-    """Deadlines and the moderator's own work, from start to stop."""
+    """Deadlines and leased steps, from start to stop."""
 
     def __init__(self, moderator: Moderator, embedder: Embedder) -> None:
         self._moderator = moderator

@@ -15,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
 from mesh.bus.message import Incoming
+from mesh.clock import SystemClock
 from mesh.rpc.server import Server
 from mesh.rpc.status import from_rpc_error
 from mesh.store.database import Database
@@ -22,11 +23,12 @@ from mesh.store.migrations import migrate
 from mesh.testing.scripted_model import ScriptedModel
 from services.moderator.api import SERVICE_NAME, DebateApi
 from services.moderator.events import DebateTraces, FloorMessages, TurnEvents
-from services.moderator.logic import Moderator
+from services.moderator.logic.leased_steps import LeasedSteps
 from services.moderator.logic.measuring import NoveltyMeasurer
-from services.moderator.logic.work import OwnWork
-from services.moderator.model import Seat, Stance
-from services.moderator.store import DebateStore
+from services.moderator.logic.moderator import Moderator
+from services.moderator.logic.watching import Wakeups
+from services.moderator.model.debate import Seat, Stance
+from services.moderator.store.debate_store import DebateStore
 from services.moderator.store.tables import metadata
 from tests.support.scripted_service import WordEmbedder
 from tests.support.waiting import until
@@ -84,14 +86,23 @@ async def replica(url: str, pod: str = "moderator-0") -> AsyncIterator[Replica]:
     floors: list[OutboxRow] = []
     database = Database(url, metadata, name="moderator", on_commit=floors.extend)
     store = DebateStore(database, FloorMessages())
-    work = OwnWork(store=store, model=ScriptedModel(), measurer=NoveltyMeasurer(WordEmbedder()), pod=pod)
+    clock, wakeups = SystemClock(), Wakeups(store.count_events)
+    measurer = NoveltyMeasurer(WordEmbedder())
+    steps = LeasedSteps(store=store, model=ScriptedModel(), measurer=measurer, wakeups=wakeups, clock=clock, pod=pod)
 
     async def exists(agent: str) -> bool:
         return agent in AGENTS
 
     seats = [Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST)]
     moderator = Moderator(
-        store=store, work=work, observer=DebateTraces(), agent_exists=exists, default_seats=seats, pod=pod
+        store=store,
+        steps=steps,
+        wakeups=wakeups,
+        observer=DebateTraces(),
+        clock=clock,
+        agent_exists=exists,
+        default_seats=seats,
+        pod=pod,
     )
     server = Server("127.0.0.1:0")
     debate_service_pb2_grpc.add_DebateServiceServicer_to_server(DebateApi(moderator), server.grpc)

@@ -72,7 +72,7 @@ ROWS = {
     "hearing after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/4/1/granted"),
     "hearing after the publish": Row("moderator-0", Point.AFTER_PUBLISH, "/3/1/taken", "/4/1/granted", held="turn 4"),
     "hearing after the offset commit": Row("moderator-0", Point.AFTER_OFFSET, "/3/1/taken", held="turn 4"),
-    # The moderator's own work: the second round's question, that round's measure, the end.
+    # The moderator's leased steps: the second round's question, that round's measure, the end.
     "question before the model call": Row("moderator-0", Point.BEFORE_MODEL, "question 2"),
     "question after the model call": Row("moderator-0", Point.AFTER_MODEL, "question 2", lost="question 2"),
     "question after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/3/1/granted"),

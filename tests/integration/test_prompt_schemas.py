@@ -12,7 +12,8 @@ from mesh.llm.select import open_model
 from services.debater import answers
 from services.debater import prompts as debater
 from services.moderator import prompts as moderator
-from services.moderator.model import Seat, Stance, Turn
+from services.moderator.model.debate import Seat, Stance
+from services.moderator.model.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

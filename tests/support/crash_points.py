@@ -137,7 +137,7 @@ class CrashPoints:
         self._event_ids: dict[int, str] = {}
         """Of outbox rows that were committed."""
         self._acknowledged: set[str] = set()
-        self._changed = threading.Condition()
+        self._after_commit = threading.Condition()
         self._places: dict[str, tuple[str, int, int]] = {}
         """ce_id -> topic, partition, offset of a record that was read."""
 
@@ -165,9 +165,9 @@ class CrashPoints:
 
     def acknowledged(self, ids: Sequence[int]) -> None:
         """The broker has these outbox rows."""
-        with self._changed:
+        with self._after_commit:
             self._acknowledged.update(self._event_ids.get(row_id, "") for row_id in ids)
-            self._changed.notify_all()
+            self._after_commit.notify_all()
 
     def offset_commit(self, offsets: Mapping[Any, Any]) -> tuple[str, ...]:
         """These offsets are about to be committed; returns the ce_ids of the handled records before them."""
@@ -179,8 +179,10 @@ class CrashPoints:
         )
         plan = self.folder.plan()
         if self._is_ours(plan, Point.AFTER_PUBLISH) and plan.at in covered:
-            with self._changed:
-                published = self._changed.wait_for(lambda: plan.published in self._acknowledged, ACKNOWLEDGED_SECONDS)
+            with self._after_commit:
+                published = self._after_commit.wait_for(
+                    lambda: plan.published in self._acknowledged, ACKNOWLEDGED_SECONDS
+                )
             if published:
                 self.reached(Point.AFTER_PUBLISH, plan.at)
         return covered
@@ -243,8 +245,8 @@ def install(folder: Path, pod: str, service: str) -> None:
 
 def _install_in_moderator(points: CrashPoints) -> None:
     """Adds the moderator's commits that send no record: they are known by their debate's events."""
-    from services.moderator.model import Change  # noqa: PLC0415 - one service a process
-    from services.moderator.store import DebateStore  # noqa: PLC0415
+    from services.moderator.model.change import Change  # noqa: PLC0415 - one service a process
+    from services.moderator.store.debate_store import DebateStore  # noqa: PLC0415
 
     async def change(original: Callable[..., Any], self: DebateStore, debate_id: str, decide: Any) -> Any:
         answer = await original(self, debate_id, decide)

@@ -17,7 +17,7 @@ from services.moderator.errors import (
     InvalidSettingsError,
     InvalidTopicError,
 )
-from services.moderator.model import NewDebate, Seat, Settings, Stance
+from services.moderator.model.debate import NewDebate, Seat, Settings, Stance
 from services.moderator.model.rules import verdict_reserve
 
 if TYPE_CHECKING:
@@ -60,17 +60,17 @@ class AskedDebate:
     request_id: str = ""
 
 
-def checked_debate(asked: AskedDebate, default_seats: Sequence[Seat], traceparent: str = "") -> NewDebate:
+def check_debate(asked: AskedDebate, default_seats: Sequence[Seat], traceparent: str = "") -> NewDebate:
     """Returns the debate to make, complete. Raises the InvalidArgumentError of the first field that is wrong."""
     _check_topic(asked.topic)
-    seats = _checked_seats(asked.seats) if asked.seats else tuple(default_seats)
+    seats = _check_seats(asked.seats) if asked.seats else tuple(default_seats)
     max_rounds = asked.max_rounds or DEFAULT_ROUNDS
     if not 1 <= max_rounds <= MAX_ROUNDS:
         message = f"a debate has 1 to {MAX_ROUNDS} rounds, not {max_rounds}"
         field_name = "debate.max_rounds"
         raise InvalidRoundsError(message, field=field_name, value=str(max_rounds), limit=str(MAX_ROUNDS))
-    settings = _checked_settings(asked.settings)
-    budget = _checked_budget(asked.token_budget or DEFAULT_BUDGET_TOKENS, settings)
+    settings = _check_settings(asked.settings)
+    budget = _check_budget(asked.token_budget or DEFAULT_BUDGET_TOKENS, settings)
     check_request_id(asked.request_id)
     digest = hashlib.sha256(
         repr((asked.topic, asked.seats, asked.max_rounds, asked.token_budget, asked.settings)).encode()
@@ -107,7 +107,7 @@ def _has_control(text: str) -> bool:
     return any(unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"} for character in text)
 
 
-def _checked_seats(asked: Sequence[tuple[str, Stance | None]]) -> tuple[Seat, ...]:
+def _check_seats(asked: Sequence[tuple[str, Stance | None]]) -> tuple[Seat, ...]:
     if not MIN_SEATS <= len(asked) <= MAX_SEATS:
         message = f"a debate has {MIN_SEATS} to {MAX_SEATS} seats, not {len(asked)}"
         raise InvalidSeatsError(message, field="debate.seats", value=str(len(asked)))
@@ -127,37 +127,39 @@ def _checked_seats(asked: Sequence[tuple[str, Stance | None]]) -> tuple[Seat, ..
     return tuple(seats)
 
 
-def _checked_settings(asked: AskedSettings) -> Settings:
+def _check_settings(asked: AskedSettings) -> Settings:
     default = Settings()
     return Settings(
         turn_deadline_us=round(
-            1e6 * _within("turn_deadline", (asked.turn_deadline_us or default.turn_deadline_us) / 1e6, 0.1, 600)
+            1e6 * _check_range("turn_deadline", (asked.turn_deadline_us or default.turn_deadline_us) / 1e6, 0.1, 600)
         ),
-        max_attempts=int(_within("max_attempts", asked.max_attempts or default.max_attempts, 1, 10)),
+        max_attempts=int(_check_range("max_attempts", asked.max_attempts or default.max_attempts, 1, 10)),
         floor_allowance_tokens=int(
-            _within(
+            _check_range(
                 "floor_allowance_tokens", asked.floor_allowance_tokens or default.floor_allowance_tokens, 200, 100_000
             )
         ),
         max_forfeits_in_a_row=int(
-            _within("max_forfeits_in_a_row", asked.max_forfeits_in_a_row or default.max_forfeits_in_a_row, 1, 50)
+            _check_range("max_forfeits_in_a_row", asked.max_forfeits_in_a_row or default.max_forfeits_in_a_row, 1, 50)
         ),
-        sentence_similarity=_within(
+        sentence_similarity=_check_range(
             "sentence_similarity", asked.sentence_similarity or default.sentence_similarity, 0.5, 1
         ),
-        redundant_share=_within("redundant_share", asked.redundant_share or default.redundant_share, 0.1, 1),
-        redundant_rounds=int(_within("redundant_rounds", asked.redundant_rounds or default.redundant_rounds, 1, 50)),
+        redundant_share=_check_range("redundant_share", asked.redundant_share or default.redundant_share, 0.1, 1),
+        redundant_rounds=int(
+            _check_range("redundant_rounds", asked.redundant_rounds or default.redundant_rounds, 1, 50)
+        ),
     )
 
 
-def _within(name: str, value: float, least: float, most: float) -> float:
+def _check_range(name: str, value: float, least: float, most: float) -> float:
     if not least <= value <= most:  # also refuses NaN
         message = f"settings.{name} is {least:g} to {most:g}, not {value:g}"
         raise InvalidSettingsError(message, field=f"debate.settings.{name}", value=f"{value:g}")
     return value
 
 
-def _checked_budget(budget: int, settings: Settings) -> int:
+def _check_budget(budget: int, settings: Settings) -> int:
     if not MIN_BUDGET_TOKENS <= budget <= MAX_BUDGET_TOKENS:
         message = f"token_budget is {MIN_BUDGET_TOKENS:,} to {MAX_BUDGET_TOKENS:,}, not {budget:,}"
         raise InvalidBudgetError(message, field="debate.token_budget", value=str(budget), limit=str(MIN_BUDGET_TOKENS))

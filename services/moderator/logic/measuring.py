@@ -9,13 +9,14 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from mesh.llm import novelty
-from services.moderator.model import Measure, Pair
+from services.moderator.model.measure import Measure, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.llm.port import Embedder
-    from services.moderator.model import Debate, Turn
+    from services.moderator.model.debate import Debate
+    from services.moderator.model.turn import Turn
 
 # Sentences that are kept, of all debates: 1.6 KB each with 384 numbers, so 24 MB. A hundred debates of 16 turns have
 # some 13,000; with fewer kept, each is split and embedded again in every round.
@@ -34,12 +35,12 @@ class NoveltyMeasurer:
 
     async def measure(self, debate: Debate, turns: Sequence[Turn]) -> Measure:
         """Measures the debate's round against its earlier rounds. Raises ModelError."""
-        spoken = await self._spoken(debate, [turn for turn in turns if turn.text and turn.round <= debate.round])
+        spoken = await self._embed_turns(debate, [turn for turn in turns if turn.text and turn.round <= debate.round])
         now = [spoken[turn.number] for turn in turns if turn.text and turn.round == debate.round]
         earlier = [spoken[turn.number] for turn in turns if turn.text and turn.round < debate.round]
-        return self._judged(debate, novelty.measure(now, earlier, debate.settings.sentence_similarity))
+        return self._judge(debate, novelty.measure(now, earlier, debate.settings.sentence_similarity))
 
-    def _judged(self, debate: Debate, measure: novelty.Measure) -> Measure:
+    def _judge(self, debate: Debate, measure: novelty.Measure) -> Measure:
         return Measure(
             round=debate.round,
             sentences=measure.sentences,
@@ -52,7 +53,7 @@ class NoveltyMeasurer:
             embedding_model=self._embedder.name,
         )
 
-    async def _spoken(self, debate: Debate, turns: Sequence[Turn]) -> dict[int, novelty.Spoken]:
+    async def _embed_turns(self, debate: Debate, turns: Sequence[Turn]) -> dict[int, novelty.Spoken]:
         """Returns what each turn said, by its number; sentences that are not kept are embedded, in one call."""
         found: dict[int, novelty.Spoken] = {}
         missing: dict[int, list[str]] = {}

@@ -17,20 +17,20 @@ from mesh.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-    from services.moderator.model import Event
+    from services.moderator.model.change import Event
 
 _log = logging.getLogger(__name__)
 
-# Seconds between two looks for events that another replica stored; the delay of a watch on the wrong replica.
-POLL_SECONDS = 0.2
+# Between two looks for events that another replica stored; the delay of a watch on the wrong replica.
+POLL_INTERVAL_SECONDS = 0.2
 # Events of a watched debate that are kept for those who are up to date; one turn makes at most four.
 MAX_RECENT = 16
-# Seconds from a commit until its watchers are told, who then get all that came meanwhile at once. The next floor is on
-# its way by then: it would wait for the interpreter while the events are written.
+# From a commit until its watchers are notified, who then get all that came meanwhile at once. The next floor is on its
+# way by then: it would wait for the interpreter while the events are written.
 WAKE_SECONDS = 0.002
 
 
-class _Watched:
+class WatchedDebate:
     """A debate that somebody watches."""
 
     __slots__ = ("_recent", "_timer", "newest", "waiting", "watchers")
@@ -43,6 +43,7 @@ class _Watched:
         self.waiting: dict[asyncio.Future[None], int] = {}
 
     def notify(self, event_count: int) -> None:
+        """Wakes those who wait with fewer events, soon."""
         if event_count > self.newest:
             self.newest = event_count
             if self._timer is None and self.waiting:
@@ -60,7 +61,7 @@ class _Watched:
             events = (*self._recent, *events)[-MAX_RECENT:]
         self._recent = events
 
-    def after(self, number: int) -> tuple[Event, ...]:
+    def events_after(self, number: int) -> tuple[Event, ...]:
         """Returns the events above a number if they are all kept; else none, and the store has them."""
         if not self._recent or self._recent[0].number > number + 1:
             return ()
@@ -81,9 +82,9 @@ class _Watched:
 class Wakeups:
     """Who watches which debate. On one event loop."""
 
-    def __init__(self, event_counts: Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]) -> None:
-        self._event_counts = event_counts
-        self._watched: dict[str, _Watched] = {}
+    def __init__(self, count_events: Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]) -> None:
+        self._event_counts = count_events
+        self._watched: dict[str, WatchedDebate] = {}
         self._poller: asyncio.Task[None] | None = None
 
     def notify(self, debate_id: str, event_count: int, events: tuple[Event, ...] = ()) -> None:
@@ -95,9 +96,9 @@ class Wakeups:
             watched.notify(event_count)
 
     @contextlib.contextmanager
-    def watching(self, debate_id: str) -> Iterator[_Watched]:
+    def watch(self, debate_id: str) -> Iterator[WatchedDebate]:
         """Inside, no event of the debate is missed between a read of the store and a `wait`."""
-        watched = self._watched.setdefault(debate_id, _Watched())
+        watched = self._watched.setdefault(debate_id, WatchedDebate())
         watched.watchers += 1
         if self._poller is None:
             self._poller = asyncio.create_task(self._poll())
@@ -109,7 +110,7 @@ class Wakeups:
                 del self._watched[debate_id]
 
     async def aclose(self) -> None:
-        """Ends the polling. Safe to repeat."""
+        """Ends the polling. Idempotent."""
         poller, self._poller = self._poller, None
         if poller is not None:
             poller.cancel()
@@ -117,7 +118,7 @@ class Wakeups:
 
     async def _poll(self) -> None:
         while self._watched:
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
             if not self._watched:
                 break
             try:

@@ -1,8 +1,9 @@
 """The state machine of a debate: pure functions from a debate and something that happened to a Change, or to nothing.
 
-Here is "a late turn changes nothing" (`hear`), deadlines and attempts (`expire`), forfeits, the budget, the redundancy
-stop and the end. A Change is stored in one transaction against the version it was made from (compare-and-set), so two
-replicas that decide at once cannot both win. The moderator's own work is a step like any other: see `claim`.
+Here is "a late turn changes nothing" (`record_turn`), deadlines and attempts (`expire`), forfeits, the budget, the
+redundancy stop and the end. A Change is stored in one transaction against the version it was made from
+(compare-and-set), so two replicas that decide at once cannot both win. What the moderator does itself is a step under
+a lease: see `claim`.
 """
 
 from __future__ import annotations
@@ -10,34 +11,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.moderator.model import (
-    OWN_WORK,
+from services.moderator.model.change import (
     Change,
     Created,
-    Debate,
     Ended,
     Event,
-    Evidence,
-    Floor,
     FloorGranted,
-    HeardTurn,
-    Ignored,
-    Measure,
-    NewDebate,
     RoundMeasured,
     RoundOpened,
-    State,
-    Step,
     Stopped,
-    StopReason,
-    Turn,
     TurnRecorded,
 )
+from services.moderator.model.debate import LEASED_STEPS, Debate, NewDebate, State, Step, StopReason
+from services.moderator.model.measure import Evidence, Measure
+from services.moderator.model.turn import Floor, Ignored, SubmittedTurn, Turn
 
 if TYPE_CHECKING:
-    from services.moderator.model import EventKind
+    from services.moderator.model.change import EventKind
 
-# Microseconds that a pod may hold a step of the moderator's own work without a sign of life. It renews every third of
+# Microseconds that a pod may hold a leased step without a sign of life. It renews every third of
 # it, so it must stay well above a stalled event loop and below what a watcher would wait after a crash.
 LEASE_US = 10_000_000
 # The verdict's share of the budget is a quarter, but at most this many tokens: a prompt with the whole of a short
@@ -71,7 +63,7 @@ def floor_of(debate: Debate) -> Floor | None:
 
 
 def create(debate_id: str, new: NewDebate, owner: str, now_us: int) -> Change:
-    """Returns the first state: the moderator's question for round one is due."""
+    """Returns the first state: the moderator's question for round one is due, and the first floor comes with it."""
     debate = Debate(
         id=debate_id,
         topic=new.topic,
@@ -84,48 +76,48 @@ def create(debate_id: str, new: NewDebate, owner: str, now_us: int) -> Change:
         version=0,
         forfeits=(0,) * len(new.seats),
     )
-    debate = _own_work(debate, Step.OPEN_ROUND, owner, now_us)
+    debate = _lease_step(debate, Step.OPEN_ROUND, owner, now_us)
     debate = replace(debate, version=1, event_count=1)
     return Change(debate, (Event(1, now_us, Created(debate)),))
 
 
-def hear(debate: Debate, heard: HeardTurn, owner: str, now_us: int) -> Change | Ignored:
+def record_turn(debate: Debate, submitted: SubmittedTurn, owner: str, now_us: int) -> Change | Ignored:
     """Holds a turn against the floor: it fits and is recorded, or it changes nothing and the reason says why."""
-    reason = _unfit(debate, heard)
+    reason = _find_misfit(debate, submitted)
     if reason is not None:
         return reason
-    spent = max(0, heard.prompt_tokens) + max(0, heard.completion_tokens)
+    spent = max(0, submitted.prompt_tokens) + max(0, submitted.completion_tokens)
     turn = Turn(
-        number=heard.number,
+        number=submitted.number,
         round=debate.round,
-        agent=heard.agent,
+        agent=submitted.agent,
         question=debate.question,
-        text="" if heard.forfeited else heard.text,
-        attempt=heard.attempt,
+        text="" if submitted.forfeited else submitted.text,
+        attempt=submitted.attempt,
         create_time_us=now_us,
         elapsed_us=max(0, now_us - debate.granted_us),
-        forfeited=heard.forfeited,
-        forfeit_reason=heard.forfeit_reason if heard.forfeited else "",
-        model="" if heard.forfeited else heard.model,
-        prompt_tokens=max(0, heard.prompt_tokens),
-        completion_tokens=max(0, heard.completion_tokens),
+        forfeited=submitted.forfeited,
+        forfeit_reason=submitted.forfeit_reason if submitted.forfeited else "",
+        model="" if submitted.forfeited else submitted.model,
+        prompt_tokens=max(0, submitted.prompt_tokens),
+        completion_tokens=max(0, submitted.completion_tokens),
     )
     return _record(replace(debate, tokens_spent=debate.tokens_spent + spent), turn, owner, now_us, withdrawn=None)
 
 
-def _unfit(debate: Debate, heard: HeardTurn) -> Ignored | None:  # noqa: PLR0911 - one line a reason
-    if heard.number <= debate.turn_count:
+def _find_misfit(debate: Debate, submitted: SubmittedTurn) -> Ignored | None:  # noqa: PLR0911 - one line a reason
+    if submitted.number <= debate.turn_count:
         return Ignored.REPEATED
     if debate.stop_reason is not None:
         return Ignored.ENDED
     floor = floor_of(debate)
-    if floor is None or heard.number > floor.turn_number or heard.attempt > floor.attempt:
+    if floor is None or submitted.number > floor.turn_number or submitted.attempt > floor.attempt:
         return Ignored.EARLY
-    if heard.agent != floor.seat.agent:
+    if submitted.agent != floor.seat.agent:
         return Ignored.NOT_ITS_FLOOR
-    if heard.attempt < floor.attempt:
+    if submitted.attempt < floor.attempt:
         return Ignored.STALE
-    if heard.written_us > floor.deadline_us:
+    if submitted.written_us > floor.deadline_us:
         return Ignored.LATE
     return None
 
@@ -168,7 +160,7 @@ def open_round(debate: Debate, question: str, tokens: int, now_us: int) -> Chang
     return _grant(debate, now_us, (opened,), attempt=1, turn=None)
 
 
-def measured(debate: Debate, measure: Measure | None, tokens: int, owner: str, now_us: int) -> Change | None:
+def record_measure(debate: Debate, measure: Measure | None, tokens: int, owner: str, now_us: int) -> Change | None:
     """The round was measured: the next one, or the end. None: not waited for. Round one never counts for the end.
 
     Without a measure (no embedding model) the debate goes on, and a row of redundant rounds is broken.
@@ -190,7 +182,7 @@ def measured(debate: Debate, measure: Measure | None, tokens: int, owner: str, n
         return _stop(debate, StopReason.MAX_ROUNDS, evidence, owner, now_us, events, turn=None)
     if tokens_left(debate) < debate.settings.floor_allowance_tokens:
         return _stop(debate, StopReason.BUDGET_EXHAUSTED, _no_tokens(debate), owner, now_us, events, turn=None)
-    return _change(_own_work(debate, Step.OPEN_ROUND, owner, now_us), now_us, events)
+    return _change(_lease_step(debate, Step.OPEN_ROUND, owner, now_us), now_us, events)
 
 
 def close(debate: Debate, summary: str, verdict: str, tokens: int, now_us: int) -> Change | None:
@@ -218,15 +210,15 @@ def cancel(debate: Debate, reason: str, now_us: int) -> Change | None:
 
 
 def claim(debate: Debate, owner: str, now_us: int) -> Change | None:
-    """Takes over own work whose lease ended, or which this pod held when it died. None: nothing to take."""
-    if debate.step not in OWN_WORK or debate.due_us is None or (debate.due_us > now_us and debate.owner != owner):
+    """Takes over a leased step whose lease ended, or which this pod held when it died. None: nothing to take."""
+    if debate.step not in LEASED_STEPS or debate.due_us is None or (debate.due_us > now_us and debate.owner != owner):
         return None
     return Change(
         replace(debate, version=debate.version + 1, owner=owner, due_us=now_us + LEASE_US, attempt=debate.attempt + 1)
     )
 
 
-def joined(first: Change, then: Change) -> Change:
+def merge(first: Change, then: Change) -> Change:
     """Returns two changes, one made from the other's debate, as one transaction and one version."""
     return replace(
         then,
@@ -247,7 +239,7 @@ def _record(debate: Debate, turn: Turn, owner: str, now_us: int, *, withdrawn: t
         evidence = Evidence(f"{turn.agent} forfeited {_count(in_a_row, 'turn')} in a row", agent=turn.agent)
         change = _stop(debate, StopReason.FORFEITED, evidence, owner, now_us, events, turn=turn)
     elif seat + 1 == len(debate.seats):
-        change = _change(_own_work(debate, Step.MEASURE, owner, now_us), now_us, events, turn=turn)
+        change = _change(_lease_step(debate, Step.MEASURE, owner, now_us), now_us, events, turn=turn)
     elif tokens_left(debate) < debate.settings.floor_allowance_tokens:
         change = _stop(debate, StopReason.BUDGET_EXHAUSTED, _no_tokens(debate), owner, now_us, events, turn=turn)
     else:
@@ -281,7 +273,7 @@ def _stop(  # noqa: PLR0917 - one call a reason, read aloud in its order
 ) -> Change:
     """No further floor: summary and verdict are due."""
     debate = replace(debate, stop_reason=reason, evidence=evidence)
-    debate = _own_work(debate, Step.CLOSE, owner, now_us)
+    debate = _lease_step(debate, Step.CLOSE, owner, now_us)
     return _change(debate, now_us, (*events, Stopped(reason, evidence)), turn=turn)
 
 
@@ -292,7 +284,7 @@ def _end(debate: Debate, now_us: int, events: tuple[EventKind, ...]) -> Change:
     return _change(debate, now_us, (*events, Ended(ended)))
 
 
-def _own_work(debate: Debate, step: Step, owner: str, now_us: int) -> Debate:
+def _lease_step(debate: Debate, step: Step, owner: str, now_us: int) -> Debate:
     return replace(debate, step=step, owner=owner, due_us=now_us + LEASE_US, attempt=1)
 
 

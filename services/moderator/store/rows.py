@@ -5,34 +5,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from services.moderator.model import (
+from services.moderator.model.change import (
     Created,
-    Debate,
     Ended,
     Event,
-    Evidence,
-    Floor,
     FloorGranted,
-    Measure,
-    Opinion,
-    Pair,
     RoundMeasured,
     RoundOpened,
-    Seat,
-    Settings,
-    Stance,
-    State,
-    Step,
     Stopped,
-    StopReason,
-    Turn,
     TurnRecorded,
 )
+from services.moderator.model.debate import Debate, Seat, Settings, Stance, State, Step, StopReason
+from services.moderator.model.measure import Evidence, Measure, Opinion, Pair
+from services.moderator.model.turn import Floor, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.moderator.model import EventKind
+    from services.moderator.model.change import EventKind
 
 
 def debate_values(debate: Debate) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from mesh.errors import InvalidNameError, UnknownAgentError
 from mesh.resource_names import AGENTS, CONVERSATIONS, Collection
 from services.moderator.api import DebateApi
 from services.moderator.errors import DebateNotFoundError, InvalidSeatsError
-from services.moderator.events import TURN_TAKEN, heard_turn
-from services.moderator.logic.checks import AskedDebate, checked_debate
-from services.moderator.model import Stance
-from services.moderator.settings import seats
+from services.moderator.events import TURN_TAKEN
+from services.moderator.events import read_turn as read_submitted
+from services.moderator.logic.checks import AskedDebate, check_debate
+from services.moderator.model.debate import Stance
+from services.moderator.settings import parse_seats
 from tests.manifests import sources
 from tests.support.topics import FLOORS_TOPIC
 
@@ -71,7 +72,7 @@ async def list_utterances(name: str) -> None:
 
 async def read_turn(name: str) -> None:
     turn = debate_pb2.Turn(number=1, attempt=1, agent="team-a", text="A point.")
-    heard_turn(_record(TURN_TAKEN, turn_taken_pb2.TurnTaken(debate=name, turn=turn).SerializeToString()))
+    read_submitted(_record(TURN_TAKEN, turn_taken_pb2.TurnTaken(debate=name, turn=turn).SerializeToString()))
 
 
 async def read_granted(name: str) -> None:
@@ -115,11 +116,11 @@ async def get_agent(agent: str) -> None:
 
 
 async def take_a_seat(agent: str) -> None:
-    checked_debate(AskedDebate("A topic.", ((agent, Stance.FOR), ("zz", Stance.AGAINST))), ())
+    check_debate(AskedDebate("A topic.", ((agent, Stance.FOR), ("zz", Stance.AGAINST))), ())
 
 
 async def take_a_default_seat(agent: str) -> None:
-    seats(f"{agent}=FOR,zz=AGAINST")
+    parse_seats(f"{agent}=FOR,zz=AGAINST")
 
 
 async def have_floors(agent: str) -> None:

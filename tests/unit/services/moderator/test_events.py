@@ -10,16 +10,16 @@ from mesh.bus.message import Incoming
 from mesh.errors import StoreUnavailableError
 from services.moderator.errors import DebateNotFoundError
 from services.moderator.events import TURN_TAKEN, TurnEvents
-from services.moderator.model import HeardTurn, Ignored
+from services.moderator.model.turn import Ignored, SubmittedTurn
 
 
-class Hears:
+class Recorder:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
-        self.heard: list[HeardTurn] = []
+        self.submitted: list[SubmittedTurn] = []
 
-    async def hear(self, heard: HeardTurn) -> Ignored | None:
-        self.heard.append(heard)
+    async def record_turn(self, submitted: SubmittedTurn) -> Ignored | None:
+        self.submitted.append(submitted)
         if self.error:
             raise self.error
         return Ignored.REPEATED
@@ -49,27 +49,27 @@ def taken(debate: str = "debates/d1", number: int = 1, text: str = "A point.", a
     ],
 )
 async def test_what_is_no_turn_is_poison(payload: bytes, kind: str) -> None:
-    """No protobuf, another type, no place, no text or 100 KB of it: dead-lettered, and `logic` never hears it."""
-    hears = Hears()
+    """No protobuf, another type, no place, no text or 100 KB of it: dead-lettered, and `logic` never gets it."""
+    recorder = Recorder()
     with pytest.raises(PoisonError):
-        await TurnEvents(hears).handle(record(payload, kind))
-    assert hears.heard == []
+        await TurnEvents(recorder).handle(record(payload, kind))
+    assert recorder.submitted == []
 
 
 async def test_a_turn_of_an_unknown_debate_is_poison() -> None:
     """Nothing will ever make it known."""
     with pytest.raises(PoisonError, match="no debate"):
-        await TurnEvents(Hears(DebateNotFoundError("no debate"))).handle(record(taken()))
+        await TurnEvents(Recorder(DebateNotFoundError("no debate"))).handle(record(taken()))
 
 
 async def test_a_turn_that_changes_nothing_is_handled() -> None:
     """Repeated, late or early: counted by `logic`, no dead letter."""
-    hears = Hears()
-    await TurnEvents(hears).handle(record(taken()))
-    assert hears.heard[0].written_us == 5_000
+    recorder = Recorder()
+    await TurnEvents(recorder).handle(record(taken()))
+    assert recorder.submitted[0].written_us == 5_000
 
 
 async def test_a_store_that_is_away_is_waited_out() -> None:
     """The bus tries again without limit: the error passes as it is."""
     with pytest.raises(StoreUnavailableError):
-        await TurnEvents(Hears(StoreUnavailableError("away"))).handle(record(taken()))
+        await TurnEvents(Recorder(StoreUnavailableError("away"))).handle(record(taken()))

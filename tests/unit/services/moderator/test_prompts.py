@@ -7,7 +7,8 @@ import re
 import pytest
 
 from services.moderator import prompts
-from services.moderator.model import Seat, Stance, Turn
+from services.moderator.model.debate import Seat, Stance
+from services.moderator.model.turn import Turn
 
 TOPIC = "AI's impact on the job market"
 CLAUSE = "the wages of welders in Ulm rose after the plant had bought its first robots."

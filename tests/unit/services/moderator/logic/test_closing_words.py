@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.moderator.logic.work import whole_sentences
+from services.moderator.logic.leased_steps import drop_half_sentence
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from services.moderator.logic.work import whole_sentences
 )
 def test_a_summary_ends_with_a_sentence(said: str, kept: str | None) -> None:
     """A small model is cut at its limit; the half sentence goes, unless it would take most of the text with it."""
-    assert whole_sentences(said) == (kept if kept is not None else said)
+    assert drop_half_sentence(said) == (kept if kept is not None else said)

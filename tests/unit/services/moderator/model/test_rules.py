@@ -9,27 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.moderator.model import (
-    Change,
-    Created,
-    Debate,
-    Ended,
-    FloorGranted,
-    HeardTurn,
-    Ignored,
-    Measure,
-    NewDebate,
-    RoundMeasured,
-    Seat,
-    Settings,
-    Stance,
-    State,
-    Step,
-    Stopped,
-    StopReason,
-    TurnRecorded,
-    rules,
-)
+from services.moderator.model import rules
+from services.moderator.model.change import Change, Created, Ended, FloorGranted, RoundMeasured, Stopped, TurnRecorded
+from services.moderator.model.debate import Debate, NewDebate, Seat, Settings, Stance, State, Step, StopReason
+from services.moderator.model.measure import Measure
+from services.moderator.model.turn import Ignored, SubmittedTurn
 
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
 POD = "moderator-0"
@@ -49,7 +33,7 @@ def opened(now: int = 0, **changes: Any) -> Debate:
     return change.debate
 
 
-def turn(debate: Debate, **changes: Any) -> HeardTurn:
+def turn(debate: Debate, **changes: Any) -> SubmittedTurn:
     """What the agent that has the floor would send."""
     floor = rules.floor_of(debate)
     assert floor is not None
@@ -67,11 +51,11 @@ def turn(debate: Debate, **changes: Any) -> HeardTurn:
         "written_us": 0,
         **changes,
     }
-    return HeardTurn(**values)
+    return SubmittedTurn(**values)
 
 
-def heard(debate: Debate, now: int = 1, **changes: Any) -> Change:
-    change = rules.hear(debate, turn(debate, **changes), POD, now)
+def take_turn(debate: Debate, now: int = 1, **changes: Any) -> Change:
+    change = rules.record_turn(debate, turn(debate, **changes), POD, now)
     assert isinstance(change, Change), change
     return change
 
@@ -82,7 +66,7 @@ def measure_of(number: int, *, redundant: bool) -> Measure:
 
 def next_round(debate: Debate, *, redundant: bool = False) -> Debate:
     """Measures the round that was held and, if the debate goes on, opens the next."""
-    change = rules.measured(debate, measure_of(debate.round, redundant=redundant), 0, POD, 5)
+    change = rules.record_measure(debate, measure_of(debate.round, redundant=redundant), 0, POD, 5)
     assert change is not None
     if change.debate.step is Step.OPEN_ROUND:
         change = rules.open_round(change.debate, "And why?", 0, 5)
@@ -92,7 +76,7 @@ def next_round(debate: Debate, *, redundant: bool = False) -> Debate:
 
 def whole_round(debate: Debate, *, redundant: bool = False) -> Debate:
     for _ in SEATS:
-        debate = heard(debate).debate
+        debate = take_turn(debate).debate
     return next_round(debate, redundant=redundant)
 
 
@@ -117,7 +101,7 @@ def test_opening_a_round_grants_its_first_floor() -> None:
 def test_a_fitting_turn_is_recorded_and_the_next_seat_gets_the_floor() -> None:
     """One change has the turn, its event, the settled budget and the next floor."""
     debate = opened()
-    change = heard(debate, now=9)
+    change = take_turn(debate, now=9)
     assert change.turn is not None
     assert (change.turn.number, change.turn.agent, change.turn.question, change.turn.elapsed_us) == (
         1,
@@ -144,41 +128,41 @@ def test_a_fitting_turn_is_recorded_and_the_next_seat_gets_the_floor() -> None:
 def test_a_turn_that_does_not_fit_the_floor_changes_nothing(changes: dict[str, Any], reason: Ignored) -> None:
     """Early, another agent's, late: the reason is returned and there is no change."""
     debate = opened()
-    assert rules.hear(debate, turn(debate, **changes), POD, 1) is reason
+    assert rules.record_turn(debate, turn(debate, **changes), POD, 1) is reason
 
 
 def test_a_repeated_turn_changes_nothing() -> None:
     """The same turn again, before and after later ones, is counted as repeated."""
     debate = opened()
     first = turn(debate)
-    after_one = heard(debate).debate
-    assert rules.hear(after_one, first, POD, 2) is Ignored.REPEATED
-    after_two = heard(after_one).debate
-    assert rules.hear(after_two, first, POD, 3) is Ignored.REPEATED
+    after_one = take_turn(debate).debate
+    assert rules.record_turn(after_one, first, POD, 2) is Ignored.REPEATED
+    after_two = take_turn(after_one).debate
+    assert rules.record_turn(after_two, first, POD, 3) is Ignored.REPEATED
 
 
 def test_a_turn_at_its_deadline_is_in_time() -> None:
     """The deadline itself still counts."""
     debate = opened()
-    assert isinstance(rules.hear(debate, turn(debate, written_us=120 * SECOND), POD, 1), Change)
+    assert isinstance(rules.record_turn(debate, turn(debate, written_us=120 * SECOND), POD, 1), Change)
 
 
 def test_a_passed_deadline_grants_the_floor_again() -> None:
-    """The attempt grows, the lost allowance counts as spent, and the lost floor's answer is stale."""
+    """The attempt grows, the revoked floor's allowance counts as spent, and its answer is stale."""
     debate = opened()
-    lost = turn(debate)
+    revoked = turn(debate)
     assert rules.expire(debate, POD, 120 * SECOND - 1) is None
     change = rules.expire(debate, POD, 120 * SECOND)
     assert change is not None
     assert change.granted is not None
     assert (change.granted.attempt, change.granted.turn_number) == (2, 1)
     assert change.debate.tokens_spent == 6_000
-    assert rules.hear(change.debate, lost, POD, 120 * SECOND + 1) is Ignored.STALE
-    assert isinstance(rules.hear(change.debate, turn(change.debate), POD, 120 * SECOND + 1), Change)
+    assert rules.record_turn(change.debate, revoked, POD, 120 * SECOND + 1) is Ignored.STALE
+    assert isinstance(rules.record_turn(change.debate, turn(change.debate), POD, 120 * SECOND + 1), Change)
 
 
 def test_after_the_last_attempt_the_turn_is_forfeited() -> None:
-    """The record has the turn without text, its agent is told, and the debate goes on."""
+    """The record has the turn without text, its agent is notified, and the debate goes on."""
     debate = opened()
     now = 0
     for _ in range(2):
@@ -201,9 +185,9 @@ def test_a_seat_that_forfeits_in_a_row_ends_the_debate() -> None:
     """Three forfeits of one seat in a row stop it with FORFEITED; the other seat's turns between do not matter."""
     debate = opened(max_rounds=10)
     for _ in range(2):
-        debate = heard(debate, forfeited=True, forfeit_reason="no model").debate
-        debate = next_round(heard(debate).debate)
-    change = heard(debate, forfeited=True, forfeit_reason="no model")
+        debate = take_turn(debate, forfeited=True, forfeit_reason="no model").debate
+        debate = next_round(take_turn(debate).debate)
+    change = take_turn(debate, forfeited=True, forfeit_reason="no model")
     assert change.debate.stop_reason is StopReason.FORFEITED
     assert change.debate.evidence is not None
     assert change.debate.evidence.agent == "team-a"
@@ -211,11 +195,11 @@ def test_a_seat_that_forfeits_in_a_row_ends_the_debate() -> None:
 
 
 def test_a_turn_between_breaks_the_row_of_forfeits() -> None:
-    """A seat that speaks again starts counting anew."""
+    """A seat that speaks again starts counting again."""
     debate = opened(max_rounds=10, settings=Settings(max_forfeits_in_a_row=2))
     for forfeits in (True, False, True, False):
-        debate = heard(debate, forfeited=forfeits).debate
-        debate = next_round(heard(debate).debate)
+        debate = take_turn(debate, forfeited=forfeits).debate
+        debate = next_round(take_turn(debate).debate)
     assert debate.stop_reason is None
 
 
@@ -249,8 +233,8 @@ def test_round_one_and_broken_rows_do_not_count() -> None:
     debate = whole_round(whole_round(debate), redundant=True)
     assert debate.stop_reason is None
     for _ in SEATS:
-        debate = heard(debate).debate
-    change = rules.measured(debate, None, 0, POD, 1)
+        debate = take_turn(debate).debate
+    change = rules.record_measure(debate, None, 0, POD, 1)
     assert change is not None
     assert not [event for event in change.events if isinstance(event.kind, RoundMeasured)]
     assert change.debate.redundant == ()
@@ -259,7 +243,7 @@ def test_round_one_and_broken_rows_do_not_count() -> None:
 def test_the_budget_ends_the_debate_before_a_floor_it_does_not_pay() -> None:
     """Budget 10,000: 2,500 for the verdict, so one floor of 6,000 and, after 2,000 spent, no second."""
     debate = opened(token_budget=10_000)
-    change = heard(debate, prompt_tokens=1_900, completion_tokens=100)
+    change = take_turn(debate, prompt_tokens=1_900, completion_tokens=100)
     assert change.debate.stop_reason is StopReason.BUDGET_EXHAUSTED
     assert change.granted is None
     assert change.debate.step is Step.CLOSE
@@ -285,7 +269,7 @@ def test_cancel_ends_at_once_and_withdraws_the_floor() -> None:
     assert change.debate.stop_reason is StopReason.CANCELLED
     assert change.debate.verdict == ""
     assert rules.cancel(change.debate, "", 6) is None
-    assert rules.hear(change.debate, turn(debate), POD, 6) is Ignored.ENDED
+    assert rules.record_turn(change.debate, turn(debate), POD, 6) is Ignored.ENDED
     assert rules.expire(change.debate, POD, 999 * SECOND) is None
     assert rules.claim(change.debate, POD, 999 * SECOND) is None
 
@@ -313,27 +297,27 @@ def test_a_step_that_is_not_waited_for_changes_nothing() -> None:
     """A second completion of the same work, from a replica that lost its lease, has no effect."""
     debate = opened()
     assert rules.open_round(debate, "Again?", 0, 1) is None
-    assert rules.measured(debate, measure_of(1, redundant=False), 0, POD, 1) is None
+    assert rules.record_measure(debate, measure_of(1, redundant=False), 0, POD, 1) is None
     assert rules.close(debate, "s", "v", 0, 1) is None
 
 
-def test_two_changes_joined_are_one_version_without_a_gap() -> None:
+def test_two_changes_merged_are_one_version_without_a_gap() -> None:
     """The measure and the next question in one transaction: events follow each other, the version grows by one."""
     debate = opened()
     for _ in SEATS:
-        debate = heard(debate).debate
-    first = rules.measured(debate, measure_of(1, redundant=False), 0, POD, 5)
+        debate = take_turn(debate).debate
+    first = rules.record_measure(debate, measure_of(1, redundant=False), 0, POD, 5)
     assert first is not None
     then = rules.open_round(first.debate, "Next?", 0, 5)
     assert then is not None
-    both = rules.joined(first, then)
+    both = rules.merge(first, then)
     assert both.debate.version == debate.version + 1
     assert [event.number for event in both.events] == list(range(debate.event_count + 1, both.debate.event_count + 1))
     assert both.granted is not None
 
 
 ACTIONS = st.lists(
-    st.sampled_from(["hear", "hear", "hear", "forfeit", "expire", "wrong", "open", "measure", "redundant", "close"]),
+    st.sampled_from(["turn", "turn", "turn", "forfeit", "expire", "wrong", "open", "measure", "redundant", "close"]),
     max_size=60,
 )
 
@@ -352,17 +336,17 @@ def test_whatever_happens_the_record_has_no_gap_and_the_budget_holds(
         answer: object = None
         if index == cancel_at:
             answer = rules.cancel(debate, "", now)
-        elif action in {"hear", "forfeit"} and rules.floor_of(debate):
-            answer = rules.hear(debate, turn(debate, forfeited=action == "forfeit", written_us=now), POD, now)
+        elif action in {"turn", "forfeit"} and rules.floor_of(debate):
+            answer = rules.record_turn(debate, turn(debate, forfeited=action == "forfeit", written_us=now), POD, now)
         elif action == "wrong" and rules.floor_of(debate):
-            answer = rules.hear(debate, turn(debate, agent="nobody"), POD, now)
+            answer = rules.record_turn(debate, turn(debate, agent="nobody"), POD, now)
         elif action == "expire" and debate.due_us is not None:
             now = max(now, debate.due_us)
             answer = rules.expire(debate, POD, now)
         elif action == "open":
             answer = rules.open_round(debate, "Why?", 10, now)
         elif action in {"measure", "redundant"}:
-            answer = rules.measured(debate, measure_of(debate.round, redundant=action != "measure"), 10, POD, now)
+            answer = rules.record_measure(debate, measure_of(debate.round, redundant=action != "measure"), 10, POD, now)
         elif action == "close":
             answer = rules.close(debate, "s", "v", 10, now)
         if not isinstance(answer, Change):
@@ -385,5 +369,5 @@ def test_whatever_happens_the_record_has_no_gap_and_the_budget_holds(
 def test_etag_changes_with_every_change() -> None:
     """Each change has a new version, which is the etag."""
     debate = opened()
-    versions = {debate.version, heard(debate).debate.version, replace(debate, version=debate.version).version}
+    versions = {debate.version, take_turn(debate).debate.version, replace(debate, version=debate.version).version}
     assert len(versions) == 2

@@ -1,7 +1,7 @@
-"""The moderator's own work: a question for each round, the measure of a round, summary and verdict.
+"""The steps that the moderator does itself: a question for each round, the measure of a round, summary and verdict.
 
-Each is a step of the debate under a lease: begun by the replica whose commit made it due, taken over by another when
-that one dies, and stored by compare-and-set, so that it takes effect once. A model that fails its bounded tries never
+Each is done under a lease: begun by the replica whose commit made it due, taken over by another when that one dies,
+and stored by compare-and-set, so that it takes effect once. A model that fails its bounded tries never
 stops a debate: a plain question, no opinion, no verdict. No transaction is open while a model is called.
 """
 
@@ -17,15 +17,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mesh.errors import ModelError, ModelUnavailableError, StoreUnavailableError
 from mesh.llm.port import Limits, seed_for
 from services.moderator import prompts
-from services.moderator.logic.ports import now_us
-from services.moderator.model import OWN_WORK, Change, Debate, Opinion, Step, rules
+from services.moderator.model import rules
+from services.moderator.model.change import Change
+from services.moderator.model.debate import LEASED_STEPS, Debate, Step
+from services.moderator.model.measure import Opinion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mesh.clock import Clock
     from mesh.llm.port import Completion, Message, Model
     from services.moderator.logic.ports import Store
-    from services.moderator.model import Measure, Turn
+    from services.moderator.logic.watching import Wakeups
+    from services.moderator.model.measure import Measure
+    from services.moderator.model.turn import Turn
 
 _log = logging.getLogger(__name__)
 
@@ -49,46 +54,48 @@ class Measurer(Protocol):
         ...
 
 
-class OwnWork:
-    """Does the moderator's own work of this replica, one task a debate."""
+class LeasedSteps:
+    """Does the leased steps of this replica, one task a debate."""
 
-    def __init__(self, *, store: Store, model: Model, measurer: Measurer, pod: str) -> None:
+    def __init__(
+        self, *, store: Store, model: Model, measurer: Measurer, wakeups: Wakeups, clock: Clock, pod: str
+    ) -> None:
         self._store = store
         self._model = model
         self._measurer = measurer
+        self._wakeups = wakeups
+        self._clock = clock
         self._pod = pod
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._versions: dict[str, int] = {}
         self._renewed_us = 0
-        self.on_change: Callable[[Change], None] = lambda _change: None
-        """Called after each commit; set by Moderator."""
 
     def has(self, debate_id: str) -> bool:
-        """Says whether work for this debate is under way here."""
+        """Says whether a step of this debate is under way here."""
         return debate_id in self._tasks
 
     def begin(self, debate: Debate) -> None:
-        """Starts what the debate waits for, if it is our work and not under way."""
-        if debate.step not in OWN_WORK or debate.owner != self._pod or debate.id in self._tasks:
+        """Starts what the debate waits for, if it is a step of ours and not under way."""
+        if debate.step not in LEASED_STEPS or debate.owner != self._pod or debate.id in self._tasks:
             return
         self._versions[debate.id] = debate.version
-        task = asyncio.create_task(self._run(debate), name=f"work of {debate.name}")
+        task = asyncio.create_task(self._run(debate), name=f"steps of {debate.name}")
         self._tasks[debate.id] = task
 
     def abandon(self, debate_id: str) -> None:
-        """Cancels the work of this debate, its model call included."""
+        """Cancels the step of this debate, its model call included."""
         task = self._tasks.get(debate_id)
         if task is not None:
             task.cancel()
 
     async def renew_leases(self) -> None:
-        """Prolongs the leases of work under way, every third of their length; ends work that another replica has."""
-        now = now_us()
+        """Prolongs the leases of steps under way, every third of their length; ends those that another replica has."""
+        now = self._clock.now_us()
         if not self._versions or now - self._renewed_us < rules.LEASE_US // 3:
             return
         self._renewed_us = now
         held = dict(self._versions)
-        for debate_id in await self._store.renew(held, now + rules.LEASE_US):
+        for debate_id in await self._store.renew_leases(held, now + rules.LEASE_US):
             if self._versions.get(debate_id) == held[debate_id]:  # it did not just go on by itself
                 self.abandon(debate_id)
 
@@ -102,20 +109,20 @@ class OwnWork:
 
     async def _run(self, debate: Debate) -> None:
         try:
-            while debate.step in OWN_WORK and debate.owner == self._pod:
+            while debate.step in LEASED_STEPS and debate.owner == self._pod:
                 self._versions[debate.id] = debate.version
-                change = await self._do(debate)
+                change = await self._perform(debate)
                 if change is None:
                     return  # the debate went on without us: cancelled, or another replica was faster
                 debate = change.debate
-                if debate.step not in OWN_WORK:
-                    # Before on_change, so that what comes next finds no work under way.
+                if debate.step not in LEASED_STEPS:
+                    # Before anybody is woken, so that what comes next finds no step under way.
                     self._forget(debate.id)
-                self.on_change(change)
+                self._wakeups.notify(debate.id, debate.event_count, change.events)
         except StoreUnavailableError as error:
-            _log.warning("own work waits for its lease to end: %s", error, extra={"debate": debate.id})
+            _log.warning("a leased step waits for its lease to end: %s", error, extra={"debate": debate.id})
         except Exception:  # noqa: BLE001 - a fault of ours must not end the debate
-            _log.exception("own work failed; it is begun again when its lease ends", extra={"debate": debate.id})
+            _log.exception("a leased step failed; it is begun again when its lease ends", extra={"debate": debate.id})
         finally:
             if self._tasks.get(debate.id) is asyncio.current_task():
                 self._forget(debate.id)
@@ -124,17 +131,17 @@ class OwnWork:
         self._tasks.pop(debate_id, None)
         self._versions.pop(debate_id, None)
 
-    async def _do(self, debate: Debate) -> Change | None:
+    async def _perform(self, debate: Debate) -> Change | None:
         if debate.step is Step.MEASURE:
             return await self._measure(debate)
         if debate.step is Step.OPEN_ROUND:
-            turns = await self._store.all_turns(debate)
-            question, tokens = await self._question(debate, turns)
+            turns = await self._store.list_all_turns(debate)
+            question, tokens = await self._ask_question(debate, turns)
             return await self._apply(debate, lambda now: rules.open_round(debate, question, tokens, now))
         return await self._close(debate)
 
     async def _apply(self, debate: Debate, decide: Callable[[int], Change | None]) -> Change | None:
-        """Stores the change if the debate still is as it was when the work began."""
+        """Stores the change if the debate still is as it was when the step began."""
         return await self._store.change(
             debate.id, lambda stored, now: decide(now) if stored.version == debate.version else None
         )
@@ -143,24 +150,24 @@ class OwnWork:
 
     async def _measure(self, debate: Debate) -> Change | None:
         """Measures the round and, if the debate goes on, asks the next question: one transaction for both."""
-        turns = await self._store.all_turns(debate)
-        measure, tokens = await self._measured(debate, turns)
-        after = rules.measured(debate, measure, tokens, self._pod, now_us())
+        turns = await self._store.list_all_turns(debate)
+        measure, tokens = await self._measure_round(debate, turns)
+        after = rules.record_measure(debate, measure, tokens, self._pod, self._clock.now_us())
         if after is None:
             return None
         if after.debate.step is not Step.OPEN_ROUND or tokens:
             # Nothing more to ask, or an opinion was paid for: store it first.
-            return await self._apply(debate, lambda now: rules.measured(debate, measure, tokens, self._pod, now))
-        question, question_tokens = await self._question(after.debate, turns)
+            return await self._apply(debate, lambda now: rules.record_measure(debate, measure, tokens, self._pod, now))
+        question, question_tokens = await self._ask_question(after.debate, turns)
 
         def decide(now: int) -> Change | None:
-            first = rules.measured(debate, measure, tokens, self._pod, now)
+            first = rules.record_measure(debate, measure, tokens, self._pod, now)
             then = first and rules.open_round(first.debate, question, question_tokens, now)
-            return rules.joined(first, then) if first and then else None
+            return rules.merge(first, then) if first and then else None
 
         return await self._apply(debate, decide)
 
-    async def _measured(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Measure | None, int]:
+    async def _measure_round(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Measure | None, int]:
         """Returns the measure and the tokens that the opinion cost; None if there is no embedding model now."""
         for attempt in range(TRIES):
             try:
@@ -175,10 +182,10 @@ class OwnWork:
         near = abs(measure.redundancy - debate.settings.redundant_share) <= NEAR_THRESHOLD
         if measure.round == 1 or not measure.sentences or not near or not rules.may_ask(debate):
             return measure, 0
-        opinion, tokens = await self._opinion(debate, turns)
+        opinion, tokens = await self._ask_opinion(debate, turns)
         return replace(measure, opinion=opinion), tokens
 
-    async def _opinion(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Opinion | None, int]:
+    async def _ask_opinion(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Opinion | None, int]:
         this = [turn for turn in turns if turn.round == debate.round]
         earlier = [turn for turn in turns if turn.round < debate.round]
         messages, schema = prompts.redundancy_opinion(debate.topic, this, earlier)
@@ -195,7 +202,7 @@ class OwnWork:
         opinion = Opinion(bool(redundant), str(reason).strip()[:1000]) if fits else None
         return opinion, completion.prompt_tokens + completion.completion_tokens
 
-    async def _question(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, int]:
+    async def _ask_question(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, int]:
         """Returns the question for the next round and the tokens it cost."""
         number = debate.round + 1
         tokens = 0
@@ -203,10 +210,10 @@ class OwnWork:
             asked = {turn.question for turn in turns}
             messages = prompts.round_question(debate.topic, number, debate.max_rounds, turns)
             for attempt in range(TRIES):
-                completion = await self._try(debate, "question", attempt, messages, QUESTION_LIMITS)
+                completion = await self._ask_model(debate, "question", attempt, messages, QUESTION_LIMITS)
                 if completion is not None:
                     tokens += completion.prompt_tokens + completion.completion_tokens
-                    question = usable_question(completion.text)
+                    question = extract_question(completion.text)
                     if question and question not in asked:
                         return question, tokens
                     if not rules.may_ask(replace(debate, tokens_spent=debate.tokens_spent + tokens)):
@@ -216,26 +223,26 @@ class OwnWork:
     # ---- the end ----
 
     async def _close(self, debate: Debate) -> Change | None:
-        turns = await self._store.all_turns(debate)
+        turns = await self._store.list_all_turns(debate)
         summary, verdict, tokens = "", "", 0
         if any(turn.text for turn in turns):
-            summary, verdict, tokens = await self._closing(debate, turns)
+            summary, verdict, tokens = await self._write_closing(debate, turns)
         return await self._apply(debate, lambda now: rules.close(debate, summary, verdict, tokens, now))
 
-    async def _closing(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, str, int]:
+    async def _write_closing(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, str, int]:
         messages, schema = prompts.closing(debate.topic, debate.seats, turns)
         reserve = rules.verdict_reserve(debate.token_budget)
         limits = replace(CLOSING_LIMITS, max_tokens=min(CLOSING_LIMITS.max_tokens, reserve // 2))
         tokens = 0
         for attempt in range(TRIES):
-            completion = await self._try(debate, "closing", attempt, messages, limits, schema)
+            completion = await self._ask_model(debate, "closing", attempt, messages, limits, schema)
             if completion is None:
                 continue
             tokens += completion.prompt_tokens + completion.completion_tokens
             answer = _json_object(completion.text)
             summary, verdict = answer.get("summary"), answer.get("verdict")
             if isinstance(summary, str) and isinstance(verdict, str) and summary.strip() and verdict.strip():
-                return whole_sentences(summary), whole_sentences(verdict), tokens
+                return drop_half_sentence(summary), drop_half_sentence(verdict), tokens
             if tokens >= reserve:
                 break
         spoken = sum(bool(turn.text) for turn in turns)
@@ -245,7 +252,7 @@ class OwnWork:
             tokens,
         )
 
-    async def _try(  # noqa: PLR0917 - what a call is about, in the order of its story
+    async def _ask_model(  # noqa: PLR0917 - what a call is about, in the order of its story
         self,
         debate: Debate,
         purpose: str,
@@ -264,7 +271,7 @@ class OwnWork:
             return None
 
 
-def whole_sentences(text: str) -> str:
+def drop_half_sentence(text: str) -> str:
     """Returns a text that was cut at its limit without the half sentence at its end."""
     text = text.strip()
     end = max(text.rfind(mark) for mark in ".!?")
@@ -277,7 +284,7 @@ def seed_of(debate: Debate, purpose: str, attempt: int = 0) -> int:
     return (seed_for(place) + attempt) % 2**31
 
 
-def usable_question(text: str) -> str:
+def extract_question(text: str) -> str:
     """Returns the question in a model's answer, on one line; empty if there is none."""
     found = re.search(r"[^.!?:\"“”]*\?", " ".join(text.replace("*", "").split()))
     question = found.group().strip(" -–'") if found else ""

@@ -1,4 +1,4 @@
-"""The moderator's own work with a model that fails: the debate never waits for it for good."""
+"""The moderator's leased steps with a model that fails: the debate never waits for it for good."""
 
 from __future__ import annotations
 
@@ -8,28 +8,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.testing.clock import FakeClock
 from mesh.testing.scripted_model import NOTHING, REFUSED, Answer, Call, ScriptedModel
 from services.moderator import prompts
+from services.moderator.logic.leased_steps import TRIES, LeasedSteps, extract_question, seed_of
 from services.moderator.logic.measuring import NoveltyMeasurer
-from services.moderator.logic.work import TRIES, OwnWork, seed_of, usable_question
-from services.moderator.model import (
-    Change,
-    Debate,
-    Evidence,
-    HeardTurn,
-    Seat,
-    Settings,
-    Stance,
-    Step,
-    StopReason,
-    Turn,
-    rules,
-)
-from services.moderator.model import NewDebate as New
+from services.moderator.logic.watching import Wakeups
+from services.moderator.model import rules
+from services.moderator.model.change import Change
+from services.moderator.model.debate import Debate, Seat, Settings, Stance, Step, StopReason
+from services.moderator.model.debate import NewDebate as New
+from services.moderator.model.measure import Evidence
+from services.moderator.model.turn import SubmittedTurn, Turn
 from tests.support.scripted_service import WordEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 POD = "moderator-0"
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
@@ -41,14 +35,23 @@ class OneDebate:
     def __init__(self, debate: Debate, turns: tuple[Turn, ...] = ()) -> None:
         self.debate = debate
         self.record = turns
+        self.changes: list[Change] = []
+        self.finished = asyncio.Event()
+        """Set once it waits for a turn, or for nothing."""
 
     async def change(self, _id: str, decide: Callable[[Debate, int], Change | None]) -> Change | None:
         change = decide(self.debate, 1)
         if change is not None:
             self.debate = change.debate
+            self.changes.append(change)
+            if change.debate.step in {Step.FLOOR, Step.NONE}:
+                self.finished.set()
         return change
 
-    async def all_turns(self, _debate: Debate) -> tuple[Turn, ...]:
+    async def count_events(self, _ids: Sequence[str]) -> Mapping[str, int]:
+        return {}
+
+    async def list_all_turns(self, _debate: Debate) -> tuple[Turn, ...]:
         return self.record
 
 
@@ -57,22 +60,20 @@ def spoken(number: int, text: str) -> Turn:
 
 
 async def done(store: OneDebate, model: ScriptedModel) -> list[Change]:
-    """Lets the work run until the debate waits for something else; returns the changes."""
-    changes: list[Change] = []
-    work = OwnWork(store=store, model=model, measurer=NoveltyMeasurer(WordEmbedder()), pod=POD)  # type: ignore[arg-type]
-    finished = asyncio.Event()
-
-    def on_change(change: Change) -> None:
-        changes.append(change)
-        if change.debate.step in {Step.FLOOR, Step.NONE}:
-            finished.set()
-
-    work.on_change = on_change
-    work.begin(store.debate)
+    """Lets the steps run until the debate waits for something else; returns the changes."""
+    steps = LeasedSteps(
+        store=store,  # type: ignore[arg-type]
+        model=model,
+        measurer=NoveltyMeasurer(WordEmbedder()),
+        wakeups=Wakeups(store.count_events),
+        clock=FakeClock(),
+        pod=POD,
+    )
+    steps.begin(store.debate)
     async with asyncio.timeout(20):
-        await finished.wait()
-    await work.aclose()
-    return changes
+        await store.finished.wait()
+    await steps.aclose()
+    return store.changes
 
 
 def fresh(**changes: object) -> Debate:
@@ -141,12 +142,12 @@ async def test_an_opinion_is_asked_only_near_the_threshold_and_kept() -> None:
         for seat in SEATS:
             floor = rules.floor_of(debate)
             assert floor is not None
-            heard = HeardTurn("d1", floor.turn_number, 1, seat.agent, "x", False, "", "m", 1, 1, 0)
-            change = rules.hear(debate, heard, POD, 0)
+            submitted = SubmittedTurn("d1", floor.turn_number, 1, seat.agent, "x", False, "", "m", 1, 1, 0)
+            change = rules.record_turn(debate, submitted, POD, 0)
             assert isinstance(change, Change)
             debate = change.debate
         if number == 1:
-            measured = rules.measured(debate, None, 0, POD, 0)
+            measured = rules.record_measure(debate, None, 0, POD, 0)
             assert measured is not None
             debate = measured.debate
     store = OneDebate(debate, turns)
@@ -178,4 +179,4 @@ def test_seeds_are_the_same_for_the_same_place_only() -> None:
 )
 def test_the_question_is_found_in_an_answer(text: str, question: str) -> None:
     """Prefaces and explanations of small models are cut off."""
-    assert usable_question(text) == question
+    assert extract_question(text) == question

@@ -1,0 +1,49 @@
+"""How much of a round was new, and what a debate's end rests on.
+
+Plain frozen dataclasses; how a debate changes is in `model.rules`. Times are microseconds since the epoch (`_us`).
+Nothing here knows gRPC, SQL, Kafka or protobuf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A sentence and the earlier one nearest to it in meaning."""
+
+    sentence: str
+    earlier: str
+    similarity: float
+    earlier_turn_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the moderator's model thinks of a round."""
+
+    redundant: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How much of one round was new."""
+
+    round: int
+    sentences: int
+    redundancy: float
+    redundant: bool
+    pairs: tuple[Pair, ...]
+    embedding_model: str
+    opinion: Opinion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a stop reason rests on."""
+
+    reason: str
+    rounds: tuple[Measure, ...] = ()
+    agent: str = ""
