@@ -28,7 +28,7 @@ def ask(
 ) -> None:
     """Ask an agent a question outside of any debate. It keeps its answer in its own store."""
     world = world_of(context)
-    said = run(_ask(world, _bare(agent), encodable(question, "QUESTION")))
+    said = run(_ask(world, _agent_id(agent), encodable(question, "QUESTION")))
     if json:
         world.output.json(said)
         return
@@ -45,12 +45,12 @@ def history(
 ) -> None:
     """Show what an agent said, in debates and in answers, newest first."""
     world = world_of(context)
-    said = run(_history(world, _bare(agent), conversation_name(debate) if debate else "", limit))
+    said = run(_history(world, _agent_id(agent), conversation_name(debate) if debate else "", limit))
     if json:
         world.output.json({"utterances": [json_of(utterance) for utterance in said]})
         return
     if not said:
-        world.output.note(f"{_bare(agent)} has said nothing yet")
+        world.output.note(f"{_agent_id(agent)} has said nothing yet")
     for utterance in said:
         place = f"{utterance.debate.rpartition('/')[2]}, turn {utterance.turn_number}" if utterance.debate else "answer"
         world.output.say(f"{local_time(utterance.create_time)} - {place} - {utterance.question}", style="bold")
@@ -58,7 +58,7 @@ def history(
         world.output.say()
 
 
-def _bare(agent: str) -> str:
+def _agent_id(agent: str) -> str:
     return encodable(agent, "AGENT").removeprefix("agents/")
 
 

@@ -35,43 +35,43 @@ def config(
     if kind not in {"", *kinds}:
         raise CommandError(f"--kind must be one of {', '.join(kinds)}, not {kind!r}", Exit.USAGE)
     status = run(world.running())
-    sidecars = {each.name: each for each in status.pods if each.HasField("sidecar")}
+    sidecars = {found.name: found for found in status.pods if found.HasField("sidecar")}
     if pod not in sidecars:
         raise CommandError(f"no pod {pod!r} has a sidecar here; there are: {', '.join(sidecars)}", Exit.NOT_FOUND)
     if istiod:
-        found = _of_istiod(world, run(world.runner.mesh()), sidecars[pod].deployment)
+        found = _ask_istiod(world, run(world.runner.mesh()), sidecars[pod].deployment)
     else:
-        found = _given(Path(sidecars[pod].sidecar.folder))
+        found = _read_given(Path(sidecars[pod].sidecar.folder))
     world.output.json({kind: found[kind]} if kind else found)
 
 
-def _given(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {each: _resources(folder, each) for each in KINDS}
+def _read_given(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {kind: _read_resources(folder, kind) for kind in KINDS}
     found["bootstrap"] = json.loads((folder / "bootstrap.json").read_text("utf-8"))
     return found
 
 
-def _resources(folder: Path, kind: str) -> list[Any]:
-    """All resources of a kind, which are one file or a folder of them."""
+def _read_resources(folder: Path, kind: str) -> list[Any]:
+    """Returns all resources of a kind, which are one file or a folder of them."""
     files = [folder / f"{kind}.json"] if (folder / f"{kind}.json").exists() else sorted((folder / kind).glob("*.json"))
-    return [each for file in files for each in json.loads(file.read_text("utf-8"))["resources"]]
+    return [resource for file in files for resource in json.loads(file.read_text("utf-8"))["resources"]]
 
 
-def _of_istiod(world: World, mesh: runner_pb2.Mesh, deployment: str) -> dict[str, Any]:
-    """What each pod of this Deployment would get. Raises CommandError, MissingPartError."""
+def _ask_istiod(world: World, mesh: runner_pb2.Mesh, deployment: str) -> dict[str, Any]:
+    """Returns what each pod of this Deployment would get. Raises CommandError, MissingPartError."""
     # Not at the top: nothing else of the command asks istiod, and tokens bring cryptography.
     from mesh.istiod.generator import MESH_CONFIG, IstiodError, Places, running  # noqa: PLC0415
     from mesh.local import tokens  # noqa: PLC0415
 
-    places = Places({f"{each.namespace}/{each.name}": tuple(each.ips) for each in mesh.workloads})
+    places = Places({f"{workload.namespace}/{workload.name}": tuple(workload.ips) for workload in mesh.workloads})
     with running(world.home / "logs", world.output.note) as istiod:
         try:
             answer = istiod.translate(
-                {each.name: each.text for each in mesh.files},
+                {file.name: file.text for file in mesh.files},
                 namespace=mesh.namespace, places=places, mesh_config=json.dumps(dict(MESH_CONFIG)),
                 jwks={tokens.JWKS_URI: tokens.key_set(world.home)},
             )  # fmt: skip
         except IstiodError as error:
             raise CommandError(f"istiod refuses these manifests: {error}", Exit.FAILURE) from error
     found = answer[f"{mesh.namespace}/{deployment}"]
-    return {each: list(getattr(found, each)) for each in KINDS_OF_ISTIOD}
+    return {kind: list(getattr(found, kind)) for kind in KINDS_OF_ISTIOD}

@@ -19,8 +19,8 @@ from mesh.cli.world import World, run, world_of
 if TYPE_CHECKING:
     from rostrum.local.v1 import runner_pb2
 
-LOOK_SECONDS = 0.25
-"""Time between two looks at log files or at the runner, while someone watches."""
+POLL_INTERVAL_SECONDS = 0.25
+"""Between two looks at log files or at the runner, while someone watches."""
 
 SIDECAR_LOG = ".envoy"
 """What the name of a sidecar's log has after its pod's."""
@@ -98,17 +98,17 @@ async def _up(world: World, model: str, *, detach: bool, as_json: bool) -> None:
             )
             return
         world.output.note("Ctrl-C stops it")
-        await _gone(world)
+        await _wait_stopped(world)
         world.output.note("Rostrum was stopped")
     finally:
         if started and not detach:
             await world.runner.stop()
 
 
-async def _gone(world: World) -> None:
+async def _wait_stopped(world: World) -> None:
     """Returns once another command has stopped it."""
     while True:
-        await asyncio.sleep(LOOK_SECONDS * 4)
+        await asyncio.sleep(POLL_INTERVAL_SECONDS * 4)
         if await world.runner.status() is None:
             return
 
@@ -137,8 +137,8 @@ def _show_status(world: World, status: runner_pb2.Status, *, as_json: bool) -> N
             str(pod.pid or "-"),
             ", ".join(pod.addresses) or "-",
             str(pod.restarts),
-            _sidecar(pod),
-            _age(pod),
+            _describe_sidecar(pod),
+            _describe_age(pod),
             pod.message,
         )
         for pod in status.pods
@@ -149,14 +149,14 @@ def _show_status(world: World, status: runner_pb2.Status, *, as_json: bool) -> N
         world.output.note(f"Ingress: http://{status.ingress} (`{world.program} token` issues what it asks for)")
 
 
-def _sidecar(pod: runner_pb2.Pod) -> str:
+def _describe_sidecar(pod: runner_pb2.Pod) -> str:
     if not pod.HasField("sidecar"):
         return "-"
     restarts = f", {pod.sidecar.restarts} restarts" if pod.sidecar.restarts else ""
     return f"{'ready' if pod.sidecar.ready else 'not ready'} ({pod.sidecar.pid or '-'}{restarts})"
 
 
-def _age(pod: runner_pb2.Pod) -> str:
+def _describe_age(pod: runner_pb2.Pod) -> str:
     if not pod.HasField("start_time"):
         return "-"
     seconds = max(0, int(time.time() - pod.start_time.seconds))
@@ -190,17 +190,17 @@ async def _logs(world: World, wanted: str, tail: int, *, follow: bool) -> None:
     files = await _log_files(world, wanted)
     tails = [_Tail(path, f"{name} | " if len(files) > 1 else "") for name, path in files.items()]
     try:
-        for each in tails:
-            for line in each.last(tail):
+        for log in tails:
+            for line in log.last(tail):
                 world.output.raw(line)
         while follow:
-            await asyncio.sleep(LOOK_SECONDS)
-            for each in tails:
-                for line in each.new():
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
+            for log in tails:
+                for line in log.new():
                     world.output.raw(line)
     finally:
-        for each in tails:
-            each.close()
+        for log in tails:
+            log.close()
 
 
 class _Tail:

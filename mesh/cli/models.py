@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 
 
-def same(one: str, other: str) -> bool:
+def is_same(one: str, other: str) -> bool:
     """Whether two names select the same model."""
     return _plain(one) == _plain(other)
 
@@ -63,7 +63,7 @@ async def _demand_ollama(model: str, host: str) -> None:
             f"no Ollama answers at {host}: start it (`ollama serve`), or set OLLAMA_HOST to where it runs",
             Exit.UNAVAILABLE,
         )
-    if not any(same(f"ollama:{model}", f"ollama:{name}") for name in names):
+    if not any(is_same(f"ollama:{model}", f"ollama:{name}") for name in names):
         have = ", ".join(names) or "none"
         raise CommandError(
             f"Ollama has no model {model}: `ollama pull {model}` gets it (it has: {have})", Exit.NOT_FOUND

@@ -41,8 +41,8 @@ def delete(context: typer.Context, filename: Files) -> None:
 def diff(context: typer.Context, filename: Files) -> None:
     """Show what `apply` would change. Nothing is changed."""
     world = world_of(context)
-    request = runner_pb2.ChangeResourcesRequest(files=_read(filename), dry_run=True)
-    for change in run(_asked(world, request)).changes:
+    request = runner_pb2.ChangeResourcesRequest(files=_read_files(filename), dry_run=True)
+    for change in run(_request_change(world, request)).changes:
         name = _name(change.resource)
         for line in difflib.unified_diff(
             change.before.splitlines(), change.after.splitlines(), f"in force {name}", f"asked for {name}", lineterm=""
@@ -57,32 +57,34 @@ def get(
 ) -> None:
     """List the Istio resources in force, and where each comes from. --json has them whole."""
     world = world_of(context)
-    found = run(_resources(world, kind))
+    found = run(_list_resources(world, kind))
     if json:
         world.output.json(found)
         return
     if not found.resources:
         world.output.note(f"no {kind or 'resources'} in force")
         return
-    rows = [(each.kind, each.namespace, each.name, each.source) for each in found.resources]
+    rows = [(resource.kind, resource.namespace, resource.name, resource.source) for resource in found.resources]
     world.output.table(("KIND", "NAMESPACE", "NAME", "FROM"), rows)
 
 
-async def _asked(world: World, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
+async def _request_change(
+    world: World, request: runner_pb2.ChangeResourcesRequest
+) -> runner_pb2.ChangeResourcesResponse:
     await world.running()
     return await world.runner.change_resources(request)
 
 
-async def _resources(world: World, kind: str) -> runner_pb2.ListResourcesResponse:
+async def _list_resources(world: World, kind: str) -> runner_pb2.ListResourcesResponse:
     await world.running()
     return await world.runner.resources(kind)
 
 
 def _change(world: World, filename: list[str], *, delete: bool) -> None:
-    request = runner_pb2.ChangeResourcesRequest(files=_read(filename), delete=delete)
+    request = runner_pb2.ChangeResourcesRequest(files=_read_files(filename), delete=delete)
     with world.output.waiting() as waiting:
         waiting("asking every sidecar")
-        done = run(_asked(world, request))
+        done = run(_request_change(world, request))
     for change in done.changes:
         world.output.say(f"{_name(change.resource)} {_WORDS[change.action]}")
     world.output.note(f"in force in every sidecar after {done.in_force_milliseconds} ms")
@@ -92,13 +94,13 @@ def _name(resource: runner_pb2.Resource) -> str:
     return f"{resource.kind.lower()}/{resource.name}"
 
 
-def _read(filename: list[str]) -> list[runner_pb2.ManifestFile]:
+def _read_files(filename: list[str]) -> list[runner_pb2.ManifestFile]:
     found = []
-    for each in filename:
-        path = Path(each)
+    for name in filename:
+        path = Path(name)
         files = sorted([*path.rglob("*.yaml"), *path.rglob("*.yml")]) if path.is_dir() else [path]
         if not files:
-            raise CommandError(f"there is no .yaml file in {each}: name a file, or a folder that has some", Exit.USAGE)
+            raise CommandError(f"there is no .yaml file in {name}: name a file, or a folder that has some", Exit.USAGE)
         for file in files:
             try:
                 found.append(runner_pb2.ManifestFile(name=str(file), text=file.read_text("utf-8")))

@@ -21,7 +21,7 @@ async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
     """
     status = await world.runner.status()
     if status is not None:
-        if model != models.AUTO and not models.same(model, status.model):
+        if model != models.AUTO and not models.is_same(model, status.model):
             raise CommandError(
                 f"Rostrum runs with {status.model} here, not {model}: `rostrum down` first, or leave out --model",
                 Exit.FAILURE,

@@ -27,7 +27,7 @@ def token(
     from mesh.local import tokens  # noqa: PLC0415 - 40 ms that other commands need not pay
 
     world = world_of(context)
-    known = next((each for each in tokens.ROLES if each == role), None)
+    known = next((known for known in tokens.ROLES if known == role), None)
     if known is None:
         raise CommandError(f"--role must be one of {', '.join(tokens.ROLES)}, not {role!r}", Exit.USAGE)
     world.output.raw(tokens.issue(world.home, known, _seconds(ttl, tokens.MAX_SECONDS)))

@@ -52,15 +52,15 @@ class Runner(Protocol):
         ...
 
     async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
-        """Brings Istio resources into force, or takes them out, everywhere or nowhere."""
+        """Makes Istio resources active, or takes them out, everywhere or nowhere."""
         ...
 
     async def resources(self, kind: str) -> runner_pb2.ListResourcesResponse:
-        """Returns Istio's resources in force; of all kinds if `kind` is empty."""
+        """Returns Istio's active resources; of all kinds if `kind` is empty."""
         ...
 
     async def mesh(self) -> runner_pb2.Mesh:
-        """Returns the manifests in force and where pods are."""
+        """Returns the active manifests and where pods are."""
         ...
 
     async def stop(self) -> bool:
@@ -134,8 +134,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     async def main() -> T:
         task = asyncio.current_task()
         loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(each, task.cancel if task else loop.stop)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, task.cancel if task else loop.stop)
         return await work
 
     return asyncio.run(main())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 METHOD = 2  # field numbers of descriptor.proto, which source locations are made of
 SERVICE, ENUM, ENUM_VALUE = 6, 5, 2
 
-SAFE_TO_REPEAT = {
+IDEMPOTENT = {
     descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN: ("only with request_id", "no;"),
     descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS: ("yes",),
     descriptor_pb2.MethodOptions.IDEMPOTENT: ("yes",),
@@ -56,7 +56,7 @@ def _methods() -> Iterator[tuple[str, descriptor_pb2.MethodDescriptorProto, str]
 
 def _parts(comment: str) -> dict[str, str]:
     """The parts of an RPC's comment by their labels; what it does is under ''."""
-    pieces = re.split(r"^(Safe to repeat|Errors|Callers|Emits):", comment, flags=re.MULTILINE)
+    pieces = re.split(r"^(Idempotent|Errors|Callers|Emits):", comment, flags=re.MULTILINE)
     return {"": pieces[0].strip(), **dict(zip(pieces[1::2], (text.strip() for text in pieces[2::2]), strict=True))}
 
 
@@ -119,21 +119,21 @@ def test_stubs_of_the_second_application_are_current(tmp_path: Path) -> None:
 
 
 def test_every_rpc_says_five_things() -> None:
-    """What it does, whether it is safe to repeat, its errors, its callers, what it emits: each in its comment."""
+    """What it does, whether it is idempotent, its errors, its callers, what it emits: each in its comment."""
     for name, _, comment in _methods():
         parts = _parts(comment)
-        assert all(parts.get(label) for label in ("", "Safe to repeat", "Errors", "Callers", "Emits")), name
+        assert all(parts.get(label) for label in ("", "Idempotent", "Errors", "Callers", "Emits")), name
 
 
-def test_safe_to_repeat_is_the_idempotency_level() -> None:
+def test_idempotent_is_the_idempotency_level() -> None:
     """The comment's word and the option that Envoy and clients read say the same."""
     for name, method, comment in _methods():
-        expected = SAFE_TO_REPEAT[method.options.idempotency_level]
-        assert _parts(comment)["Safe to repeat"].startswith(expected), name
+        expected = IDEMPOTENT[method.options.idempotency_level]
+        assert _parts(comment)["Idempotent"].startswith(expected), name
         if "yes" not in expected:
             source = next(m for f in _files() for m in f.message_type if method.input_type.endswith(f".{m.name}"))
             has_request_id = "request_id" in [field.name for field in source.field]
-            assert has_request_id is _parts(comment)["Safe to repeat"].startswith("only"), name
+            assert has_request_id is _parts(comment)["Idempotent"].startswith("only"), name
 
 
 def test_errors_and_events_exist() -> None:

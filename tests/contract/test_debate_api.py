@@ -252,7 +252,7 @@ async def test_a_debate_has_the_defaults_and_ends_with_a_verdict(one: Replica) -
     assert created.etag != ended.etag
 
 
-async def test_request_id_makes_create_safe_to_repeat(one: Replica) -> None:
+async def test_request_id_makes_create_idempotent(one: Replica) -> None:
     """The same request returns the same debate as it now is, at once or later; another body is ALREADY_EXISTS."""
     request = P.CreateDebateRequest(debate=debate_pb2.Debate(topic="Is it so?"), request_id="r-1")
     answers = await asyncio.gather(*(one.stub.CreateDebate(request) for _ in range(5)))
@@ -316,7 +316,7 @@ async def test_watchers_on_both_replicas_see_the_same_events(database_url: str) 
         assert all(result == results[0] for result in results)
 
 
-async def test_cancel_ends_at_once_and_is_safe_to_repeat(one: Replica) -> None:
+async def test_cancel_ends_at_once_and_is_idempotent(one: Replica) -> None:
     """ENDED without verdict, the agent's floor is withdrawn, a late turn changes nothing, again returns the same."""
     name = (await one.create()).name
     await one.floor(name, 1)

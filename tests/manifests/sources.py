@@ -108,7 +108,7 @@ def path_of(method: descriptor.MethodDescriptor) -> str:
     return f"/{method.containing_service.full_name}/{method.name}"
 
 
-def safe_to_repeat(method: descriptor.MethodDescriptor) -> bool:
+def is_idempotent(method: descriptor.MethodDescriptor) -> bool:
     """Whether its proto says so."""
     return method.GetOptions().idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN
 

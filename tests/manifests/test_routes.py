@@ -19,10 +19,10 @@ from tests.manifests.sources import (
     SERVED,
     allowed,
     documents,
+    is_idempotent,
     of_kind,
     path_of,
     rest_of,
-    safe_to_repeat,
     the,
 )
 
@@ -76,7 +76,7 @@ def _hosts(route: Route) -> set[str]:
 def _held_to(route: Route, method: descriptor.MethodDescriptor) -> None:
     """A route repeats an RPC only if its proto allows it, and ends it in time unless it is a stream."""
     attempts = route["retries"]["attempts"]
-    assert (attempts > 0) == safe_to_repeat(method), f"{method.full_name}: {route['name']} has attempts: {attempts}"
+    assert (attempts > 0) == is_idempotent(method), f"{method.full_name}: {route['name']} has attempts: {attempts}"
     assert attempts == 0 or set(route["retries"]["retryOn"].split(",")) <= REPEATED_ON
     assert ("timeout" in route) != method.server_streaming, f"{method.full_name}: {route['name']} has the wrong timeout"
 
@@ -148,7 +148,7 @@ def test_every_route_says_what_it_repeats() -> None:
 def test_outlier_detection_goes_with_retries(workload: str) -> None:
     """A workload has it if an RPC of it may be repeated elsewhere; then one of two replicas can be taken out."""
     policy = the("DestinationRule", workload)["spec"]["trafficPolicy"]
-    repeatable = workload in SERVED and any(map(safe_to_repeat, SERVED[workload].methods))
+    repeatable = workload in SERVED and any(map(is_idempotent, SERVED[workload].methods))
     assert ("outlierDetection" in policy) == repeatable
     assert not repeatable or policy["outlierDetection"]["maxEjectionPercent"] >= 50
     assert policy["tls"]["mode"] == "ISTIO_MUTUAL"

@@ -100,7 +100,7 @@ class LeasedSteps:
                 self.abandon(debate_id)
 
     async def aclose(self) -> None:
-        """Cancels all; another process takes over. Safe to repeat."""
+        """Cancels all; another process takes over. Idempotent."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

@@ -189,9 +189,9 @@ class AskRequest(_message.Message):
     other control characters are not. Required.
     """
     request_id: _builtins.str
-    """Makes the call safe to repeat: any string of 1 to 128 printable ASCII
+    """Makes the call idempotent: any string of 1 to 128 printable ASCII
     characters, used for one question only and remembered for good. Empty
-    means not safe to repeat.
+    means not idempotent.
     """
     def __init__(
         self,

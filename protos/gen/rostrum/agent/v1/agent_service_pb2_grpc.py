@@ -59,7 +59,7 @@ class AgentServiceServicer:
     def GetAgent(self, request, context):
         """Returns the agent: what it is and which model it speaks with.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
         Callers: ingress (viewer, operator).
         Emits: nothing.
@@ -72,7 +72,7 @@ class AgentServiceServicer:
         """Asks the agent a question outside of any debate's turns and returns its
         answer, which is recorded in the agent's own store.
 
-        Safe to repeat: only with request_id; then the recorded answer is
+        Idempotent: only with request_id; then the recorded answer is
         returned without a second model call. Without one each call is a new
         question.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
@@ -87,7 +87,7 @@ class AgentServiceServicer:
     def ListUtterances(self, request, context):
         """Lists what this agent said, in debates and in answers, newest first.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN.
         Callers: ingress (viewer, operator).

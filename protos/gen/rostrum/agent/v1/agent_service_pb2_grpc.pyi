@@ -42,7 +42,7 @@ class AgentServiceStub:
     GetAgent: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.GetAgentRequest, _agent_service_pb2.Agent]
     """Returns the agent: what it is and which model it speaks with.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
     Callers: ingress (viewer, operator).
     Emits: nothing.
@@ -51,7 +51,7 @@ class AgentServiceStub:
     """Asks the agent a question outside of any debate's turns and returns its
     answer, which is recorded in the agent's own store.
 
-    Safe to repeat: only with request_id; then the recorded answer is
+    Idempotent: only with request_id; then the recorded answer is
     returned without a second model call. Without one each call is a new
     question.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
@@ -62,7 +62,7 @@ class AgentServiceStub:
     ListUtterances: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.ListUtterancesRequest, _agent_service_pb2.ListUtterancesResponse]
     """Lists what this agent said, in debates and in answers, newest first.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN.
     Callers: ingress (viewer, operator).
@@ -77,7 +77,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     GetAgent: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.GetAgentRequest, _agent_service_pb2.Agent]  # type: ignore[assignment]
     """Returns the agent: what it is and which model it speaks with.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
     Callers: ingress (viewer, operator).
     Emits: nothing.
@@ -86,7 +86,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """Asks the agent a question outside of any debate's turns and returns its
     answer, which is recorded in the agent's own store.
 
-    Safe to repeat: only with request_id; then the recorded answer is
+    Idempotent: only with request_id; then the recorded answer is
     returned without a second model call. Without one each call is a new
     question.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
@@ -97,7 +97,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     ListUtterances: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.ListUtterancesRequest, _agent_service_pb2.ListUtterancesResponse]  # type: ignore[assignment]
     """Lists what this agent said, in debates and in answers, newest first.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN.
     Callers: ingress (viewer, operator).
@@ -115,7 +115,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_agent_service_pb2.Agent, _abc.Awaitable[_agent_service_pb2.Agent]]:
         """Returns the agent: what it is and which model it speaks with.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT (the name is another agent's).
         Callers: ingress (viewer, operator).
         Emits: nothing.
@@ -130,7 +130,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks the agent a question outside of any debate's turns and returns its
         answer, which is recorded in the agent's own store.
 
-        Safe to repeat: only with request_id; then the recorded answer is
+        Idempotent: only with request_id; then the recorded answer is
         returned without a second model call. Without one each call is a new
         question.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_QUESTION,
@@ -147,7 +147,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_agent_service_pb2.ListUtterancesResponse, _abc.Awaitable[_agent_service_pb2.ListUtterancesResponse]]:
         """Lists what this agent said, in debates and in answers, newest first.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN.
         Callers: ingress (viewer, operator).

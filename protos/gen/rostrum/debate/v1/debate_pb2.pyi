@@ -205,7 +205,7 @@ class Debate(_message.Message):
     default of 400,000. Every floor's allowance is taken from it beforehand.
     """
     tokens_spent: _builtins.int
-    """Tokens spent so far, and what was set aside for floors that were lost
+    """Tokens spent so far, and what was set aside for floors that were revoked
     (their agents may have spent it). Output only.
     """
     round: _builtins.int
@@ -699,14 +699,14 @@ class FloorGrantedEvent(_message.Message):
     round: _builtins.int
     """The round."""
     attempt: _builtins.int
-    """From 1; above 1 the floor before it was lost."""
+    """From 1; above 1 the floor before it was revoked."""
     agent: _builtins.str
     """Id of the agent."""
     allowance_tokens: _builtins.int
     """Tokens set aside for it."""
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """When this attempt is lost."""
+        """When this attempt is revoked."""
 
     def __init__(
         self,

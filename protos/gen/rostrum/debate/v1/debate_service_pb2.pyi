@@ -34,9 +34,9 @@ class CreateDebateRequest(_message.Message):
     DEBATE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Makes the call safe to repeat: any string of 1 to 128 printable ASCII
+    """Makes the call idempotent: any string of 1 to 128 printable ASCII
     characters, such as a UUID, used for one debate only and remembered for
-    good. Empty means not safe to repeat.
+    good. Empty means not idempotent.
     """
     @_builtins.property
     def debate(self) -> _debate_pb2.Debate:

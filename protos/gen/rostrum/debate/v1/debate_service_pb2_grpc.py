@@ -80,7 +80,7 @@ class DebateServiceServicer:
     def CreateDebate(self, request, context):
         """Starts a debate and returns at once; the first floor follows by itself.
 
-        Safe to repeat: only with request_id; then the debate that the first call
+        Idempotent: only with request_id; then the debate that the first call
         made is returned as it now is. Without one each call makes a debate.
         Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
         INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
@@ -94,7 +94,7 @@ class DebateServiceServicer:
     def GetDebate(self, request, context):
         """Returns one debate as it is now.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
         Callers: ingress (viewer, operator).
         Emits: nothing.
@@ -107,7 +107,7 @@ class DebateServiceServicer:
         """Lists debates, newest first. A debate that is created while you page does
         not shift the pages that follow.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
         Callers: ingress (viewer, operator).
         Emits: nothing.
@@ -119,7 +119,7 @@ class DebateServiceServicer:
     def ListTurns(self, request, context):
         """Lists the turns of a debate by number.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
         Callers: ingress (viewer, operator); agents, to fetch turns they missed.
@@ -132,7 +132,7 @@ class DebateServiceServicer:
     def ListEvents(self, request, context):
         """Lists the events of a debate by number.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
         Callers: ingress (viewer, operator).
@@ -146,7 +146,7 @@ class DebateServiceServicer:
         """Streams the events of a debate by number without a gap: those that are
         stored, then those to come. The stream ends with OK after debate_ended.
 
-        Safe to repeat: yes; resume with after_number = the last number you saw,
+        Idempotent: yes; resume with after_number = the last number you saw,
         on any replica.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
         beyond the newest event).
@@ -161,7 +161,7 @@ class DebateServiceServicer:
         """Ends a running debate at once: no further floor, no verdict, and the
         model call under way is cancelled.
 
-        Safe to repeat: yes; a debate that has ended is returned as it is.
+        Idempotent: yes; a debate that has ended is returned as it is.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
         Callers: ingress (operator).
         Emits: debate_stopped, debate_ended.

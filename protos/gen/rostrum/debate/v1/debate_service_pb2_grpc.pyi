@@ -43,7 +43,7 @@ class DebateServiceStub:
     CreateDebate: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.CreateDebateRequest, _debate_pb2.Debate]
     """Starts a debate and returns at once; the first floor follows by itself.
 
-    Safe to repeat: only with request_id; then the debate that the first call
+    Idempotent: only with request_id; then the debate that the first call
     made is returned as it now is. Without one each call makes a debate.
     Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
     INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
@@ -53,7 +53,7 @@ class DebateServiceStub:
     GetDebate: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.GetDebateRequest, _debate_pb2.Debate]
     """Returns one debate as it is now.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
     Callers: ingress (viewer, operator).
     Emits: nothing.
@@ -62,7 +62,7 @@ class DebateServiceStub:
     """Lists debates, newest first. A debate that is created while you page does
     not shift the pages that follow.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
     Callers: ingress (viewer, operator).
     Emits: nothing.
@@ -70,7 +70,7 @@ class DebateServiceStub:
     ListTurns: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.ListTurnsRequest, _debate_service_pb2.ListTurnsResponse]
     """Lists the turns of a debate by number.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
     Callers: ingress (viewer, operator); agents, to fetch turns they missed.
@@ -79,7 +79,7 @@ class DebateServiceStub:
     ListEvents: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.ListEventsRequest, _debate_service_pb2.ListEventsResponse]
     """Lists the events of a debate by number.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
     Callers: ingress (viewer, operator).
@@ -89,7 +89,7 @@ class DebateServiceStub:
     """Streams the events of a debate by number without a gap: those that are
     stored, then those to come. The stream ends with OK after debate_ended.
 
-    Safe to repeat: yes; resume with after_number = the last number you saw,
+    Idempotent: yes; resume with after_number = the last number you saw,
     on any replica.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
     beyond the newest event).
@@ -100,7 +100,7 @@ class DebateServiceStub:
     """Ends a running debate at once: no further floor, no verdict, and the
     model call under way is cancelled.
 
-    Safe to repeat: yes; a debate that has ended is returned as it is.
+    Idempotent: yes; a debate that has ended is returned as it is.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
     Callers: ingress (operator).
     Emits: debate_stopped, debate_ended.
@@ -114,7 +114,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     CreateDebate: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.CreateDebateRequest, _debate_pb2.Debate]  # type: ignore[assignment]
     """Starts a debate and returns at once; the first floor follows by itself.
 
-    Safe to repeat: only with request_id; then the debate that the first call
+    Idempotent: only with request_id; then the debate that the first call
     made is returned as it now is. Without one each call makes a debate.
     Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
     INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
@@ -124,7 +124,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     GetDebate: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.GetDebateRequest, _debate_pb2.Debate]  # type: ignore[assignment]
     """Returns one debate as it is now.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
     Callers: ingress (viewer, operator).
     Emits: nothing.
@@ -133,7 +133,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     """Lists debates, newest first. A debate that is created while you page does
     not shift the pages that follow.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
     Callers: ingress (viewer, operator).
     Emits: nothing.
@@ -141,7 +141,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     ListTurns: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.ListTurnsRequest, _debate_service_pb2.ListTurnsResponse]  # type: ignore[assignment]
     """Lists the turns of a debate by number.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
     Callers: ingress (viewer, operator); agents, to fetch turns they missed.
@@ -150,7 +150,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     ListEvents: _aio.UnaryUnaryMultiCallable[_debate_service_pb2.ListEventsRequest, _debate_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists the events of a debate by number.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
     Callers: ingress (viewer, operator).
@@ -160,7 +160,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     """Streams the events of a debate by number without a gap: those that are
     stored, then those to come. The stream ends with OK after debate_ended.
 
-    Safe to repeat: yes; resume with after_number = the last number you saw,
+    Idempotent: yes; resume with after_number = the last number you saw,
     on any replica.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
     beyond the newest event).
@@ -171,7 +171,7 @@ class DebateServiceAsyncStub(DebateServiceStub):
     """Ends a running debate at once: no further floor, no verdict, and the
     model call under way is cancelled.
 
-    Safe to repeat: yes; a debate that has ended is returned as it is.
+    Idempotent: yes; a debate that has ended is returned as it is.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND.
     Callers: ingress (operator).
     Emits: debate_stopped, debate_ended.
@@ -188,7 +188,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_debate_pb2.Debate, _abc.Awaitable[_debate_pb2.Debate]]:
         """Starts a debate and returns at once; the first floor follows by itself.
 
-        Safe to repeat: only with request_id; then the debate that the first call
+        Idempotent: only with request_id; then the debate that the first call
         made is returned as it now is. Without one each call makes a debate.
         Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
         INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
@@ -204,7 +204,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_debate_pb2.Debate, _abc.Awaitable[_debate_pb2.Debate]]:
         """Returns one debate as it is now.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
         Callers: ingress (viewer, operator).
         Emits: nothing.
@@ -219,7 +219,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists debates, newest first. A debate that is created while you page does
         not shift the pages that follow.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_PAGE_SIZE, INVALID_PAGE_TOKEN.
         Callers: ingress (viewer, operator).
         Emits: nothing.
@@ -233,7 +233,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_debate_service_pb2.ListTurnsResponse, _abc.Awaitable[_debate_service_pb2.ListTurnsResponse]]:
         """Lists the turns of a debate by number.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
         Callers: ingress (viewer, operator); agents, to fetch turns they missed.
@@ -248,7 +248,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_debate_service_pb2.ListEventsResponse, _abc.Awaitable[_debate_service_pb2.ListEventsResponse]]:
         """Lists the events of a debate by number.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN, INVALID_ARGUMENT.
         Callers: ingress (viewer, operator).
@@ -264,7 +264,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the events of a debate by number without a gap: those that are
         stored, then those to come. The stream ends with OK after debate_ended.
 
-        Safe to repeat: yes; resume with after_number = the last number you saw,
+        Idempotent: yes; resume with after_number = the last number you saw,
         on any replica.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
         beyond the newest event).
@@ -281,7 +281,7 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a running debate at once: no further floor, no verdict, and the
         model call under way is cancelled.
 
-        Safe to repeat: yes; a debate that has ended is returned as it is.
+        Idempotent: yes; a debate that has ended is returned as it is.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND.
         Callers: ingress (operator).
         Emits: debate_stopped, debate_ended.

@@ -120,7 +120,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     {"limit": "100"}
     """
     DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 21
-    """DEADLINE_EXCEEDED, retriable if the RPC is safe to repeat. The caller's
+    """DEADLINE_EXCEEDED, retriable if the RPC is idempotent. The caller's
     deadline passed.
     {}
     """
@@ -274,7 +274,7 @@ RATE_LIMITED: ErrorReason.ValueType  # 20
 {"limit": "100"}
 """
 DEADLINE_EXCEEDED: ErrorReason.ValueType  # 21
-"""DEADLINE_EXCEEDED, retriable if the RPC is safe to repeat. The caller's
+"""DEADLINE_EXCEEDED, retriable if the RPC is idempotent. The caller's
 deadline passed.
 {}
 """

@@ -82,7 +82,7 @@ class RunnerServiceServicer:
         once every pod is ready. If the call fails, nothing is left running, and
         the runner ends. If the caller goes, the start goes on: Stop ends it.
 
-        Safe to repeat: no; a runner starts once.
+        Idempotent: no; a runner starts once.
         Errors: ALREADY_RUNNING (it was asked already, or another process is
         meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
         STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
@@ -96,7 +96,7 @@ class RunnerServiceServicer:
     def GetStatus(self, request, context):
         """Returns every pod and its state.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
@@ -110,7 +110,7 @@ class RunnerServiceServicer:
         ready or gone. Replicas that do not become ready stay, and are started
         again and again.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
         INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
         ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
@@ -129,7 +129,7 @@ class RunnerServiceServicer:
         one refuses, all get the configuration back that they had. A change that
         has begun goes on even if the caller does not wait for it.
 
-        Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+        Idempotent: yes; resources that are as asked for are UNCHANGED.
         Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
         do), NOT_CHANGED (what was right could not be done, such as a proxy that
         refuses it: the message says why, and `cause` is the reason of that).
@@ -143,7 +143,7 @@ class RunnerServiceServicer:
     def ListResources(self, request, context):
         """Lists the Istio resources that are active, by kind, namespace and name.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
         Callers: the rostrum command.
         Emits: nothing.
@@ -156,7 +156,7 @@ class RunnerServiceServicer:
         """Returns what the proxies' configuration is made from: all manifests of the
         mesh that are active, and where its pods are.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
@@ -169,7 +169,7 @@ class RunnerServiceServicer:
         """Stops all pods, the broker and the runner itself, whether it runs or still
         starts. Returns before the end; the socket is gone once all has stopped.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: none of its own.
         Callers: the rostrum command.
         Emits: nothing.

@@ -45,7 +45,7 @@ class RunnerServiceStub:
     once every pod is ready. If the call fails, nothing is left running, and
     the runner ends. If the caller goes, the start goes on: Stop ends it.
 
-    Safe to repeat: no; a runner starts once.
+    Idempotent: no; a runner starts once.
     Errors: ALREADY_RUNNING (it was asked already, or another process is
     meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
     STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
@@ -55,7 +55,7 @@ class RunnerServiceStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_runner_pb2.GetStatusRequest, _runner_pb2.Status]
     """Returns every pod and its state.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
@@ -65,7 +65,7 @@ class RunnerServiceStub:
     ready or gone. Replicas that do not become ready stay, and are started
     again and again.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
     INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
     ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
@@ -80,7 +80,7 @@ class RunnerServiceStub:
     one refuses, all get the configuration back that they had. A change that
     has begun goes on even if the caller does not wait for it.
 
-    Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+    Idempotent: yes; resources that are as asked for are UNCHANGED.
     Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
     do), NOT_CHANGED (what was right could not be done, such as a proxy that
     refuses it: the message says why, and `cause` is the reason of that).
@@ -90,7 +90,7 @@ class RunnerServiceStub:
     ListResources: _grpc.UnaryUnaryMultiCallable[_runner_pb2.ListResourcesRequest, _runner_pb2.ListResourcesResponse]
     """Lists the Istio resources that are active, by kind, namespace and name.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
     Callers: the rostrum command.
     Emits: nothing.
@@ -99,7 +99,7 @@ class RunnerServiceStub:
     """Returns what the proxies' configuration is made from: all manifests of the
     mesh that are active, and where its pods are.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
@@ -108,7 +108,7 @@ class RunnerServiceStub:
     """Stops all pods, the broker and the runner itself, whether it runs or still
     starts. Returns before the end; the socket is gone once all has stopped.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: none of its own.
     Callers: the rostrum command.
     Emits: nothing.
@@ -125,7 +125,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     once every pod is ready. If the call fails, nothing is left running, and
     the runner ends. If the caller goes, the start goes on: Stop ends it.
 
-    Safe to repeat: no; a runner starts once.
+    Idempotent: no; a runner starts once.
     Errors: ALREADY_RUNNING (it was asked already, or another process is
     meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
     STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
@@ -135,7 +135,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_runner_pb2.GetStatusRequest, _runner_pb2.Status]  # type: ignore[assignment]
     """Returns every pod and its state.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
@@ -145,7 +145,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     ready or gone. Replicas that do not become ready stay, and are started
     again and again.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
     INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
     ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
@@ -160,7 +160,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     one refuses, all get the configuration back that they had. A change that
     has begun goes on even if the caller does not wait for it.
 
-    Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+    Idempotent: yes; resources that are as asked for are UNCHANGED.
     Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
     do), NOT_CHANGED (what was right could not be done, such as a proxy that
     refuses it: the message says why, and `cause` is the reason of that).
@@ -170,7 +170,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     ListResources: _aio.UnaryUnaryMultiCallable[_runner_pb2.ListResourcesRequest, _runner_pb2.ListResourcesResponse]  # type: ignore[assignment]
     """Lists the Istio resources that are active, by kind, namespace and name.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
     Callers: the rostrum command.
     Emits: nothing.
@@ -179,7 +179,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     """Returns what the proxies' configuration is made from: all manifests of the
     mesh that are active, and where its pods are.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: NOT_RUNNING.
     Callers: the rostrum command.
     Emits: nothing.
@@ -188,7 +188,7 @@ class RunnerServiceAsyncStub(RunnerServiceStub):
     """Stops all pods, the broker and the runner itself, whether it runs or still
     starts. Returns before the end; the socket is gone once all has stopped.
 
-    Safe to repeat: yes.
+    Idempotent: yes.
     Errors: none of its own.
     Callers: the rostrum command.
     Emits: nothing.
@@ -208,7 +208,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         once every pod is ready. If the call fails, nothing is left running, and
         the runner ends. If the caller goes, the start goes on: Stop ends it.
 
-        Safe to repeat: no; a runner starts once.
+        Idempotent: no; a runner starts once.
         Errors: ALREADY_RUNNING (it was asked already, or another process is
         meant), INVALID_MANIFEST, PORT_IN_USE, MISSING_PART, DISK_FULL,
         STARTUP_FAILED, CONFIGURATION_REFUSED, CERTIFICATE_FAILED, LOCAL_FAILURE.
@@ -224,7 +224,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_pb2.Status, _abc.Awaitable[_runner_pb2.Status]]:
         """Returns every pod and its state.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
@@ -240,7 +240,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         ready or gone. Replicas that do not become ready stay, and are started
         again and again.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING, UNKNOWN_AGENT (no such Deployment runs here),
         INVALID_ARGUMENT (replicas below 0 or above 16, or above 1 for the
         ingress), PORT_IN_USE, STARTUP_FAILED, CONFIGURATION_REFUSED, DISK_FULL,
@@ -261,7 +261,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         one refuses, all get the configuration back that they had. A change that
         has begun goes on even if the caller does not wait for it.
 
-        Safe to repeat: yes; resources that are as asked for are UNCHANGED.
+        Idempotent: yes; resources that are as asked for are UNCHANGED.
         Errors: NOT_RUNNING, INVALID_MANIFEST (file, document, field, and what to
         do), NOT_CHANGED (what was right could not be done, such as a proxy that
         refuses it: the message says why, and `cause` is the reason of that).
@@ -277,7 +277,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runner_pb2.ListResourcesResponse, _abc.Awaitable[_runner_pb2.ListResourcesResponse]]:
         """Lists the Istio resources that are active, by kind, namespace and name.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING, INVALID_MANIFEST (no such kind).
         Callers: the rostrum command.
         Emits: nothing.
@@ -292,7 +292,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns what the proxies' configuration is made from: all manifests of the
         mesh that are active, and where its pods are.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: NOT_RUNNING.
         Callers: the rostrum command.
         Emits: nothing.
@@ -307,7 +307,7 @@ class RunnerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stops all pods, the broker and the runner itself, whether it runs or still
         starts. Returns before the end; the socket is gone once all has stopped.
 
-        Safe to repeat: yes.
+        Idempotent: yes.
         Errors: none of its own.
         Callers: the rostrum command.
         Emits: nothing.

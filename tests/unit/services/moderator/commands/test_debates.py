@@ -54,7 +54,7 @@ def test_a_debate_in_json_is_one_event_a_line(bench: Bench) -> None:
 
 
 def test_what_is_asked_for_is_created(bench: Bench) -> None:
-    """Rounds, seats and budget reach the moderator, with a request_id that makes the call safe to repeat."""
+    """Rounds, seats and budget reach the moderator, with a request_id that makes the call idempotent."""
     result = bench.rostrum(
         "debate", "Cats", "--rounds", "3", "--agents", "team-c=against,team-a=for", "--budget", "5000"
     )
