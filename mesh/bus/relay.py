@@ -12,10 +12,11 @@ How store and relay meet (the store never imports the relay; mesh.service joins 
    for rows that are still there: those of a process that died, or of a failed publish. A row that is in flight
    here is not sent a second time, whatever `pending` returns.
 
-At least once: a row may be published twice (crash between acknowledgement and delete, or another replica's scan);
-readers drop it by its event id. Order: rows of one key are written by ascending id; after a failure nothing is written
-past it until a scan has begun again at the oldest row. A row that is refused for good (too large) is logged, counted,
-and passed over; its `Committed.published` never resolves, so a service bounds what it enqueues.
+At least once: a row may be published twice (crash between acknowledgement and delete, or another replica's scan); in
+its reader's store that changes nothing (compare-and-set, unique keys). Order: rows of one key are written by ascending
+id; after a failure nothing is written past it until a scan has begun again at the oldest row. A row that is refused for
+good (too large) is logged, counted, and passed over; its `Committed.published` never resolves, so a service bounds what
+it enqueues.
 """
 
 from __future__ import annotations

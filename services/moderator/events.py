@@ -135,14 +135,14 @@ class DebateTraces:
         return trace_headers().get("traceparent", "")
 
 
-class FloorMessages:
+class FloorRecords:
     """Makes the records that notify agents of their floors."""
 
     def headers(self) -> Mapping[str, str]:
         """Returns the trace context of what is being handled now."""
         return trace_headers()
 
-    def floor_granted(
+    def encode_granted(
         self, debate: Debate, floor: Floor, last_turn: Turn | None, headers: Mapping[str, str]
     ) -> Outgoing:
         """Returns the record that grants the floor; the same id each time for the same floor."""
@@ -162,7 +162,7 @@ class FloorMessages:
         set_time(granted.deadline, floor.deadline_us)
         return self._record(debate, floor, "granted", granted, headers)
 
-    def floor_withdrawn(self, debate: Debate, floor: Floor, reason: str, headers: Mapping[str, str]) -> Outgoing:
+    def encode_withdrawn(self, debate: Debate, floor: Floor, reason: str, headers: Mapping[str, str]) -> Outgoing:
         """Returns the record that withdraws the floor."""
         withdrawn = floor_pb2.FloorWithdrawn(
             debate=debate.name,

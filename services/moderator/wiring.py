@@ -12,7 +12,7 @@ from mesh.llm.embeddings import OpenAIEmbedder
 from mesh.service import Foundation
 from mesh.settings import load
 from services.moderator.api import SERVICE_NAME, DebateApi
-from services.moderator.events import FLOORS, TURNS, DebateTraces, FloorMessages, TurnEvents
+from services.moderator.events import FLOORS, TURNS, DebateTraces, FloorRecords, TurnEvents
 from services.moderator.logic.leased_steps import LeasedSteps
 from services.moderator.logic.measuring import NoveltyMeasurer
 from services.moderator.logic.moderator import Moderator
@@ -44,7 +44,7 @@ def build(
     url = settings.embeddings_url
     embedder = embedder or OpenAIEmbedder(url, socket=foundation.channels.http_socket(url))
     pod = foundation.settings.pod
-    store = DebateStore(foundation.database, FloorMessages())
+    store = DebateStore(foundation.database, FloorRecords())
     clock = SystemClock()
     wakeups = Wakeups(store.count_events)
     steps = LeasedSteps(

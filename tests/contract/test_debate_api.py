@@ -22,7 +22,7 @@ from mesh.store.database import Database
 from mesh.store.migrations import migrate
 from mesh.testing.scripted_model import ScriptedModel
 from services.moderator.api import SERVICE_NAME, DebateApi
-from services.moderator.events import DebateTraces, FloorMessages, TurnEvents
+from services.moderator.events import DebateTraces, FloorRecords, TurnEvents
 from services.moderator.logic.leased_steps import LeasedSteps
 from services.moderator.logic.measuring import NoveltyMeasurer
 from services.moderator.logic.moderator import Moderator
@@ -85,7 +85,7 @@ async def replica(url: str, pod: str = "moderator-0") -> AsyncIterator[Replica]:
     await asyncio.to_thread(migrate, url, MIGRATIONS, name="moderator")
     floors: list[OutboxRow] = []
     database = Database(url, metadata, name="moderator", on_commit=floors.extend)
-    store = DebateStore(database, FloorMessages())
+    store = DebateStore(database, FloorRecords())
     clock, wakeups = SystemClock(), Wakeups(store.count_events)
     measurer = NoveltyMeasurer(WordEmbedder())
     steps = LeasedSteps(store=store, model=ScriptedModel(), measurer=measurer, wakeups=wakeups, clock=clock, pod=pod)

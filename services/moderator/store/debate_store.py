@@ -45,16 +45,16 @@ T = TypeVar("T")
 MAX_CONFLICTS = 20
 
 
-class Messages(Protocol):
+class FloorEncoder(Protocol):
     """Turns floors into records for their agents; `events` implements it."""
 
-    def floor_granted(
+    def encode_granted(
         self, debate: Debate, floor: Floor, last_turn: Turn | None, headers: Mapping[str, str]
     ) -> Outgoing:
         """Returns the record that grants the floor."""
         ...
 
-    def floor_withdrawn(self, debate: Debate, floor: Floor, reason: str, headers: Mapping[str, str]) -> Outgoing:
+    def encode_withdrawn(self, debate: Debate, floor: Floor, reason: str, headers: Mapping[str, str]) -> Outgoing:
         """Returns the record that withdraws the floor."""
         ...
 
@@ -83,9 +83,9 @@ class _Kept:
 class DebateStore:
     """Debates, turns and events. Every method raises StoreUnavailableError when the database cannot be used."""
 
-    def __init__(self, database: Database, messages: Messages) -> None:
+    def __init__(self, database: Database, encoder: FloorEncoder) -> None:
         self._database = database
-        self._messages = messages
+        self._encoder = encoder
         self._get = Statement(statements.GET, database.dialect)
         self._update = Statement(statements.UPDATE, database.dialect)
         self._insert_turn = Statement(turns.insert(), database.dialect)
@@ -129,7 +129,7 @@ class DebateStore:
         `decide` may be called again, with a newer debate. Anything else than a Change is returned and stores nothing.
         Raises DebateNotFoundError.
         """
-        headers = self._messages.headers()
+        headers = self._encoder.headers()
 
         def job(transaction: Transaction) -> Change | T:
             kept = self._kept.get(debate_id)
@@ -180,13 +180,13 @@ class DebateStore:
         self._insert_events(transaction, change)
         if change.withdrawn is not None:
             floor, reason = change.withdrawn
-            transaction.enqueue(self._messages.floor_withdrawn(debate, floor, reason, headers))
+            transaction.enqueue(self._encoder.encode_withdrawn(debate, floor, reason, headers))
         if change.granted is not None:
             last_turn = change.turn
             if last_turn is None and debate.turn_count > 0:
                 query = {"debate_id": debate.id, "number": debate.turn_count}
                 last_turn = turn_of(_as_dict(connection.execute(statements.TURN, query).mappings().one()))
-            transaction.enqueue(self._messages.floor_granted(debate, change.granted, last_turn, headers))
+            transaction.enqueue(self._encoder.encode_granted(debate, change.granted, last_turn, headers))
         return True
 
     def _insert_events(self, transaction: Transaction, change: Change) -> None:
