@@ -1,6 +1,6 @@
 """Between records as Kafka has them and the shapes of mesh.bus.message: CloudEvents headers and W3C Trace Context.
 
-Headers are documented in protos/rostrum/debate/v1/turn_taken.proto. What is not UTF-8 is left out of an Incoming and
+Headers are documented in protos/rostrum/bus/v1/topic.proto. What is not UTF-8 is left out of an Incoming and
 kept in the dead letter, which has the record's own bytes.
 """
 

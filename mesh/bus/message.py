@@ -1,7 +1,7 @@
 """The shapes in which records go in and out of `mesh.bus`, free of Kafka and protobuf, so that `logic` may pass them.
 
 Headers on the wire are those of CloudEvents' Kafka binding in binary mode plus W3C Trace Context; they are documented
-in protos/rostrum/debate/v1/turn_taken.proto.
+in protos/rostrum/bus/v1/topic.proto.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Outgoing:
 
     topic: str
     key: str
-    """Records of one key keep their order: the debate's id."""
+    """Records of one key keep their order: the id of what they are about."""
     event_id: str
     """ce_id: the same each time this record is published again."""
     type: str

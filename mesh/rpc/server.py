@@ -54,7 +54,7 @@ class Server:
             interceptors=[
                 # Probes each second would bury the traces of calls.
                 aio_server_interceptor(filter_=filters.negate(filters.health_check())),  # type: ignore[no-untyped-call]
-                WrappingInterceptor(named, answering, limited(max_calls), bounded),
+                WrappingInterceptor(named, answering, limited(max_calls), of_unary_calls=[bounded]),
                 malformed_interceptor(MAX_MESSAGE_BYTES),
             ],
             # Above our own limit gRPC still reads a while, so that our error can say what is wrong.

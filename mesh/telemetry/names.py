@@ -1,13 +1,6 @@
-"""Every span, metric and attribute name of ours, with its unit; OpenTelemetry's conventions come first."""
+"""Every span, metric and attribute name of the runtime, with its unit; OpenTelemetry's conventions come first."""
 
 from __future__ import annotations
-
-DEBATE = "rostrum.debate"
-"""Attribute: resource name of the debate, "debates/{debate}"."""
-ATTEMPT = "rostrum.floor.attempt"
-"""Attribute: attempt of the floor, from 1."""
-AGENT = "rostrum.agent"
-"""Attribute: id of the agent, such as "team-a"."""
 
 CHAT = "chat"
 """Span: one model call, with the attributes below of the GenAI conventions; its name is "chat {model}"."""
@@ -23,15 +16,3 @@ INPUT_TOKENS = "gen_ai.usage.input_tokens"
 """Attribute: tokens of the prompt."""
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 """Attribute: tokens written."""
-
-FORFEITED = "rostrum.turn.forfeited"
-"""Attribute: whether the seat forfeited the turn."""
-REASON = "rostrum.reason"
-"""Attribute: why, one of few words."""
-
-TURNS = "rostrum.turns"
-"""Counter, {turn}: turns that entered the record."""
-TURNS_IGNORED = "rostrum.turns.ignored"
-"""Counter, {turn}: late, stale, early or repeated turns, and turns without the floor, by rostrum.reason."""
-FLOORS_LOST = "rostrum.floors.lost"
-"""Counter, {floor}: deadlines that passed."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import DecodeError
-from opentelemetry import metrics, trace
 from rostrum.agent.v1 import floor_pb2
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
 from mesh.bus.errors import PoisonError
 from mesh.bus.topics import topic_of
-from mesh.telemetry import names
-from mesh.telemetry.setup import extract, trace_headers
+from mesh.telemetry.setup import trace_headers
 from services.moderator.errors import DebateNotFoundError
 from services.moderator.messages import set_time, turn_message
 from services.moderator.model.debate import DEBATES
@@ -24,15 +22,12 @@ from services.moderator.model.turn import SubmittedTurn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from google.protobuf.message import Message
 
     from mesh.bus.message import Incoming, Outgoing
     from services.moderator.model.debate import Debate
     from services.moderator.model.turn import Floor, Ignored, Turn
-
-_tracer = trace.get_tracer("rostrum.moderator")
 
 TURNS = topic_of(turn_taken_pb2.TurnTaken)
 FLOORS = topic_of(floor_pb2.FloorGranted, floor_pb2.FloorWithdrawn)
@@ -102,37 +97,6 @@ def read_turn(record: Incoming) -> SubmittedTurn:
         completion_tokens=turn.completion_tokens,
         written_us=record.timestamp_ms * 1000,
     )
-
-
-class DebateTraces:
-    """Implements Observer: spans of a debate's own trace, and counts of what came in."""
-
-    def __init__(self) -> None:
-        meter = metrics.get_meter("rostrum.moderator")
-        self._turns = meter.create_counter(names.TURNS, unit="{turn}")
-        self._ignored = meter.create_counter(names.TURNS_IGNORED, unit="{turn}")
-        self._revoked = meter.create_counter(names.FLOORS_LOST, unit="{floor}")
-
-    def count_recorded_turn(self, turn: Turn) -> None:
-        """See Observer."""
-        self._turns.add(1, {names.AGENT: turn.agent, names.FORFEITED: turn.forfeited})
-
-    def count_ignored_turn(self, reason: Ignored) -> None:
-        """See Observer."""
-        self._ignored.add(1, {names.REASON: reason.value})
-
-    def count_revoked_floor(self, attempt: int) -> None:
-        """See Observer."""
-        self._revoked.add(1, {names.ATTEMPT: attempt})
-
-    def resume_trace(self, debate: Debate, purpose: str) -> AbstractContextManager[object]:
-        """See Observer."""
-        parent = extract({"traceparent": debate.traceparent})
-        return _tracer.start_as_current_span(purpose, context=parent, attributes={names.DEBATE: debate.name})
-
-    def traceparent(self) -> str:
-        """See Observer."""
-        return trace_headers().get("traceparent", "")
 
 
 class FloorRecords:

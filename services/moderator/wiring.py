@@ -12,7 +12,7 @@ from mesh.llm.embeddings import OpenAIEmbedder
 from mesh.service import Foundation
 from mesh.settings import load
 from services.moderator.api import SERVICE_NAME, DebateApi
-from services.moderator.events import FLOORS, TURNS, DebateTraces, FloorRecords, TurnEvents
+from services.moderator.events import FLOORS, TURNS, FloorRecords, TurnEvents
 from services.moderator.logic.leased_steps import LeasedSteps
 from services.moderator.logic.measuring import NoveltyMeasurer
 from services.moderator.logic.moderator import Moderator
@@ -21,6 +21,7 @@ from services.moderator.model.debate import Seat, Stance
 from services.moderator.settings import Settings
 from services.moderator.store.debate_store import DebateStore
 from services.moderator.store.tables import metadata
+from services.moderator.telemetry import DebateTraces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -32,7 +32,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "RoundRobinLbConfig": "Envoy's",
         "round_robin_lb_config": "Envoy's",
     },
-    "telemetry/names.py": {"DEBATE": "the attribute by which traces of one conversation are found"},
 }
 """What may stand where, by file of mesh/ and identifier, and why."""
 

@@ -22,7 +22,7 @@ from mesh.store.database import Database
 from mesh.store.migrations import migrate
 from mesh.testing.scripted_model import ScriptedModel
 from services.moderator.api import SERVICE_NAME, DebateApi
-from services.moderator.events import DebateTraces, FloorRecords, TurnEvents
+from services.moderator.events import FloorRecords, TurnEvents
 from services.moderator.logic.leased_steps import LeasedSteps
 from services.moderator.logic.measuring import NoveltyMeasurer
 from services.moderator.logic.moderator import Moderator
@@ -30,6 +30,7 @@ from services.moderator.logic.watching import Wakeups
 from services.moderator.model.debate import Seat, Stance
 from services.moderator.store.debate_store import DebateStore
 from services.moderator.store.tables import metadata
+from services.moderator.telemetry import DebateTraces
 from tests.support.scripted_service import WordEmbedder
 from tests.support.waiting import until
 

@@ -19,16 +19,11 @@ if TYPE_CHECKING:
 
 DEFAULT_SECONDS = 300.0
 """For callers without a deadline: above the longest unary call, an Ask with its tries."""
-WATCH = "Watch"
-"""How the names of methods begin that last as long as their caller wants, such as grpc.health's."""
 
 
 @asynccontextmanager
-async def bounded(method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
-    """A concern of `wrapping`."""
-    if method.rpartition("/")[2].startswith(WATCH):
-        yield
-        return
+async def bounded(_method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    """A concern of `wrapping`, for unary calls: a stream lasts as long as its caller wants."""
     remaining = context.time_remaining()
     seconds = DEFAULT_SECONDS if remaining is None else min(float(remaining), DEFAULT_SECONDS)
     try:

@@ -14,22 +14,28 @@ import grpc
 import grpc.aio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     Around = Callable[[str, grpc.aio.ServicerContext[Any, Any]], AbstractAsyncContextManager[None]]
 
 
 class WrappingInterceptor(grpc.aio.ServerInterceptor):
-    """Runs each handler inside `around(method, context)` of each concern, the first outermost."""
+    """Runs each handler inside `around(method, context)` of each concern, the first outermost.
 
-    def __init__(self, *concerns: Around) -> None:
-        self._concerns = concerns
+    Those in `of_unary_calls` are inside the others, and no stream gets them.
+    """
+
+    def __init__(self, *concerns: Around, of_unary_calls: Sequence[Around] = ()) -> None:
+        self._of_streams = concerns
+        self._of_unary_calls = (*concerns, *of_unary_calls)
 
     @asynccontextmanager
-    async def _inside(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[None]:
+    async def _inside(
+        self, concerns: Sequence[Around], method: str, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            for around in self._concerns:
+            for around in concerns:
                 await stack.enter_async_context(around(method, context))
             yield
 
@@ -47,7 +53,7 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
             unary: Any = handler.unary_unary
 
             async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-                async with self._inside(method, context):
+                async with self._inside(self._of_unary_calls, method, context):
                     return await unary(request, context)
 
             return grpc.unary_unary_rpc_method_handler(
@@ -59,7 +65,7 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
             stream: Any = handler.unary_stream
 
             async def answers(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
-                async with self._inside(method, context):
+                async with self._inside(self._of_streams, method, context):
                     async for item in stream(request, context):
                         yield item
 

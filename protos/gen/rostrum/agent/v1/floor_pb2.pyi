@@ -4,8 +4,8 @@ isort:skip_file
 What the moderator writes to an agent's Kafka topic
 "rostrum.agent.{agent}.floors.v1".
 
-The record's key is the debate's id; the headers are those described in
-rostrum/debate/v1/turn_taken.proto.
+The record's key is the debate's id; its envelope is described in
+rostrum/bus/v1/topic.proto.
 """
 
 from google.protobuf import descriptor as _descriptor

@@ -6,7 +6,21 @@ How a message says on which Kafka topic it travels.
 A message that is a record's payload carries the option `topic`. Producers,
 consumers and mesh/bus read it from the message's descriptor; the KafkaTopic
 resources of k8s/base say the same to the broker, and a test compares them.
-The record's envelope is described in rostrum/debate/v1/turn_taken.proto.
+
+The envelope is the binary mode of CloudEvents' Kafka binding. The record's
+key is the id of the resource that the message is about (see Topic.key) in
+UTF-8, so one resource's records keep their order. Headers of every record,
+all UTF-8:
+  ce_specversion  "1.0"
+  ce_id           id of the event, the same each time it is published again
+  ce_type         full name of the payload's message, such as
+                  "rostrum.debate.v1.TurnTaken"
+  ce_source       the service that wrote it, such as "team-a"
+  content-type    "application/protobuf"
+  traceparent     W3C Trace Context of the span that wrote it
+  tracestate      likewise, only if there is one
+A record whose ce_type is unknown to its reader, or whose payload does not
+parse as that type, goes to "{topic}.dead-letters.v1" and is never retried.
 """
 
 from google.protobuf import descriptor as _descriptor

@@ -3,20 +3,7 @@
 isort:skip_file
 What agents write to the Kafka topic "rostrum.debate.turns.v1".
 
-The envelope is the binary mode of CloudEvents' Kafka binding. The record's
-key is the debate's id (the "{debate}" of its name) in UTF-8, so one
-debate's records keep their order. Headers of every record of Rostrum, all
-UTF-8:
-  ce_specversion  "1.0"
-  ce_id           id of the event, the same each time it is published again
-  ce_type         full name of the payload's message, such as
-                  "rostrum.debate.v1.TurnTaken"
-  ce_source       the service that wrote it, such as "team-a"
-  content-type    "application/protobuf"
-  traceparent     W3C Trace Context of the span that wrote it
-  tracestate      likewise, only if there is one
-A record whose ce_type is unknown to its reader, or whose payload does not
-parse as that type, goes to "{topic}.dead-letters.v1" and is never retried.
+Its envelope is described in rostrum/bus/v1/topic.proto.
 """
 
 from collections import abc as _abc
