@@ -123,7 +123,7 @@ def test_what_cannot_be_a_turn_is_a_dead_letter(system: System, topics: Topics) 
         b"\xff\xfe no protobuf": "the payload is no rostrum.debate.v1.TurnTaken",
         valid + b"\x00": "the payload is no rostrum.debate.v1.TurnTaken",
         unknown: "0000000000000000",
-        taken("team-a", turn(1, "team-a")): "not debates/ID",
+        taken("team-a", turn(1, "team-a")): "not of the form debates/{debate}",
         taken(name, turn(1, "team-a", text=" ")): "has no text",
         taken(name, turn(0, "team-a")): "turn has number 0",
         too_large: "bytes",
