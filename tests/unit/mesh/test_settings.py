@@ -34,7 +34,7 @@ def test_settings_do_not_change() -> None:
         settings.name = "team-b"  # type: ignore[misc]
 
 
-def test_all_faults_are_told_together() -> None:
+def test_all_faults_are_said_together() -> None:
     """One error has a line for each fault, with the variable, its value and what is expected."""
     with pytest.raises(SettingsError) as caught:
         load(_Settings, {"TRIES": "0", "WAIT_SECONDS": "soon"})

@@ -1,4 +1,4 @@
-"""How a service is told to reach Kafka, and what it says where that is wrong."""
+"""How a service's settings say where Kafka is and how to reach it, and what it says where they are wrong."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_that_is_not_whole_is_a_fault_of_the_settings(folder: Path) -> None:
-    """Told at the start, with the file that is missing; a folder that is whole is taken."""
+    """Said at the start, with the file that is missing; a folder that is whole is taken."""
     environ = {**ENVIRON, "KAFKA_TLS_FOLDER": str(folder)}
     assert load(ServiceSettings, environ).kafka_tls == TlsFiles.in_folder(folder)
     (folder / "key.pem").unlink()
@@ -68,12 +68,12 @@ def test_a_missing_right_is_named(error: Exception, said: str) -> None:
 
 
 def test_other_errors_are_no_missing_right() -> None:
-    """They are told as they are."""
+    """They are reported as they are."""
     assert missing_right(kafka_errors.KafkaTimeoutError(), "me", "Write", "t", "g") is None
 
 
 def test_files_that_do_not_fit_are_named(folder: Path) -> None:
-    """Whoever waits for the broker is told what is wrong with our own files, and asks less often than for a start."""
+    """Whoever waits for the broker is notified of faults in our own files, and asks less often than for a start."""
     reasons: list[tuple[float, str]] = []
 
     def wait(seconds: float, why: str) -> bool:

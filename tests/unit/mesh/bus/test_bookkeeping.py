@@ -44,7 +44,7 @@ def test_commits_exactly_the_handled_prefix(data: st.DataObject) -> None:
     assert tracker.waiting == 0
 
 
-def test_a_step_back_starts_anew() -> None:
+def test_a_step_back_starts_again() -> None:
     """Offsets that are read again are tracked again; an answer for what was forgotten moves nothing."""
     tracker = PrefixTracker()
     for offset in (5, 6, 7):

@@ -37,7 +37,7 @@ def test_delete(bench: Bench, folder: Path) -> None:
 
 
 def test_diff(bench: Bench, folder: Path) -> None:
-    """What would change, as a unified diff; the runner is told to change nothing."""
+    """What would change, as a unified diff; the runner is asked to change nothing."""
     done = bench.rostrum("diff", "-f", str(folder))
     assert done.code == 0
     assert done.out.splitlines()[-3:] == [" a", "-b", "+c"]

@@ -36,7 +36,7 @@ def test_token(bench: Bench, tmp_path: Path, arguments: list[str], role: str, se
     [
         ("--role", "admin"),
         ("--role", ""),
-        *(("--ttl", each) for each in ("0s", "1", "-1h", "31d", "1w", "1h30m", "²h")),
+        *(("--ttl", ttl) for ttl in ("0s", "1", "-1h", "31d", "1w", "1h30m", "²h")),
     ],
 )
 def test_a_token_that_cannot_be(bench: Bench, option: str, value: str) -> None:

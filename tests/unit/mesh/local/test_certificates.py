@@ -51,7 +51,7 @@ def test_a_broker_is_named_as_it_is_dialed(authority: Authority) -> None:
     """Its addresses are in the certificate, so clients check them."""
     certificate = leaf(authority.issue_kafka("kafka", dns=["kafka"], ips=["127.0.0.9"]).chain_pem)
     assert names(certificate).get_values_for_type(x509.DNSName) == ["kafka"]
-    assert [str(each) for each in names(certificate).get_values_for_type(x509.IPAddress)] == ["127.0.0.9"]
+    assert [str(address) for address in names(certificate).get_values_for_type(x509.IPAddress)] == ["127.0.0.9"]
 
 
 @pytest.mark.parametrize("kafka", [False, True])
@@ -77,7 +77,7 @@ def test_a_leaf_is_signed_by_the_root(authority: Authority) -> None:
 
 
 def test_lifetime_and_renewal(authority: Authority) -> None:
-    """24 h unless told otherwise; it is to be renewed at half-life."""
+    """24 h unless said otherwise; it is to be renewed at half-life."""
     day = authority.issue(TEAM_A, now=NOW)
     assert (day.not_before, day.renewal_time, day.not_after) == (
         NOW,

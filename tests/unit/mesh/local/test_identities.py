@@ -31,7 +31,7 @@ TEAM_A = "spiffe://cluster.local/ns/rostrum/sa/team-a"
 
 
 class FakeTime:
-    """A clock that stands still until it is told how late it is."""
+    """A clock that stands still until `pass_by` says how late it is."""
 
     def __init__(self) -> None:
         self.now = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
@@ -149,24 +149,26 @@ async def test_a_disk_without_room_is_tried_again(
     await kept.stop()
 
 
-async def test_who_must_be_told_is_told_until_it_works(time: FakeTime, authority: Authority, tmp_path: Path) -> None:
+async def test_who_must_be_notified_is_notified_until_it_works(
+    time: FakeTime, authority: Authority, tmp_path: Path
+) -> None:
     """A broker that does not take its new certificate is asked again; other pods do not wait for it."""
-    told: list[int] = []
+    notified: list[int] = []
     folder = tmp_path / "broker"
 
     async def renewed() -> None:
-        told.append(serial(folder))
-        if len(told) < 3:
+        notified.append(serial(folder))
+        if len(notified) < 3:
             raise LocalError("no broker answers")
 
     kept = Identities(authority, lifetime=4 * HOUR, clock=time.clock)
     kept.add(broker_identity(folder, "127.0.0.9", renewed))
     await time.until_rest()
-    assert told == []
+    assert notified == []
     await time.pass_by(2 * HOUR)
     await time.pass_by(dt.timedelta(seconds=1))
     await time.pass_by(dt.timedelta(seconds=1))
-    assert told == [serial(folder)] * 3
+    assert notified == [serial(folder)] * 3
     await kept.stop()
 
 

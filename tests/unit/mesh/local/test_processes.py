@@ -17,7 +17,7 @@ from mesh.local.processes import Mark
 
 def test_homes_have_networks_of_their_own() -> None:
     """Two homes do not share an address; one home keeps its own."""
-    one, again, other = (Addresses(Path(each)) for each in ("/a", "/a", "/b"))
+    one, again, other = (Addresses(Path(home)) for home in ("/a", "/a", "/b"))
     assert one.pod("team-a", 0) == again.pod("team-a", 0)
     assert {one.broker, one.pod("team-a", 0)}.isdisjoint({other.broker, other.pod("team-a", 0)})
 

@@ -128,7 +128,7 @@ async def served(home: Path, system: FakeSystem, open_home: Any = None) -> Async
         os.close(folder)
 
 
-async def test_a_start_tells_its_steps_and_ends_with_the_status(tmp_path: Path) -> None:
+async def test_a_start_reports_its_steps_and_ends_with_the_status(tmp_path: Path) -> None:
     """Steps come as they are reported; the runner is given the model and the caller's variables by the call."""
     async with served(tmp_path, FakeSystem()) as here:
         status = await here.start()
@@ -338,7 +338,7 @@ def test_the_contract_names_every_reason_and_no_other() -> None:
 
 
 async def test_a_runner_says_that_it_serves_by_closing_its_output(tmp_path: Path) -> None:
-    """The process takes the lock, serves, and ends when it is told to; no order was given, so nothing was started."""
+    """The process takes the lock, serves, and ends when it is asked to; no order was given, so nothing was started."""
     runner = LocalRunner(tmp_path / "home", dict(os.environ))
     lock.prepare(runner.home)
     child = runner._spawn()

@@ -58,7 +58,7 @@ def test_the_key_is_the_owners_alone(tmp_path: Path) -> None:
 
 
 def test_a_broken_key_is_named(tmp_path: Path) -> None:
-    """A file that is no key is told with its path and what to do."""
+    """Of a file that is no key the error says the path and what to do."""
     tokens.key_set(tmp_path)
     (tmp_path / "keys" / "tokens.pem").write_text("no key", "utf-8")
     with pytest.raises(LocalError, match=r"tokens.pem is no private key .*: remove"):

@@ -1,4 +1,4 @@
-"""What is in force after resources were applied and deleted: pure values, no proxy."""
+"""What is active after resources were applied and deleted: pure values, no proxy."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ KEY = Key("DestinationRule", "rostrum", "team-a")
 
 def applied(text: str, to: Overlay | None = None) -> tuple[Overlay, list[Action]]:
     overlay, changes = (to or Overlay()).with_applied(FILES, parse_documents({"asked.yaml": text}, "rostrum"))
-    return overlay, [each.action for each in changes]
+    return overlay, [change.action for change in changes]
 
 
 def deleted(text: str, of: Overlay | None = None) -> tuple[Overlay, list[Action]]:
     overlay, changes = (of or Overlay()).with_deleted(FILES, parse_documents({"asked.yaml": text}, "rostrum"))
-    return overlay, [each.action for each in changes]
+    return overlay, [change.action for change in changes]
 
 
 def names(overlay: Overlay) -> dict[str, str]:
-    return {str(each.key): each.source for each in overlay.active(FILES)}
+    return {str(resource.key): resource.source for resource in overlay.active(FILES)}
 
 
 def test_nothing_changed() -> None:
-    """Without a change the files' own resources are in force, Kubernetes' kinds aside."""
+    """Without a change the files' own resources are active, Kubernetes' kinds aside."""
     found = {"DestinationRule rostrum/team-a": "team-a.yaml", "PeerAuthentication rostrum/default": "base.yaml"}
     assert names(Overlay()) == found
 
@@ -56,9 +56,9 @@ def test_a_resource_replaces_the_files_own() -> None:
     overlay, actions = applied(other)
     assert actions == [Action.CONFIGURED]
     assert names(overlay)[str(KEY)] == APPLIED
-    documents = [each for file, text in overlay.texts(FILES).items() for each in parse_text(text, file)]
-    assert [each["spec"]["host"] for each in documents if each["kind"] == "DestinationRule"] == ["team-b"]
-    assert [each["kind"] for each in documents].count("Service") == 1
+    documents = [document for file, text in overlay.texts(FILES).items() for document in parse_text(text, file)]
+    assert [document["spec"]["host"] for document in documents if document["kind"] == "DestinationRule"] == ["team-b"]
+    assert [document["kind"] for document in documents].count("Service") == 1
 
 
 def test_a_new_resource_joins() -> None:
@@ -69,14 +69,14 @@ def test_a_new_resource_joins() -> None:
 
 
 def test_the_same_again_changes_nothing() -> None:
-    """What is in force as asked for is unchanged, from a file or from an earlier apply."""
+    """What is active as asked for is unchanged, from a file or from an earlier apply."""
     overlay, actions = applied(RULE)
     assert (overlay, actions) == (Overlay(), [Action.UNCHANGED])
     once, _ = applied(POLICY.replace("default", "more"))
     assert applied(POLICY.replace("default", "more"), once) == (once, [Action.UNCHANGED])
 
 
-def test_deleted_is_out_of_force() -> None:
+def test_deleted_is_no_longer_active() -> None:
     """A deleted resource is gone, whether a file has it or it was applied; applied again, it is back."""
     other, _ = applied(RULE.replace("host: team-a", "host: team-b"))
     for start in (Overlay(), other):
@@ -89,7 +89,7 @@ def test_deleted_is_out_of_force() -> None:
 
 
 def test_a_deployment_may_be_applied() -> None:
-    """A further version of a workload joins, and runs before anything else of the same request is in force."""
+    """A further version of a workload joins, and runs before anything else of the same request is active."""
     version = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: team-a-v2}\nspec: {replicas: 1}\n"
     overlay, actions = applied(f"{version}---{RULE.replace('host: team-a', 'host: team-b')}")
     assert actions == [Action.CREATED, Action.CONFIGURED]
@@ -128,6 +128,6 @@ def test_refused(text: str, message: str) -> None:
 
 
 def test_deleting_what_is_not_there() -> None:
-    """Nothing is deleted if one of the names is not in force."""
+    """Nothing is deleted if one of the names is not active."""
     with pytest.raises(ManifestError, match=r"DestinationRule other\): is not active: `rostrum get"):
         deleted(f"{RULE}---{RULE.replace('name: team-a', 'name: other')}")

@@ -116,8 +116,8 @@ def test_a_list_is_its_items(kind: str) -> None:
     """`kubectl get KIND -o yaml` prints one List, with metadata of its own."""
     printed = {"apiVersion": "v1", "kind": "List", "items": [document(kind, METADATA)], "metadata": {"selfLink": ""}}
     found = reading(printed)
-    assert [(each.metadata, each.spec) for (each,) in found.by_model.values()] == [
-        (each.metadata, each.spec) for (each,) in reading(document(kind)).by_model.values()
+    assert [(resource.metadata, resource.spec) for (resource,) in found.by_model.values()] == [
+        (resource.metadata, resource.spec) for (resource,) in reading(document(kind)).by_model.values()
     ]
 
 

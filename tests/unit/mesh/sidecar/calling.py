@@ -30,8 +30,8 @@ def document(
 def addresses(mesh: Mesh, vips: Mapping[str, str] = VIPS) -> Addresses:
     """A pod's replicas one after the other, each workload in a network of its own."""
     pods = {
-        key: tuple(f"127.1.{number}.{replica}" for replica in range(1, each.replicas + 1))
-        for number, (key, each) in enumerate(sorted(mesh.workloads.items()), start=1)
+        key: tuple(f"127.1.{number}.{replica}" for replica in range(1, workload.replicas + 1))
+        for number, (key, workload) in enumerate(sorted(mesh.workloads.items()), start=1)
     }
     return Addresses(pods, vips)
 
@@ -45,7 +45,7 @@ def clusters(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> dict[s
     """A pod's outbound clusters by name."""
     own = proxy(mesh, pod, namespace)
     found = build_outbound_clusters(mesh, own, scope_of(mesh, own), addresses(mesh))
-    return {each["name"]: each for each in map(as_dict, found)}
+    return {resource["name"]: resource for resource in map(as_dict, found)}
 
 
 def cluster(mesh: Mesh, name: str = CLUSTER) -> dict[str, Any]:
@@ -58,28 +58,29 @@ def endpoints(mesh: Mesh, name: str = CLUSTER) -> list[dict[str, Any]]:
     """The endpoints of one of the client's clusters."""
     own = proxy(mesh)
     loads = {
-        each.cluster_name: as_dict(each) for each in build_endpoints(mesh, own, scope_of(mesh, own), addresses(mesh))
+        assignment.cluster_name: as_dict(assignment)
+        for assignment in build_endpoints(mesh, own, scope_of(mesh, own), addresses(mesh))
     }
-    return [each for locality in loads[name].get("endpoints", []) for each in locality["lbEndpoints"]]
+    return [endpoint for locality in loads[name].get("endpoints", []) for endpoint in locality["lbEndpoints"]]
 
 
 def places(mesh: Mesh, name: str = CLUSTER) -> list[str]:
     """Where these are, as address:port."""
-    sockets = [each["endpoint"]["address"]["socketAddress"] for each in endpoints(mesh, name)]
-    return [f"{each['address']}:{each['portValue']}" for each in sockets]
+    sockets = [endpoint["endpoint"]["address"]["socketAddress"] for endpoint in endpoints(mesh, name)]
+    return [f"{socket['address']}:{socket['portValue']}" for socket in sockets]
 
 
 def marks(mesh: Mesh, name: str = CLUSTER) -> list[str]:
     """How these are marked: "istio", or "" for plain text."""
-    metadata = [each["metadata"]["filterMetadata"] for each in endpoints(mesh, name)]
-    return [each.get("envoy.transport_socket_match", {}).get("tlsMode", "") for each in metadata]
+    metadata = [endpoint["metadata"]["filterMetadata"] for endpoint in endpoints(mesh, name)]
+    return [by_filter.get("envoy.transport_socket_match", {}).get("tlsMode", "") for by_filter in metadata]
 
 
 def listeners(mesh: Mesh, ports: Mapping[int, Endpoint], vips: Mapping[str, str] = VIPS) -> dict[str, Any]:
     """The client's outbound listeners by name, if it has these ports."""
     own = replace(proxy(mesh), outbound=ports)
     found = build_outbound_listeners(mesh, own, scope_of(mesh, own), addresses(mesh, vips))
-    return {each["name"]: each for each in map(as_dict, found)}
+    return {listener["name"]: listener for listener in map(as_dict, found)}
 
 
 def protocol_options(found: Mapping[str, Any]) -> Any:
@@ -98,4 +99,4 @@ def sans(context: Mapping[str, Any]) -> list[str]:
     common = context["commonTlsContext"]
     validation = common.get("combinedValidationContext", {}).get("defaultValidationContext")
     validation = common["validationContext"] if validation is None else validation
-    return [each["matcher"]["exact"] for each in validation["matchTypedSubjectAltNames"]]
+    return [san["matcher"]["exact"] for san in validation["matchTypedSubjectAltNames"]]

@@ -85,7 +85,9 @@ def proxy(mesh: Mesh, pod: str = "backend", *, is_gateway: bool = False) -> Prox
 
 def listener(mesh: Mesh, port: int = HTTP) -> dict[str, Any]:
     """One inbound listener of backend."""
-    found = {each["name"]: each for each in map(as_dict, inbound.build_inbound_listeners(mesh, proxy(mesh)))}
+    found = {
+        resource["name"]: resource for resource in map(as_dict, inbound.build_inbound_listeners(mesh, proxy(mesh)))
+    }
     one: dict[str, Any] = found[f"inbound|{port}"]
     return one
 
@@ -105,12 +107,12 @@ def manager(mesh: Mesh, port: int = HTTP) -> dict[str, Any]:
 def http_filter(mesh: Mesh, name: str, port: int = HTTP) -> list[dict[str, Any]]:
     """The configurations of the HTTP filters of a name, in their order."""
     return [
-        {key: value for key, value in each["typedConfig"].items() if key != "@type"}
-        for each in manager(mesh, port)["httpFilters"]
-        if each["name"] == f"envoy.filters.http.{name}"
+        {key: value for key, value in entry["typedConfig"].items() if key != "@type"}
+        for entry in manager(mesh, port)["httpFilters"]
+        if entry["name"] == f"envoy.filters.http.{name}"
     ]
 
 
 def kinds(filters: list[Mapping[str, Any]]) -> list[str]:
     """The names of filters without what all names begin with."""
-    return [str(each["name"]).rsplit(".", 1)[-1] for each in filters]
+    return [str(entry["name"]).rsplit(".", 1)[-1] for entry in filters]

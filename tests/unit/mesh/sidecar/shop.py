@@ -119,12 +119,12 @@ def configurations(mesh: Mesh, pod: str = "client") -> dict[str, Any]:
     scope = scope_of(mesh, own)
     outbound = [] if own.is_gateway else build_sidecar_routes(mesh, own, scope, Addresses({}, {BACKEND: "127.10.0.1"}))
     inward = build_gateway_routes(mesh, own, scope) if own.is_gateway else []
-    return {each["name"]: each for each in map(as_dict, [*outbound, *inward])}
+    return {configuration["name"]: configuration for configuration in map(as_dict, [*outbound, *inward])}
 
 
 def virtual_hosts(mesh: Mesh, name: str = "50051", pod: str = "client") -> dict[str, Any]:
     """The virtual hosts of one route configuration by name."""
-    return {each["name"]: each for each in configurations(mesh, pod)[name]["virtualHosts"]}
+    return {host["name"]: host for host in configurations(mesh, pod)[name]["virtualHosts"]}
 
 
 def backend_routes(mesh: Mesh) -> list[Any]:

@@ -25,12 +25,12 @@ def _sidecar(*hosts: str, name: str = "case", namespace: str = "shop", app: str 
 
 
 def _seen(mesh: Mesh, pod: str = "client") -> set[str]:
-    return {each.name for each in scope(mesh, pod).hosts}
+    return {host.name for host in scope(mesh, pod).hosts}
 
 
 def test_without_a_sidecar_all_is_seen() -> None:
     """Hosts of all namespaces, by name."""
-    assert [each.name for each in scope(shop()).hosts] == sorted(ALL)
+    assert [host.name for host in scope(shop()).hosts] == sorted(ALL)
     assert _seen(shop(_sidecar(app="client"))) == ALL
 
 
@@ -59,7 +59,7 @@ def test_the_sidecar_for_a_pod() -> None:
     """By selector, else the namespace's, else the root namespace's, where "." is the pod's namespace."""
     own, all_of_shop = _sidecar(f"./{BACKEND}", app="client", name="own"), _sidecar(f"./{OTHER}", name="shop")
     root = _sidecar("./*", name="root", namespace="istio-system")
-    assert [_seen(shop(*each)) for each in ([own, all_of_shop, root], [all_of_shop, root], [root])] == [
+    assert [_seen(shop(*documents)) for documents in ([own, all_of_shop, root], [all_of_shop, root], [root])] == [
         {BACKEND},
         {OTHER},
         {BACKEND, OTHER, GATE},
@@ -98,7 +98,7 @@ def test_unknown_hosts(policy: Any, settings: dict[str, Any], registry_only: boo
 
 
 def _names(mesh: Mesh) -> list[str]:
-    return [each.name for each in scope(mesh).virtual_services]
+    return [resource.name for resource in scope(mesh).virtual_services]
 
 
 RULES = {"http": [{"route": to(port={"number": 50051})}]}
@@ -140,7 +140,7 @@ def test_where_a_virtual_service_leads_is_seen_too() -> None:
         "mirrors": [{"destination": {"host": "other", "port": {"number": 9080}}}],
     }
     mesh = shop(two, virtual_service({"http": [rule]}), _sidecar(f"./{BACKEND}"))
-    found = {each.name: [port.number for port in each.ports] for each in scope(mesh).hosts}
+    found = {host.name: [port.number for port in host.ports] for host in scope(mesh).hosts}
     assert found == {BACKEND: [50051], "two.shop.svc.cluster.local": [82], OTHER: [9080]}
 
 
@@ -163,7 +163,7 @@ def test_a_host_is_found_by_its_name() -> None:
 def test_rules_are_found_by_their_host() -> None:
     """Fully qualified, within one namespace."""
     found = scope(shop(destination_rule({})))
-    assert [each.name for each in found.destination_rules["shop"].most_specific(BACKEND)] == ["backend"]
+    assert [rule.name for rule in found.destination_rules["shop"].most_specific(BACKEND)] == ["backend"]
     assert "elsewhere" not in found.destination_rules
 
 

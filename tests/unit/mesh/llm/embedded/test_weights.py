@@ -71,7 +71,7 @@ def test_fetch(index: Index, tmp_path: Path) -> None:
     assert index.calls == ["part0", "part1", "part2"]
     assert seen == sorted(seen)
     assert seen[-1] == (index.weights.download_bytes, index.weights.download_bytes)
-    assert {each.name for each in cache.iterdir()} == {path.name, f"{path.name}.lock"}
+    assert {file.name for file in cache.iterdir()} == {path.name, f"{path.name}.lock"}
     assert weights.fetch(index.weights, cache, pip=("false",)) == path
 
 
@@ -110,7 +110,7 @@ def test_full_disk(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_cancelled(index: Index, tmp_path: Path) -> None:
-    """A fetch that is told to stop kills its pip and says that it can go on."""
+    """A fetch that is cancelled kills its pip and says that it can go on."""
     pip = (sys.executable, "-c", "import time; time.sleep(60)")
     with pytest.raises(weights.WeightsCancelledError):
         weights.fetch(index.weights, tmp_path / "cache", cancelled=lambda: True, pip=pip)
@@ -119,7 +119,7 @@ def test_cancelled(index: Index, tmp_path: Path) -> None:
 def test_catalogue() -> None:
     """Parts add up to their file, hashes have their length, and the names that users may write are all there."""
     assert tuple(WEIGHTS) == SIZES
-    for each in WEIGHTS.values():
-        assert sum(part.member_bytes for part in each.parts) == each.file_bytes
-        assert len(each.file_sha256) == 64
-        assert {len(part.wheel_sha256) for part in each.parts} == {64}
+    for entry in WEIGHTS.values():
+        assert sum(part.member_bytes for part in entry.parts) == entry.file_bytes
+        assert len(entry.file_sha256) == 64
+        assert {len(part.wheel_sha256) for part in entry.parts} == {64}

@@ -31,14 +31,14 @@ def _policy(**policy: Any) -> Mesh:
 
 
 def _rule(name: str, host: str, seconds: int, namespace: str = "shop", **spec: Any) -> dict[str, Any]:
-    """A rule that is told by its connect time-out."""
+    """A rule that is recognised by its connect time-out."""
     policy = {"connectionPool": {"tcp": {"connectTimeout": f"{seconds}s"}}}
     return document("DestinationRule", {"host": host, "trafficPolicy": policy, **spec}, name, namespace)
 
 
 def _subsets(*subsets: dict[str, Any], **spec: Any) -> dict[str, Any]:
     labels = {"labels": {"app": "backend"}}
-    return destination_rule({"subsets": [{**labels, **each} for each in subsets], **spec})
+    return destination_rule({"subsets": [{**labels, **subset} for subset in subsets], **spec})
 
 
 def _thresholds(found: dict[str, Any]) -> Any:
@@ -65,7 +65,7 @@ def test_limits_are_circuit_breakers(pool: dict[str, Any], threshold: str) -> No
 
 
 def test_zero_is_no_limit() -> None:
-    """As in istiod, which cannot tell it from unset."""
+    """As in istiod, which cannot distinguish it from unset."""
     assert _thresholds(cluster(_policy(connectionPool={"tcp": {"maxConnections": 0}})))["maxConnections"] == 4294967295
 
 
@@ -268,7 +268,7 @@ def test_tls_with_a_certificate_of_the_rules_own() -> None:
     (own,) = context["commonTlsContext"]["tlsCertificates"]
     assert own == {"certificateChain": {"filename": "/c.pem"}, "privateKey": {"filename": "/k.pem"}}
     matchers = context["commonTlsContext"]["validationContext"]["matchTypedSubjectAltNames"]
-    assert [each["sanType"] for each in matchers] == ["DNS", "IP_ADDRESS", "URI"]
+    assert [matcher["sanType"] for matcher in matchers] == ["DNS", "IP_ADDRESS", "URI"]
     assert "upstreamHttpProtocolOptions" not in protocol_options(found)
 
 
@@ -382,7 +382,7 @@ def test_a_rule_holds_where_it_is_exported_to() -> None:
     """'.' is its own namespace alone, a name that namespace."""
     private = _rule("theirs", "far", 2, "elsewhere", exportTo=["."])
     shown = _rule("theirs", "far", 2, "elsewhere", exportTo=["shop"])
-    assert [_seconds(shop(each), FAR_CLUSTER) for each in (private, shown)] == ["10s", "2s"]
+    assert [_seconds(shop(rule), FAR_CLUSTER) for rule in (private, shown)] == ["10s", "2s"]
 
 
 def test_several_rules_for_one_host_are_one() -> None:

@@ -121,7 +121,7 @@ def test_identities_are_those_of_all_workloads_behind_a_host() -> None:
     """Sorted, each once, in the mesh's trust domain; a workload without replicas counts, too."""
     mesh = shop(_workload("v1", account="z"), _workload("v2", account="a", replicas=0), trust_domain="rostrum.test")
     context = tls_context(cluster(mesh)["transportSocketMatches"][0]["transportSocket"])
-    assert sans(context) == [f"spiffe://rostrum.test/ns/shop/sa/{each}" for each in ("a", "backend", "z")]
+    assert sans(context) == [f"spiffe://rostrum.test/ns/shop/sa/{account}" for account in ("a", "backend", "z")]
 
 
 def test_where_nobody_is_known_nobody_is_accepted() -> None:
@@ -165,8 +165,8 @@ def test_every_replica_is_an_endpoint() -> None:
     """At the pods' addresses and the target port, healthy, each of weight 1, with what metrics are labelled by."""
     mesh = shop(_workload("v2", replicas=2))
     found = endpoints(mesh)
-    assert [each["healthStatus"] for each in found] == ["HEALTHY"] * 3
-    assert [each["loadBalancingWeight"] for each in found] == [1, 1, 1]
+    assert [endpoint["healthStatus"] for endpoint in found] == ["HEALTHY"] * 3
+    assert [endpoint["loadBalancingWeight"] for endpoint in found] == [1, 1, 1]
     assert places(mesh) == ["127.1.1.1:50051", "127.1.4.1:50051", "127.1.4.2:50051"]
     assert found[-1]["metadata"]["filterMetadata"]["istio"] == {
         "workload": "v2;shop;backend;v2;Kubernetes",
@@ -189,7 +189,9 @@ def test_a_named_target_port_is_the_containers() -> None:
         for name, template in (("more", pods), ("none", bare))
     ]
     mesh = shop(service("more", ports), *workloads)
-    assert [each.rpartition(":")[2] for each in places(mesh, "outbound|1000||more.shop.svc.cluster.local")] == ["7777"]
+    assert [place.rpartition(":")[2] for place in places(mesh, "outbound|1000||more.shop.svc.cluster.local")] == [
+        "7777"
+    ]
 
 
 def test_canonical_names_have_their_own_labels_first() -> None:
@@ -224,7 +226,7 @@ def test_http_hosts_of_a_port_share_a_listener() -> None:
     assert found["name"] == "0.0.0.0_50051"
     assert found["address"] == {"pipe": {"path": "/run/out.sock", "mode": 0o600}}
     assert found["trafficDirection"] == "OUTBOUND"
-    ((manager,),) = [each["filters"] for each in found["filterChains"]]
+    ((manager,),) = [chain["filters"] for chain in found["filterChains"]]
     assert manager["typedConfig"]["rds"]["routeConfigName"] == "50051"
 
 
@@ -264,7 +266,10 @@ def test_a_mongo_port_is_counted() -> None:
     mesh = shop(service("store", [{"name": "mongo", "port": 7000}]))
     (found,) = listeners(mesh, {7000: HERE}).values()
     (chain,) = found["filterChains"]
-    assert [each["name"].rpartition(".")[2] for each in chain["filters"]] == ["mongo_proxy", "tcp_proxy"]
+    assert [network_filter["name"].rpartition(".")[2] for network_filter in chain["filters"]] == [
+        "mongo_proxy",
+        "tcp_proxy",
+    ]
 
 
 def test_a_grpc_web_port_is_translated() -> None:
@@ -272,7 +277,7 @@ def test_a_grpc_web_port_is_translated() -> None:
     mesh = shop(service("store", [{"name": "grpc-web", "port": 7000}]))
     (found,) = listeners(mesh, {7000: HERE}).values()
     manager = found["filterChains"][0]["filters"][0]["typedConfig"]
-    assert "envoy.filters.http.grpc_web" in [each["name"] for each in manager["httpFilters"]]
+    assert "envoy.filters.http.grpc_web" in [http_filter["name"] for http_filter in manager["httpFilters"]]
 
 
 def test_a_port_of_unknown_protocol_is_sniffed() -> None:
@@ -280,7 +285,9 @@ def test_a_port_of_unknown_protocol_is_sniffed() -> None:
     mesh = shop(service("more", [{"name": "what", "port": 1000}]))
     (found,) = listeners(mesh, {1000: HERE}, {"more.shop.svc.cluster.local": "127.10.0.9"}).values()
     assert found["name"] == "127.10.0.9_1000"
-    assert [each["name"] for each in found["listenerFilters"]] == ["envoy.filters.listener.http_inspector"]
+    assert [listener_filter["name"] for listener_filter in found["listenerFilters"]] == [
+        "envoy.filters.listener.http_inspector"
+    ]
     (chain,) = found["filterChains"]
     match = {"transportProtocol": "raw_buffer", "applicationProtocols": ["http/1.1", "h2c"]}
     assert chain["filterChainMatch"] == match
@@ -289,7 +296,7 @@ def test_a_port_of_unknown_protocol_is_sniffed() -> None:
     assert proxy["typedConfig"]["cluster"] == "outbound|1000||more.shop.svc.cluster.local"
 
 
-def test_tls_hosts_are_told_apart_by_server_name() -> None:
+def test_tls_hosts_are_distinguished_by_server_name() -> None:
     """The app's own TLS is passed on; a handshake with another name meets no chain."""
     entry = {
         "hosts": ["a.example.com", "b.example.com"],
@@ -297,14 +304,16 @@ def test_tls_hosts_are_told_apart_by_server_name() -> None:
         "resolution": "DNS",
     }
     (found,) = listeners(shop(document("ServiceEntry", entry)), {443: HERE}).values()
-    names = [each["filterChainMatch"]["serverNames"] for each in found["filterChains"]]
+    names = [chain["filterChainMatch"]["serverNames"] for chain in found["filterChains"]]
     assert names == [["a.example.com"], ["b.example.com"]]
-    assert [each["name"] for each in found["listenerFilters"]] == ["envoy.filters.listener.tls_inspector"]
+    assert [listener_filter["name"] for listener_filter in found["listenerFilters"]] == [
+        "envoy.filters.listener.tls_inspector"
+    ]
     assert "defaultFilterChain" not in found
 
 
 @pytest.mark.parametrize("other", ["tcp", "http"])
-def test_hosts_that_cannot_be_told_apart_are_refused(other: str) -> None:
+def test_hosts_that_cannot_be_distinguished_are_refused(other: str) -> None:
     """Two hosts at one port, of which one is not HTTP."""
     mesh = shop(service("x", [{"name": "tcp", "port": 1000}]), service("y", [{"name": other, "port": 1000}]))
     with pytest.raises(ManifestError, match=r"port 1000 of x.shop.*y.shop.* cannot be told apart .*: give the ports"):

@@ -32,13 +32,13 @@ def test_addresses_are_endpoints() -> None:
     assert cluster(_mesh(**spec), NAME)["type"] == "EDS"
     assert places(_mesh(**spec), NAME) == ["127.8.0.1:8080", "127.8.0.2:80"]
     assert places(_mesh(**spec, ports=[{**HTTP, "targetPort": 81}]), NAME) == ["127.8.0.1:8080", "127.8.0.2:81"]
-    assert all("healthStatus" not in each for each in endpoints(_mesh(**spec), NAME))
+    assert all("healthStatus" not in endpoint for endpoint in endpoints(_mesh(**spec), NAME))
 
 
 def test_endpoints_may_weigh_more() -> None:
     """weight is loadBalancingWeight, 1 if unset."""
     spec = [{"address": "127.8.0.1", "weight": 5}, {"address": "127.8.0.2"}]
-    assert [each["loadBalancingWeight"] for each in endpoints(_mesh(endpoints=spec), NAME)] == [5, 1]
+    assert [endpoint["loadBalancingWeight"] for endpoint in endpoints(_mesh(endpoints=spec), NAME)] == [5, 1]
 
 
 def test_an_endpoint_is_labelled_for_metrics() -> None:

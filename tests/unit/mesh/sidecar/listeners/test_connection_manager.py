@@ -149,7 +149,11 @@ def test_the_order_of_filters(role: Any, expected: list[str]) -> None:
     """Tokens, DENY, ALLOW, then what routes ask for; an app's own calls are held to no policy."""
     found = role(mesh_of(*SECURED, FILTER))["httpFilters"]
     assert kinds(found) == expected
-    actions = [each["typedConfig"]["rules"].get("action", "ALLOW") for each in found if each["name"].endswith("rbac")]
+    actions = [
+        http_filter["typedConfig"]["rules"].get("action", "ALLOW")
+        for http_filter in found
+        if http_filter["name"].endswith("rbac")
+    ]
     assert actions == ["DENY", "ALLOW"][: len(actions)]
 
 

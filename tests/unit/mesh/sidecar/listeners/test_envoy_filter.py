@@ -97,12 +97,12 @@ def _filter(config: dict[str, Any], name: str = "a", *, first: bool = False, **m
 
 def _applied(*documents: dict[str, Any], pod: str = "gate") -> list[Any]:
     mesh = shop(*documents)
-    filters = [http_connection_manager_pb2.HttpFilter(name=each) for each in ("envoy.filters.http.cors", ROUTER)]
-    return [as_dict(each) for each in envoy_filters.insert_filters(mesh, proxy(mesh, pod), filters)]
+    filters = [http_connection_manager_pb2.HttpFilter(name=name) for name in ("envoy.filters.http.cors", ROUTER)]
+    return [as_dict(http_filter) for http_filter in envoy_filters.insert_filters(mesh, proxy(mesh, pod), filters)]
 
 
 def _names(*documents: dict[str, Any], pod: str = "gate") -> list[str]:
-    return [each["name"] for each in _applied(*documents, pod=pod)]
+    return [http_filter["name"] for http_filter in _applied(*documents, pod=pod)]
 
 
 def test_a_filter_comes_right_before_the_router() -> None:
@@ -150,8 +150,8 @@ def _with(path: str, value: Any) -> dict[str, Any]:
     said = copy.deepcopy(_filter(BUFFER))
     *parents, last = path.split(".")
     here: Any = said["spec"]
-    for each in parents:
-        here = here[int(each)] if each.isdigit() else here[each]
+    for parent in parents:
+        here = here[int(parent)] if parent.isdigit() else here[parent]
     here[last] = value
     return said
 
@@ -212,9 +212,9 @@ def test_another_form_is_refused(said: dict[str, Any], path: str, what: str) -> 
         ({"@type": TRANSCODER["@type"], "services": ["a"]}, "proto_descriptor_bin is missing"),
         ({**LIMIT, "stat_prefix": ""}, "stat_prefix is missing"),
         ({**LIMIT, "token_bucket": {"max_tokens": 1, "fill_interval": "0.01s"}}, "at least 50 ms"),
-        ({each: LIMIT[each] for each in LIMIT if each != "filter_enforced"}, "filter_enforced is missing"),
-        ({each: MATCHED[each] for each in MATCHED if each != "xds_matcher"}, "xds_matcher is missing"),
-        ({each: MATCHED[each] for each in MATCHED if each != "extension_config"}, "no filter is not translated"),
+        ({field: LIMIT[field] for field in LIMIT if field != "filter_enforced"}, "filter_enforced is missing"),
+        ({field: MATCHED[field] for field in MATCHED if field != "xds_matcher"}, "xds_matcher is missing"),
+        ({field: MATCHED[field] for field in MATCHED if field != "extension_config"}, "no filter is not translated"),
         (
             {**MATCHED, "extension_config": {"name": "b", "typed_config": {"@type": BUFFER["@type"]}}},
             "max_request_bytes is missing",

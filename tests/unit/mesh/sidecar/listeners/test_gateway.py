@@ -37,7 +37,10 @@ def _named(name: str, *hosts: str, **rule: Any) -> dict[str, Any]:
 
 
 def _listeners(mesh: Mesh) -> dict[str, Any]:
-    return {each["name"]: each for each in map(as_dict, gateway.build_gateway_listeners(mesh, proxy(mesh, "gate")))}
+    return {
+        listener["name"]: listener
+        for listener in map(as_dict, gateway.build_gateway_listeners(mesh, proxy(mesh, "gate")))
+    }
 
 
 def _gate(mesh: Mesh, name: str = "http.8080") -> dict[str, Any]:
@@ -64,18 +67,20 @@ def test_a_port_that_no_service_has_is_listened_at_as_it_is() -> None:
 def test_servers_that_end_tls_are_chains_by_name() -> None:
     """Each has its certificate by secret name, its route configuration, and the names it is asked for by."""
     (found,) = _listeners(shop(gateway_of(_tls("a.example"), _tls("*", name="all", mode="MUTUAL")))).values()
-    assert [each["name"] for each in found["listenerFilters"]] == ["envoy.filters.listener.tls_inspector"]
+    assert [listener_filter["name"] for listener_filter in found["listenerFilters"]] == [
+        "envoy.filters.listener.tls_inspector"
+    ]
     named, rest = found["filterChains"]
     assert named["filterChainMatch"] == {"serverNames": ["a.example"]}
     assert "filterChainMatch" not in rest
     assert named["transportSocketConnectTimeout"] == "15s"
-    names = [each["filters"][0]["typedConfig"]["rds"]["routeConfigName"] for each in (named, rest)]
+    names = [chain["filters"][0]["typedConfig"]["rds"]["routeConfigName"] for chain in (named, rest)]
     assert names == ["https.443.https.gate.shop", "https.443.all.gate.shop"]
     simple = named["transportSocket"]["typedConfig"]
     assert simple["requireClientCertificate"] is False
     common = simple["commonTlsContext"]
     assert common["alpnProtocols"] == ["h2", "http/1.1"]
-    assert [each["name"] for each in common["tlsCertificateSdsSecretConfigs"]] == ["kubernetes://a-cert"]
+    assert [secret["name"] for secret in common["tlsCertificateSdsSecretConfigs"]] == ["kubernetes://a-cert"]
     mutual = rest["transportSocket"]["typedConfig"]
     assert mutual["requireClientCertificate"] is True
     combined = mutual["commonTlsContext"]["combinedValidationContext"]
@@ -91,7 +96,7 @@ def test_a_host_is_served_where_gateway_and_virtual_service_agree() -> None:
     """The narrower of both; any other host has no virtual host, so it gets 404."""
     mesh = shop(gateway_of(_plain("*.example.org", "b.example")), _named("a", "a.example.org", "*.example"))
     found = _gate(mesh)
-    assert [each["domains"] for each in found.values()] == [["a.example.org", "b.example"]]
+    assert [host["domains"] for host in found.values()] == [["a.example.org", "b.example"]]
     assert list(found) == ["a.example.org:80"]
     (route,) = found["a.example.org:80"]["routes"]
     assert route["route"]["cluster"] == CLUSTER
@@ -100,7 +105,7 @@ def test_a_host_is_served_where_gateway_and_virtual_service_agree() -> None:
 def test_routes_of_several_are_joined_and_what_takes_everything_comes_last() -> None:
     """The oldest first, but catch-alls behind all others."""
     mesh = shop(gateway_of(), _named("a"), _named("b", match=[{"uri": {"prefix": "/b"}}]), _named("c"))
-    assert [each["name"] for each in _gate(mesh)["*:80"]["routes"]] == ["b", "a", "c"]
+    assert [route["name"] for route in _gate(mesh)["*:80"]["routes"]] == ["b", "a", "c"]
 
 
 def test_a_virtual_host_has_the_servers_port_in_its_name() -> None:
@@ -123,21 +128,21 @@ def test_https_redirect() -> None:
     """301 to https for each host of the server, also for one that nothing serves."""
     mesh = shop(gateway_of(_plain("a.example", "b.example", tls={"httpsRedirect": True})), _named("a", "a.example"))
     found = _gate(mesh)
-    assert {name: each["requireTls"] for name, each in found.items()} == {"a.example:80": "ALL", "b.example:80": "ALL"}
+    assert {name: host["requireTls"] for name, host in found.items()} == {"a.example:80": "ALL", "b.example:80": "ALL"}
     assert "routes" not in found["b.example:80"]
 
 
 def test_https_redirect_holds_for_a_narrower_host() -> None:
     """The server has a wildcard, the VirtualService one of its names."""
     mesh = shop(gateway_of(_plain("*.example", tls={"httpsRedirect": True})), _named("a", "a.example"))
-    assert {each.get("requireTls") for each in _gate(mesh).values()} == {"ALL"}
+    assert {host.get("requireTls") for host in _gate(mesh).values()} == {"ALL"}
 
 
 def test_hosts_with_the_same_routes_are_one() -> None:
     """Named by the longest; wildcards last; those that redirect stay apart."""
     redirecting = _plain("redirecting.example", name="redirecting", tls={"httpsRedirect": True})
     mesh = shop(gateway_of(_plain("a.example", "bb.example", "*.c.example"), redirecting), _named("a"))
-    found = {name: each["domains"] for name, each in _gate(mesh).items()}
+    found = {name: host["domains"] for name, host in _gate(mesh).items()}
     assert found == {
         "bb.example:80": ["bb.example", "a.example", "*.c.example"],
         "redirecting.example:80": ["redirecting.example"],
@@ -163,7 +168,7 @@ def test_a_match_may_be_for_one_gateway() -> None:
     }
     mesh = shop(gateway_of(), virtual_service(spec))
     (host,) = _gate(mesh).values()
-    assert [each["name"] for each in host["routes"]] == ["out", "pod"]
+    assert [route["name"] for route in host["routes"]] == ["out", "pod"]
 
 
 @pytest.mark.parametrize(("said", "is_served"), [("*", True), (".", True), ("elsewhere", False)])
@@ -213,7 +218,7 @@ def test_refused(servers: list[dict[str, Any]], path: str, what: str) -> None:
 
 
 def test_a_selector_that_takes_nothing_is_refused() -> None:
-    """A typo in the labels would leave the door shut without a word."""
+    """A typo in the labels would leave the ingress closed without an error."""
     said = gateway_of()
     said["spec"]["selector"] = {"istio": "gaet"}
     with pytest.raises(ManifestError, match=r"spec\.selector: no workload has these labels"):

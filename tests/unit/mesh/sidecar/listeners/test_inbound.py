@@ -68,12 +68,12 @@ def test_what_a_port_admits(mode: str, port: int, expected: list[tuple[str, list
     """Each chain by transport and ALPN: what it ends in, and whether it asks for a certificate of the mesh."""
     found = [
         (
-            each["filterChainMatch"]["transportProtocol"],
-            each["filterChainMatch"].get("applicationProtocols", []),
-            kinds(each["filters"])[-1],
-            "transportSocket" in each,
+            chain["filterChainMatch"]["transportProtocol"],
+            chain["filterChainMatch"].get("applicationProtocols", []),
+            kinds(chain["filters"])[-1],
+            "transportSocket" in chain,
         )
-        for each in chains(_mode(mode), port)
+        for chain in chains(_mode(mode), port)
     ]
     assert found == expected
 
@@ -100,7 +100,7 @@ def test_mutual_tls() -> None:
         {"sanType": "URI", "matcher": {"prefix": "spiffe://td/"}}
     ]
     assert validation["validationContextSdsSecretConfig"]["name"] == "ROOTCA"
-    assert [each["name"] for each in common["tlsCertificateSdsSecretConfigs"]] == ["default"]
+    assert [secret["name"] for secret in common["tlsCertificateSdsSecretConfigs"]] == ["default"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_listener_is_at_the_pods_own_address() -> None:
 def test_there_is_one_listener_a_port() -> None:
     """By the pod's ports, in the order of its Services'."""
     mesh = mesh_of()
-    found = [each.name for each in inbound.build_inbound_listeners(mesh, proxy(mesh))]
+    found = [resource.name for resource in inbound.build_inbound_listeners(mesh, proxy(mesh))]
     assert found == [f"inbound|{port}" for port in (HTTP, GRPC, WEB, TCP, MONGO, AUTO)]
 
 
@@ -174,7 +174,7 @@ def test_mongo_is_read_on_its_way() -> None:
 def _cluster(mesh: Mesh, port: int = HTTP, **app: Any) -> dict[str, Any]:
     own = proxy(mesh)
     own = replace(own, app={**own.app, **app.get("app", {})})
-    found = {each["name"]: each for each in map(as_dict, build_inbound_clusters(mesh, own))}
+    found = {cluster["name"]: cluster for cluster in map(as_dict, build_inbound_clusters(mesh, own))}
     one: dict[str, Any] = found[f"inbound|{port}||"]
     return one
 

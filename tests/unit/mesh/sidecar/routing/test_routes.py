@@ -51,13 +51,13 @@ def test_a_headless_service_has_its_pods_names_too() -> None:
     """Each domain again with a wildcard."""
     flock = service("flock", [{"name": "grpc", "port": 50051}], clusterIP="None")
     domains = virtual_hosts(shop(flock))["flock.shop.svc.cluster.local:50051"]["domains"]
-    plain = [each for each in domains if not each.startswith("*.")]
+    plain = [domain for domain in domains if not domain.startswith("*.")]
     assert len(plain) == 5
-    assert domains == [*plain, *(f"*.{each}" for each in plain)]
+    assert domains == [*plain, *(f"*.{domain}" for domain in plain)]
 
 
 def test_a_host_without_a_virtual_service_has_the_default_route() -> None:
-    """One route that takes everything, with the default retries; the attempt's number is told to the app."""
+    """One route that takes everything, with the default retries; the attempt's number is sent to the app."""
     found = virtual_hosts(shop())[f"{BACKEND}:50051"]
     assert found["includeRequestAttemptCount"]
     (route,) = found["routes"]
@@ -104,24 +104,24 @@ def test_the_oldest_virtual_service_wins() -> None:
     """Of two for a host the older is obeyed, whatever their names."""
     younger = virtual_service({"http": [{"name": "a", "route": to()}]}, "a", creationTimestamp="2026-02-02T00:00:00Z")
     older = virtual_service({"http": [{"name": "b", "route": to()}]}, "b", creationTimestamp="2026-01-02T00:00:00Z")
-    assert [each["name"] for each in backend_routes(shop(younger, older))] == ["b"]
-    assert [each["name"] for each in backend_routes(shop(_named("a"), _named("b")))] == ["a"]
+    assert [route["name"] for route in backend_routes(shop(younger, older))] == ["b"]
+    assert [route["name"] for route in backend_routes(shop(_named("a"), _named("b")))] == ["a"]
 
 
 def test_one_without_a_route_for_the_caller_leaves_the_host_to_the_next() -> None:
     """The older says nothing to this caller, so the younger is obeyed."""
     silent = _named("a")
     silent["spec"]["http"][0]["match"] = [{"sourceLabels": {"app": "nobody"}}]
-    assert [each["name"] for each in backend_routes(shop(silent, _named("b")))] == ["b"]
+    assert [route["name"] for route in backend_routes(shop(silent, _named("b")))] == ["b"]
 
 
 def test_the_most_specific_wildcard_wins_and_a_name_beats_all() -> None:
     """A host obeys the longest wildcard that takes it, but the one that names it before that."""
     wide, narrow = _named("a", hosts=["*"]), _named("b", hosts=["*.shop.svc.cluster.local"])
-    assert [each["name"] for each in backend_routes(shop(wide, narrow))] == ["b"]
-    assert [each["name"] for each in backend_routes(shop(wide, narrow, _named("c")))] == ["c"]
+    assert [route["name"] for route in backend_routes(shop(wide, narrow))] == ["b"]
+    assert [route["name"] for route in backend_routes(shop(wide, narrow, _named("c")))] == ["c"]
     far = virtual_hosts(shop(wide, narrow))["far.elsewhere.svc.cluster.local:50051"]
-    assert [each["name"] for each in far["routes"]] == ["a"]
+    assert [route["name"] for route in far["routes"]] == ["a"]
 
 
 def test_other_hosts_of_a_virtual_service_are_served_beside_its_service() -> None:
@@ -150,4 +150,4 @@ def test_at_port_80_a_host_of_no_service_is_served() -> None:
 def test_one_for_gateways_alone_is_nothing_to_sidecars() -> None:
     """Without "mesh" in gateways the host keeps its default."""
     mesh = shop(_named("a", gateways=["gate"], hosts=["*"]), gateway_of())
-    assert [each["name"] for each in backend_routes(mesh)] == ["default"]
+    assert [route["name"] for route in backend_routes(mesh)] == ["default"]

@@ -21,7 +21,7 @@ from tests.unit.mesh.sidecar.shop import (
 )
 
 DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
-SUBSETS = destination_rule({"subsets": [{"name": each, "labels": {"app": "backend"}} for each in ("v1", "v2")]})
+SUBSETS = destination_rule({"subsets": [{"name": name, "labels": {"app": "backend"}} for name in ("v1", "v2")]})
 
 
 def test_a_rule_without_more_has_istiods_defaults() -> None:
@@ -39,7 +39,9 @@ def test_a_rule_without_more_has_istiods_defaults() -> None:
         2,
         "5",
     )
-    assert [each["name"] for each in policy["retryHostPredicate"]] == ["envoy.retry_host_predicates.previous_hosts"]
+    assert [predicate["name"] for predicate in policy["retryHostPredicate"]] == [
+        "envoy.retry_host_predicates.previous_hosts"
+    ]
 
 
 def test_a_timeout_caps_the_callers() -> None:
@@ -64,7 +66,7 @@ RETRIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("said", "made"), RETRIES)
 def test_retries(said: dict[str, Any], made: dict[str, Any]) -> None:
-    """Each field of retries; status codes are told apart from conditions."""
+    """Each field of retries; status codes are distinguished from conditions."""
     assert route_of({"retries": said})["route"]["retryPolicy"].items() >= made.items()
 
 
@@ -156,7 +158,7 @@ def test_rules_keep_their_order_and_end_with_the_first_that_takes_everything() -
         {"name": "never", "match": [{"uri": {"prefix": "/3"}}], "route": to()},
     ]
     found = backend_routes(shop(virtual_service({"http": rules})))
-    assert [each["name"] for each in found] == ["some", "some.two", "all"]
+    assert [route["name"] for route in found] == ["some", "some.two", "all"]
 
 
 def test_weights_and_subsets() -> None:

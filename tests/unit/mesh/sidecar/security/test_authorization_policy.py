@@ -23,15 +23,19 @@ def _policy(
 
 def _rules(*policies: Any, **settings: Any) -> list[dict[str, Any]]:
     """The rules of each RBAC filter of backend's HTTP port."""
-    return [each["rules"] for each in http_filter(mesh_of(*policies, **settings), "rbac")]
+    return [rbac["rules"] for rbac in http_filter(mesh_of(*policies, **settings), "rbac")]
 
 
 def _tcp_rules(mesh: Mesh) -> list[dict[str, Any]]:
     """The same of its TCP port."""
     filters = chains(mesh, TCP)[0]["filters"]
-    found = [each["typedConfig"] for each in filters if each["name"] == "envoy.filters.network.rbac"]
-    assert all(each["statPrefix"] == "tcp." for each in found)
-    return [each["rules"] for each in found]
+    found = [
+        network_filter["typedConfig"]
+        for network_filter in filters
+        if network_filter["name"] == "envoy.filters.network.rbac"
+    ]
+    assert all(rbac["statPrefix"] == "tcp." for rbac in found)
+    return [rbac["rules"] for rbac in found]
 
 
 def _of_rule(rule: dict[str, Any], **settings: Any) -> dict[str, Any]:
@@ -64,7 +68,7 @@ def test_no_policy_is_no_filter() -> None:
 def test_deny_is_asked_before_allow() -> None:
     """However they are called and in whatever order they are written."""
     found = _rules(_policy({}, name="a"), _policy({}, action="DENY", name="b"))
-    assert [(each.get("action", "ALLOW"), list(each["policies"])) for each in found] == [
+    assert [(rules.get("action", "ALLOW"), list(rules["policies"])) for rules in found] == [
         ("DENY", ["ns[shop]-policy[b]-rule[0]"]),
         ("ALLOW", ["ns[shop]-policy[a]-rule[0]"]),
     ]
@@ -86,7 +90,7 @@ def test_an_empty_rule_is_for_all(action: str) -> None:
 
 def test_policies_of_the_namespace_and_of_the_root_that_select_the_pod() -> None:
     """In the root namespace selectors work too; other namespaces' and other pods' policies are not asked."""
-    of_backend, of_client = ({"matchLabels": {"app": each}} for each in ("backend", "client"))
+    of_backend, of_client = ({"matchLabels": {"app": app}} for app in ("backend", "client"))
     (found,) = _rules(
         _policy({}, name="all"),
         _policy({}, name="own", selector=of_backend),
@@ -115,12 +119,12 @@ def test_sources_and_operations_are_alternatives() -> None:
         "to": [{"operation": {"paths": ["/a"], "hosts": ["b"]}}, {"operation": {"ports": ["1"]}}],
     }
     found = _of_rule(rule)
-    first, second = (each["andIds"]["ids"] for each in found["principals"])
-    assert [list(each["orIds"]["ids"][0]) for each in first] == [["authenticated"], ["authenticated"]]
+    first, second = (principal["andIds"]["ids"] for principal in found["principals"])
+    assert [list(field["orIds"]["ids"][0]) for field in first] == [["authenticated"], ["authenticated"]]
     assert first[0]["orIds"]["ids"][0]["authenticated"] == {"principalName": {"safeRegex": {"regex": ".+"}}}
     assert list(second[0]["orIds"]["ids"][0]) == ["directRemoteIp"]
-    first, second = (each["andRules"]["rules"] for each in found["permissions"])
-    assert [list(each["orRules"]["rules"][0]) for each in first] == [["header"], ["urlPath"]]
+    first, second = (permission["andRules"]["rules"] for permission in found["permissions"])
+    assert [list(field["orRules"]["rules"][0]) for field in first] == [["header"], ["urlPath"]]
     assert list(second[0]["orRules"]["rules"][0]) == ["destinationPort"]
 
 
@@ -135,8 +139,8 @@ def test_conditions_join_every_source_and_operation() -> None:
         ],
     }
     found = _of_rule(rule)
-    lasts = [each["andIds"]["ids"][-1]["orIds"]["ids"][0] for each in found["principals"]]
-    assert [list(each) for each in lasts] == [["remoteIp"], ["remoteIp"]]
+    lasts = [principal["andIds"]["ids"][-1]["orIds"]["ids"][0] for principal in found["principals"]]
+    assert [list(last) for last in lasts] == [["remoteIp"], ["remoteIp"]]
     (permission,) = found["permissions"]
     assert permission["andRules"]["rules"][-1] == {"notRule": {"orRules": {"rules": [{"destinationPort": 1}]}}}
 
@@ -210,14 +214,14 @@ def test_cluster_local_is_the_meshs_own_trust_domain() -> None:
     """Whatever that is called; another one stays."""
     found = _of_rule(_source(principals=["cluster.local/ns/a/sa/b", "other/ns/a/sa/b"]), trust_domain="td")
     ids = found["principals"][0]["andIds"]["ids"][0]["orIds"]["ids"]
-    names = [each["authenticated"]["principalName"]["exact"] for each in ids]
+    names = [principal["authenticated"]["principalName"]["exact"] for principal in ids]
     assert names == ["spiffe://td/ns/a/sa/b", "spiffe://other/ns/a/sa/b"]
 
 
 def _claim(path: list[str], value: Any) -> Any:
     matcher = {
         "filter": "envoy.filters.http.jwt_authn",
-        "path": [{"key": each} for each in ("payload", *path)],
+        "path": [{"key": key} for key in ("payload", *path)],
         "value": value,
     }
     return {"sourcedMetadata": {"metadataMatcher": matcher}}
@@ -243,7 +247,7 @@ def _token(issuer: Any, subject: Any) -> Any:
     ],
 )
 def test_a_token_is_of_an_issuer_and_a_subject(value: str, issuer: Any, subject: Any) -> None:
-    """Told apart at the last slash."""
+    """Separated at the last slash."""
     (one,) = _of_rule(_source(requestPrincipals=[value]))["principals"][0]["andIds"]["ids"]
     assert one == _token(issuer, subject)
     (either,) = _of_rule(_source(requestPrincipals=[value, "x/y"]))["principals"][0]["andIds"]["ids"]
@@ -431,12 +435,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("policy", "told"), REFUSED)
-def test_what_is_refused(policy: Any, told: str) -> None:
+@pytest.mark.parametrize(("policy", "message"), REFUSED)
+def test_what_is_refused(policy: Any, message: str) -> None:
     """By file, document and field, with what to do."""
     found = refusal(policy)
     assert found.startswith("case.yaml document 1 (AuthorizationPolicy case): spec.")
-    assert told in found
+    assert message in found
 
 
 def test_a_dry_run_is_refused() -> None:

@@ -78,7 +78,7 @@ def test_the_oldest_wins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "told"),
+    ("policy", "message"),
     [
         (_policy("TIGHT"), "spec.mtls.mode: input should be 'STRICT'"),
         (_policy("STRICT", portLevelMtls={"80": {"mode": "STRICT"}}), "spec.portLevelMtls: has no effect"),
@@ -92,9 +92,9 @@ def test_the_oldest_wins() -> None:
         (_policy("STRICT", modus="STRICT"), "spec.modus: is not translated, or no such field"),
     ],
 )  # fmt: skip
-def test_what_has_no_effect_is_refused(policy: Any, told: str) -> None:
+def test_what_has_no_effect_is_refused(policy: Any, message: str) -> None:
     """By file, document and field."""
-    assert told in refusal(policy)
+    assert message in refusal(policy)
     assert refusal(policy).startswith("case.yaml document 1 (PeerAuthentication ")
 
 

@@ -104,9 +104,12 @@ def test_issuers_of_all_resources_by_name() -> None:
         _tokens(_rule("a"), name="two", namespace="istio-system"),
         _tokens(_rule("c"), name="other", selector={"matchLabels": {"app": "client"}}),
     )
-    assert {name: each["issuer"] for name, each in found["providers"].items()} == {"origins-0": "a", "origins-1": "b"}
+    assert {name: provider["issuer"] for name, provider in found["providers"].items()} == {
+        "origins-0": "a",
+        "origins-1": "b",
+    }
     named = [{"providerName": "origins-0"}, {"providerName": "origins-1"}]
-    each_or_none = [{"requiresAny": {"requirements": [each, {"allowMissing": {}}]}} for each in named]
+    each_or_none = [{"requiresAny": {"requirements": [provider, {"allowMissing": {}}]}} for provider in named]
     requirements = [*named, {"requiresAll": {"requirements": each_or_none}}]
     assert found["rules"][0]["requires"] == {"requiresAny": {"requirements": requirements}}
 
@@ -117,7 +120,7 @@ def test_no_resource_is_no_filter() -> None:
 
 
 @pytest.mark.parametrize("is_gateway", [True, False])
-def test_a_gateway_chooses_its_route_anew(*, is_gateway: bool) -> None:
+def test_a_gateway_chooses_its_route_again(*, is_gateway: bool) -> None:
     """After the claims are known, for routes that look at them."""
     mesh = mesh_of(_tokens(_rule()))
     (found,) = request_authentication.make_http_filters(mesh, mesh.workloads["shop", "gate"], is_gateway=is_gateway)
@@ -125,7 +128,7 @@ def test_a_gateway_chooses_its_route_anew(*, is_gateway: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "told"),
+    ("tokens", "message"),
     [
         (_tokens(), "spec.jwtRules: "),
         (_tokens({"issuer": "a"}), "spec.jwtRules[0]: one of jwks and jwksUri is needed"),
@@ -143,7 +146,7 @@ def test_a_gateway_chooses_its_route_anew(*, is_gateway: bool) -> None:
         (_tokens(_rule(), targetRefs=[{"kind": "Gateway"}]), "spec.targetRefs: is not translated"),
     ],
 )
-def test_what_is_refused(tokens: Any, told: str) -> None:
+def test_what_is_refused(tokens: Any, message: str) -> None:
     """By file, document and field."""
-    assert told in refusal(tokens)
+    assert message in refusal(tokens)
     assert refusal(tokens).startswith("case.yaml document 1 (RequestAuthentication tokens)")

@@ -35,7 +35,7 @@ def _sampling(*documents: Any, direction: Direction = "inbound") -> float | None
 
 
 def _logs(mesh: Mesh, direction: Direction = "inbound") -> list[dict[str, Any]]:
-    return [as_dict(each) for each in make_access_logs(mesh, mesh.workloads["shop", "backend"], direction)]
+    return [as_dict(log) for log in make_access_logs(mesh, mesh.workloads["shop", "backend"], direction)]
 
 
 # --- tracing ----------------------------------------------------------------------------------------------------------
@@ -124,11 +124,11 @@ def test_tags() -> None:
     tags = {"z": {"literal": {"value": "1"}}, "a": {"header": {"name": "x-a", "defaultValue": "none"}}}
     found = _traced(_telemetry(tracing=[{"customTags": tags}]))
     assert found is not None
-    by_name = {each["tag"]: each for each in found["customTags"]}
+    by_name = {tag["tag"]: tag for tag in found["customTags"]}
     assert list(by_name) == sorted(by_name)
     assert by_name["z"]["literal"] == {"value": "1"}
     assert by_name["a"]["requestHeader"] == {"name": "x-a", "defaultValue": "none"}
-    own = {name: each["literal"]["value"] for name, each in by_name.items() if "literal" in each and name != "z"}
+    own = {name: tag["literal"]["value"] for name, tag in by_name.items() if "literal" in tag and name != "z"}
     assert own == {
         "istio.canonical_service": "backend",
         "istio.canonical_revision": "latest",
@@ -167,7 +167,7 @@ def test_names_come_from_labels(labels: dict[str, str], service: str, revision: 
     tracing = make_tracing(mesh, mesh.workloads["shop", "named"], "inbound")
     assert tracing is not None
     found = as_dict(tracing)
-    tags = {each["tag"]: each.get("literal", {}).get("value") for each in found["customTags"]}
+    tags = {tag["tag"]: tag.get("literal", {}).get("value") for tag in found["customTags"]}
     assert (tags["istio.canonical_service"], tags["istio.canonical_revision"]) == (service, revision)
     assert found["provider"]["typedConfig"]["serviceName"] == name
 
@@ -255,12 +255,12 @@ def _counted(direction: Direction, *, mutual_tls: bool = False) -> list[dict[str
     logs = metrics.make_http_logs(
         mesh, mesh.workloads["shop", "backend"], direction, service=service, mutual_tls=mutual_tls
     )
-    return [as_dict(each) for each in logs]
+    return [as_dict(log) for log in logs]
 
 
 def _labels(log: dict[str, Any]) -> dict[str, str]:
     (counter,) = log["typedConfig"]["value"]["counters"]
-    return {each["name"]: each["valueFormat"] for each in counter["stat"]["tags"]}
+    return {tag["name"]: tag["valueFormat"] for tag in counter["stat"]["tags"]}
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound", "gateway"])
@@ -277,14 +277,14 @@ def test_calls_are_counted_by_istios_labels(direction: Direction) -> None:
         assert all(_labels(log).values())
 
 
-def test_grpc_is_told_apart_by_its_content_type() -> None:
+def test_grpc_is_distinguished_by_its_content_type() -> None:
     """Each call is in one of the two."""
     grpc, other = _counted("inbound")
-    headers = [each["filter"]["headerFilter"]["header"] for each in (grpc, other)]
-    assert [each["stringMatch"] for each in headers] == [{"prefix": "application/grpc"}] * 2
-    assert [each.get("invertMatch", False) for each in headers] == [False, True]
+    headers = [log["filter"]["headerFilter"]["header"] for log in (grpc, other)]
+    assert [header["stringMatch"] for header in headers] == [{"prefix": "application/grpc"}] * 2
+    assert [header.get("invertMatch", False) for header in headers] == [False, True]
     assert headers[1]["treatMissingHeaderAsEmpty"] is True
-    assert [_labels(each)["request_protocol"] for each in (grpc, other)] == ["grpc", "http"]
+    assert [_labels(log)["request_protocol"] for log in (grpc, other)] == ["grpc", "http"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_the_client_knows_whom_it_called() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ({"selector": {"matchLabels": {"app": "bakend"}}}, "spec.selector.matchLabels: no workload"),
         ({"accessLogging": [{"providers": [{"name": "otel"}]}]}, "spec.accessLogging[0].providers[0].name: 'otel'"),
@@ -329,11 +329,11 @@ def test_the_client_knows_whom_it_called() -> None:
         ({"accessLogging": [{"filter": {"expression": ""}}]}, "spec.accessLogging[0].filter.expression: "),
     ],
 )  # fmt: skip
-def test_what_is_refused(spec: dict[str, Any], told: str) -> None:
+def test_what_is_refused(spec: dict[str, Any], message: str) -> None:
     """By file, document and field."""
     found = refusal(_telemetry(**spec))
     assert found.startswith("case.yaml document 1 (Telemetry case): spec.")
-    assert told in found
+    assert message in found
 
 
 def test_metrics_of_the_standard_set_are_accepted() -> None:
