@@ -25,5 +25,8 @@ def conversation_name(conversation: str) -> str:
     """Returns "debates/x" for "x" or "debates/x". Raises CommandError."""
     conversation_id = encodable(conversation, "ID").removeprefix(f"{CONVERSATIONS.name}/")
     if not CONVERSATIONS.is_id(conversation_id):
-        raise CommandError(f"{conversation!r} is no debate's id: `rostrum list` shows them", Exit.USAGE)
+        raise CommandError(
+            f"{conversation!r} is no debate's id, nor its name {CONVERSATIONS.form}: `rostrum list` shows them",
+            Exit.USAGE,
+        )
     return CONVERSATIONS.name_of(conversation_id)

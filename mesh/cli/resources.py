@@ -45,7 +45,7 @@ def diff(context: typer.Context, filename: Files) -> None:
     for change in run(_request_change(world, request)).changes:
         name = _name(change.resource)
         for line in difflib.unified_diff(
-            change.before.splitlines(), change.after.splitlines(), f"in force {name}", f"asked for {name}", lineterm=""
+            change.before.splitlines(), change.after.splitlines(), f"active {name}", f"asked for {name}", lineterm=""
         ):
             world.output.raw(line)
 
@@ -55,14 +55,14 @@ def get(
     kind: Annotated[str, typer.Argument(metavar="[KIND]", help="Such as VirtualService; all if left out.")] = "",
     json: Json = False,
 ) -> None:
-    """List the Istio resources in force, and where each comes from. --json has them whole."""
+    """List the active Istio resources, and where each comes from. --json has them whole."""
     world = world_of(context)
     found = run(_list_resources(world, kind))
     if json:
         world.output.json(found)
         return
     if not found.resources:
-        world.output.note(f"no {kind or 'resources'} in force")
+        world.output.note(f"no active {kind or 'resources'}")
         return
     rows = [(resource.kind, resource.namespace, resource.name, resource.source) for resource in found.resources]
     world.output.table(("KIND", "NAMESPACE", "NAME", "FROM"), rows)
@@ -87,7 +87,7 @@ def _change(world: World, filename: list[str], *, delete: bool) -> None:
         done = run(_request_change(world, request))
     for change in done.changes:
         world.output.say(f"{_name(change.resource)} {_WORDS[change.action]}")
-    world.output.note(f"in force in every sidecar after {done.in_force_milliseconds} ms")
+    world.output.note(f"active in every sidecar after {done.in_force_milliseconds} ms")
 
 
 def _name(resource: runner_pb2.Resource) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.support.error_classes import error_classes
+
 MODEL_CLIENTS = ("openai", "ollama", "anyio")
 """Each is imported by the users of one kind of model alone."""
 NEVER_BY_A_SERVICE = (
@@ -39,13 +41,22 @@ FORBIDDEN: Mapping[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("module", FORBIDDEN)
 def test_a_start_imports_no_more_than_it_needs(module: str) -> None:
     """What costs much and is not always needed is imported where it is used, not where a process begins."""
-    told = subprocess.run(
-        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    names = told.stdout.split()
+    names = _run(f"import sys, {module}; print(*sys.modules)")
     found = {
         package: [name for name in names if name == package or name.startswith(f"{package}.")]
         for package in FORBIDDEN[module]
     }
     assert not {package: names[:3] for package, names in found.items() if names}
+
+
+def test_the_command_knows_each_error_of_its_services() -> None:
+    """A reason comes back as its class, with its advice, only where that class is imported."""
+    known = set(_run("import services.cli; from mesh.rpc.status import by_reason; print(*by_reason())"))
+    missing = {cls.reason for cls in error_classes() if cls.__module__.startswith("services.")} - known
+    assert not missing
+
+
+def _run(program: str) -> list[str]:
+    """The words that a process with this program prints."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split()

@@ -37,7 +37,7 @@ MACHINE = {"python": platform.python_version(), "cores": os.cpu_count(), "system
 VALUE_GOALS = {
     "first_turn_seconds": 5.0,
     "sidecar pair, added at p50, ms": sidecars.ADDED_MS,
-    "apply to in force, p99, ms": applying.P99_MS,
+    "apply until active, p99, ms": applying.P99_MS,
     f"translation of {translation.SERVICES[-1]:,} services, s": translation.SECONDS,
     "translation, growth a service": translation.GROWTH,
 }

@@ -1,4 +1,4 @@
-"""How long it takes from asking for a change until every proxy of a running Rostrum has it in force.
+"""How long it takes from asking for a change until it is active in every proxy of a running Rostrum.
 
 Changes are those that differ most in what they touch: a route of the ingress, and a policy that denies, brought in and
 taken out, after which callers connect anew. Measured is the call of the runner, as `rostrum apply` makes it, without
@@ -34,7 +34,7 @@ def _request(path: str, text: str, *, delete: bool = False) -> runner_pb2.Change
 
 
 def _changes() -> Iterator[runner_pb2.ChangeResourcesRequest]:
-    """All of them; what was in force before is so again after the last."""
+    """All of them; what was active before is so again after the last."""
     routes, policy = ((ROOT / path).read_text("utf-8") for path in (ROUTES, POLICY))
     for number in range(CHANGES // 3):
         is_last = number == CHANGES // 3 - 1
@@ -57,4 +57,6 @@ def run(system: System) -> dict[str, float]:
         return found
 
     seconds = asyncio.run(ask())
-    return {f"apply to in force, p{share}, ms": round(percentile(seconds, share / 100) * 1000, 1) for share in (50, 99)}
+    return {
+        f"apply until active, p{share}, ms": round(percentile(seconds, share / 100) * 1000, 1) for share in (50, 99)
+    }

@@ -241,7 +241,7 @@ def test_two_homes_do_not_collide(system: System, tmp_path: Path) -> None:
         (("apply", "-f", "nowhere.yaml"), USAGE, "name a YAML file"),
         (("apply", "-f", "k8s/base/moderator.yaml"), USAGE, "neither of Istio's kinds nor a Deployment"),
         (("diff", "-f", "README.md"), USAGE, "cannot be read as YAML"),
-        (("delete", "-f", "istio/scenarios/deny"), USAGE, "is not in force"),
+        (("delete", "-f", "istio/scenarios/deny"), USAGE, "is not active"),
         (("get", "Nonsense"), USAGE, "there are PeerAuthentication, "),
         (("config", "nobody-0"), NOT_FOUND, "there are: "),
         (("config", "team-a-0", "--kind", "all"), USAGE, "listeners, clusters"),

@@ -16,6 +16,7 @@ from mesh.cli.exits import CommandError, Exit
 from mesh.cli.output import json_of, local_time
 from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
 from mesh.errors import RostrumError
+from services.moderator import errors  # noqa: F401 - a reason comes back as its class, with advice, once that is imported
 from services.moderator.commands.following import follow_events
 from services.moderator.commands.rendering import REASONS, Story, debate_id
 

@@ -25,7 +25,7 @@ def test_apply(bench: Bench, folder: Path) -> None:
     """Every YAML file below the folder is sent; each resource is named with what became of it."""
     done = bench.rostrum("apply", "-f", str(folder))
     assert (done.code, done.out) == (0, "virtualservice/team-a configured\n")
-    assert "in force in every sidecar after 40 ms" in done.err
+    assert "active in every sidecar after 40 ms" in done.err
     assert bench.runner.told == [f"change ['{folder / 'traffic.yaml'}'] False False"]
 
 
@@ -49,7 +49,7 @@ def test_get(bench: Bench) -> None:
     assert bench.rostrum("get").out.splitlines()[1].split() == ["VirtualService", "rostrum", "team-a", "applied"]
     assert bench.rostrum("get", "--json").json["resources"][0]["yaml"] == "a\n"
     none = bench.rostrum("get", "Gateway")
-    assert (none.code, none.out, none.err) == (0, "", "no Gateway in force\n")
+    assert (none.code, none.out, none.err) == (0, "", "no active Gateway\n")
 
 
 def test_refused(bench: Bench, folder: Path) -> None:
