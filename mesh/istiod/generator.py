@@ -67,7 +67,7 @@ class Istiod:
             "files": dict(files),
             "namespace": namespace,
             "addresses": {
-                "pods": {name: list(each) for name, each in places.pods.items()},
+                "pods": {name: list(addresses) for name, addresses in places.pods.items()},
                 "services": dict(places.services),
             },
             "meshConfig": mesh_config,

@@ -50,7 +50,7 @@ def files(
     found = {BOOTSTRAP: json.dumps(as_dict(bootstrap(name, proxy.workload.name, Endpoint(path=ADMIN))))}
     found.update(_secrets(root_pem))
     found[sources.path("clusters")] = file_text(_clusters(resources, rules or {}))
-    found.update({sources.path("routes", each.name): file_text([each]) for each in resources.routes})
+    found.update({sources.path("routes", route.name): file_text([route]) for route in resources.routes})
     found[sources.path("listeners")] = file_text(resources.listeners)
     return found
 
@@ -91,7 +91,7 @@ def _secrets(root_pem: bytes) -> dict[str, str]:
         secret_pb2.Secret(name="default", tls_certificate=own),
         secret_pb2.Secret(name="ROOTCA", validation_context=trusted),
     )
-    return {sources.path("secrets", each.name): file_text([each]) for each in secrets}
+    return {sources.path("secrets", secret.name): file_text([secret]) for secret in secrets}
 
 
 def _file(name: str) -> base_pb2.DataSource:

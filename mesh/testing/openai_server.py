@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _call(body: dict[str, Any], number: int, *, ollama: bool) -> Call:
-    messages = tuple(Message(each["role"], each["content"]) for each in body["messages"])
+    messages = tuple(Message(message["role"], message["content"]) for message in body["messages"])
     if ollama:
         return Call(messages, body.get("options", {}).get("seed"), body.get("format"), number)
     schema = body.get("response_format", {}).get("json_schema", {}).get("schema")

@@ -22,7 +22,7 @@ def test_the_first_command_comes_early() -> None:
 def test_the_exit_codes_are_those_of_the_command() -> None:
     """The table has each code of mesh.cli.exits, and no other."""
     table = README.split("## Exit codes")[1].split("##")[0]
-    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [each.value for each in Exit]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == [member.value for member in Exit]
 
 
 def test_every_command_shown_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,7 +52,7 @@ def run(system: System) -> dict[str, float]:
             since = time.perf_counter()
             answer = await system.runner.change_resources(request)
             found.append(time.perf_counter() - since)
-            if not any(each.action != runner_pb2.ResourceChange.UNCHANGED for each in answer.changes):
+            if not any(change.action != runner_pb2.ResourceChange.UNCHANGED for change in answer.changes):
                 raise RuntimeError("a change changed nothing")
         return found
 

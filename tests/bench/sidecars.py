@@ -115,8 +115,8 @@ def resources(name: str, pids: Sequence[int], idle_seconds: float = IDLE_SECONDS
     used = cpu_seconds(list(pids)) - cpu
     memory = [process.memory_full_info() for process in processes]
     return {
-        f"{name}, RSS MiB": round(sum(each.rss for each in memory) / len(pids) / 2**20, 1),
-        f"{name}, PSS MiB": round(sum(each.pss for each in memory) / len(pids) / 2**20, 1),
+        f"{name}, RSS MiB": round(sum(usage.rss for usage in memory) / len(pids) / 2**20, 1),
+        f"{name}, PSS MiB": round(sum(usage.pss for usage in memory) / len(pids) / 2**20, 1),
         f"{name}, idle, % of a core": round(used / idle_seconds / len(pids) * 100, 2),
     }
 
@@ -124,7 +124,7 @@ def resources(name: str, pids: Sequence[int], idle_seconds: float = IDLE_SECONDS
 @contextmanager
 def _process(sockets: Sequence[Path]) -> Iterator[int]:
     """The app at these sockets; yields its pid."""
-    command = [sys.executable, "-m", "tests.bench.grpc_floor", *(f"unix:{each}" for each in sockets)]
+    command = [sys.executable, "-m", "tests.bench.grpc_floor", *(f"unix:{path}" for path in sockets)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -134,7 +134,7 @@ def _process(sockets: Sequence[Path]) -> Iterator[int]:
 
 def _pids(mesh: RunningMesh) -> dict[str, int]:
     """Of the Envoys, by workload."""
-    marks = {each.workload.name: each.envoy.process.mark for each in mesh.pods.values()}
+    marks = {running_pod.workload.name: running_pod.envoy.process.mark for running_pod in mesh.pods.values()}
     return {name: mark.pid for name, mark in marks.items() if mark is not None}
 
 

@@ -120,7 +120,7 @@ def run() -> list[Translation]:
     results = []
     for services in SERVICES:
         files = texts(services)
-        runs = sorted((_measure(files) for _ in range(RUNS)), key=lambda each: each[0] + each[1])
+        runs = sorted((_measure(files) for _ in range(RUNS)), key=lambda timing: timing[0] + timing[1])
         read, translated, mesh = runs[len(runs) // 2]
         assert len(mesh.services) == services
         documents = sum(len(re.findall(r"(?m)^kind: ", text)) for text in files.values())

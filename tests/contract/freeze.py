@@ -34,7 +34,8 @@ DEPTH = 3
 def messages() -> Iterator[Descriptor]:
     """Every message of the contracts, by full name."""
     yield from sorted(
-        (each for file in FILES for each in file.DESCRIPTOR.message_types_by_name.values()), key=lambda m: m.full_name
+        (message for file in FILES for message in file.DESCRIPTOR.message_types_by_name.values()),
+        key=lambda m: m.full_name,
     )
 
 

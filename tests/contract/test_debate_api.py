@@ -238,7 +238,7 @@ async def test_bad_input_has_its_code_and_reason(one: Replica) -> None:
 async def test_a_debate_has_the_defaults_and_ends_with_a_verdict(one: Replica) -> None:
     """Seats, rounds, budget and settings are filled in; after its rounds it is ENDED with summary and verdict."""
     created = await one.create(max_rounds=2)
-    assert [each.agent for each in created.seats] == ["team-a", "team-b"]
+    assert [seated.agent for seated in created.seats] == ["team-a", "team-b"]
     assert (created.token_budget, created.settings.max_attempts) == (400_000, 3)
     assert created.state == debate_pb2.Debate.RUNNING
     await one.hold(created.name, 2)
@@ -267,18 +267,18 @@ async def test_pages_follow_each_other_and_a_token_belongs_to_its_arguments(one:
     """Debates newest first, also when one is created meanwhile; turns and events by number; no token elsewhere."""
     names = [(await one.create(max_rounds=1)).name for _ in range(5)]
     page = await one.stub.ListDebates(P.ListDebatesRequest(page_size=2))
-    seen = [each.name for each in page.debates]
+    seen = [listed.name for listed in page.debates]
     await one.create()
     while page.next_page_token:
         page = await one.stub.ListDebates(P.ListDebatesRequest(page_size=2, page_token=page.next_page_token))
-        seen += [each.name for each in page.debates]
+        seen += [listed.name for listed in page.debates]
     assert seen == names[::-1]
 
     name = names[0]
     await one.hold(name, 1)
     first = await one.stub.ListTurns(P.ListTurnsRequest(parent=name, page_size=1))
     second = await one.stub.ListTurns(P.ListTurnsRequest(parent=name, page_size=1, page_token=first.next_page_token))
-    assert [each.number for each in (*first.turns, *second.turns)] == [1, 2]
+    assert [turn.number for turn in (*first.turns, *second.turns)] == [1, 2]
     assert second.next_page_token == ""
     for call in (
         one.stub.ListTurns(P.ListTurnsRequest(parent=names[1], page_token=first.next_page_token)),
@@ -287,7 +287,7 @@ async def test_pages_follow_each_other_and_a_token_belongs_to_its_arguments(one:
     ):
         assert await refused(call) == ("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
     after = await one.stub.ListEvents(P.ListEventsRequest(parent=name, after_number=2, page_size=2))
-    assert [each.number for each in after.events] == [3, 4]
+    assert [event.number for event in after.events] == [3, 4]
 
 
 async def test_a_watch_resumes_after_any_number_and_never_beyond_the_newest(one: Replica) -> None:
@@ -310,7 +310,7 @@ async def test_watchers_on_both_replicas_see_the_same_events(database_url: str) 
 
     async with replica(database_url) as one, replica(database_url, "moderator-1") as two:
         name = (await one.create(max_rounds=2)).name
-        watching = [asyncio.create_task(collect(each, name)) for each in (one, one, two, two)]
+        watching = [asyncio.create_task(collect(watched, name)) for watched in (one, one, two, two)]
         await one.hold(name, 2)
         results = await asyncio.wait_for(asyncio.gather(*watching), 30)
         assert [event.number for event in results[0]] == list(range(1, len(results[0]) + 1))

@@ -110,7 +110,7 @@ async def test_timeout(kind: str) -> None:
         with pytest.raises(ModelUnavailableError):
             await complete(model, Limits(max_tokens=64, timeout_seconds=0.2))
         if server is not None:
-            server.wait_until(lambda each: each.hung_up == 1)
+            server.wait_until(lambda model_server: model_server.hung_up == 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,7 +119,7 @@ async def test_cancelled(kind: str) -> None:
     with opened(kind, SLOW) as (model, server):
         task = asyncio.create_task(model.complete(ASK, LIMITS))
         if server is not None:
-            await asyncio.to_thread(server.wait_until, lambda each: len(each.bodies) == 1)
+            await asyncio.to_thread(server.wait_until, lambda model_server: len(model_server.bodies) == 1)
         else:
             assert isinstance(model, ScriptedModel)
             await until("the call", lambda: model.calls)
@@ -128,7 +128,7 @@ async def test_cancelled(kind: str) -> None:
             await task
         await model.aclose()
         if server is not None:
-            server.wait_until(lambda each: each.hung_up == 1)
+            server.wait_until(lambda model_server: model_server.hung_up == 1)
         else:
             assert isinstance(model, ScriptedModel)
             assert model.cancelled == 1

@@ -66,7 +66,7 @@ class Load:
 def under_load(*calls: Callable[[], object]) -> Iterator[list[Load]]:
     """Makes these calls at the same time, again and again, until the block ends."""
     loads, stop = [Load(call) for call in calls], threading.Event()
-    threads = [threading.Thread(target=each.run, args=(stop,)) for each in loads]
+    threads = [threading.Thread(target=load.run, args=(stop,)) for load in loads]
     for thread in threads:
         thread.start()
     try:
@@ -106,8 +106,8 @@ def test_no_call_fails_while_resources_change(system: System) -> None:
             change(system, routes)
         debates.CancelDebate(debate_service_pb2.CancelDebateRequest(name=name), timeout=CALL_SECONDS)
         last = [*stream][-1]
-    assert [each.failed for each in loads] == [[], []]
-    assert min(each.ended for each in loads) > LEAST_CALLS
+    assert [load.failed for load in loads] == [[], []]
+    assert min(load.ended for load in loads) > LEAST_CALLS
     assert last.debate_ended.debate.stop_reason == debate_pb2.Debate.CANCELLED
     now = {name: (pod.pid, pod.sidecar.pid, pod.sidecar.restarts) for name, pod in system.pods().items()}
     assert now == processes

@@ -182,7 +182,8 @@ def test_two_homes_do_not_collide(system: System, tmp_path: Path) -> None:
     before = {pod["name"]: pod["pid"] for pod in system.json("status")["pods"]}
     with System.running(tmp_path) as other:
         addresses = [
-            {address for pod in each.json("status")["pods"] for address in pod["addresses"]} for each in (system, other)
+            {address for pod in running.json("status")["pods"] for address in pod["addresses"]}
+            for running in (system, other)
         ]
         assert not addresses[0] & addresses[1]
         name = other.create("In the other home", rounds=1)
@@ -268,7 +269,7 @@ def test_a_debate_cancelled_elsewhere_is_no_success(system: System) -> None:
 
         def running() -> list[str]:
             listed = system.json("list")["debates"]
-            return [each["name"] for each in listed if each["topic"] == "Cancelled elsewhere"]
+            return [debate["name"] for debate in listed if debate["topic"] == "Cancelled elsewhere"]
 
         wait_until("the debate", lambda: bool(running()), seconds=30)
         assert system.rostrum("cancel", *running()).returncode == OK

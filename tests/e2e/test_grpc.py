@@ -102,7 +102,7 @@ def test_a_debate_that_cannot_be(moderator: grpc.Channel, debate: dict[str, Any]
     code = "NOT_FOUND" if reason == "UNKNOWN_AGENT" else "INVALID_ARGUMENT"
     assert_refused(failure(lambda: stub.CreateDebate(request, timeout=SECONDS)), code, reason)
     listed = stub.ListDebates(debate_service_pb2.ListDebatesRequest(page_size=1000), timeout=SECONDS)
-    assert wanted.topic not in [each.topic for each in listed.debates]
+    assert wanted.topic not in [known.topic for known in listed.debates]
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,13 @@ def _config(system: System, pod: str, *more: str) -> dict[str, Any]:
 def _places(assignments: Iterable[Any]) -> dict[str, list[tuple[str, int]]]:
     """Addresses by cluster."""
     return {
-        each["clusterName"]: [
+        assignment["clusterName"]: [
             (place["address"], place["portValue"])
-            for group in each.get("endpoints", [])
+            for group in assignment.get("endpoints", [])
             for endpoint in group["lbEndpoints"]
             for place in [endpoint["endpoint"]["address"]["socketAddress"]]
         ]
-        for each in assignments
+        for assignment in assignments
     }
 
 
@@ -47,9 +47,11 @@ def test_istiods_configuration_is_that_of_the_pod(system: System, pod: str) -> N
     if not is_built():
         needed_go()
     ours, istiods = _config(system, pod), _config(system, pod, "--istiod")
-    assert {each["name"] for each in ours["clusters"]} == {each["name"] for each in istiods["clusters"]} - BUILT_IN
-    assert {each["name"] for each in ours["routes"]} == {each["name"] for each in istiods["routes"]}
-    assigned = [each["loadAssignment"] for each in ours["clusters"] if each["name"].startswith("outbound")]
+    assert {cluster["name"] for cluster in ours["clusters"]} == {
+        cluster["name"] for cluster in istiods["clusters"]
+    } - BUILT_IN
+    assert {route["name"] for route in ours["routes"]} == {route["name"] for route in istiods["routes"]}
+    assigned = [cluster["loadAssignment"] for cluster in ours["clusters"] if cluster["name"].startswith("outbound")]
     theirs = _places(istiods["endpoints"])
     assert [(name, places) for name, places in _places(assigned).items() if places and places != theirs[name]] == []
     assert _config(system, pod, "--istiod", "--kind", "routes") == {"routes": istiods["routes"]}

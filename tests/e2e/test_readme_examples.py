@@ -62,7 +62,7 @@ def test_rest(system: System) -> None:
     assert '"topic":"Tea is better than coffee"' in said
     assert '"name":"agents/team-a"' in said
     events = re.findall(r'data: \{"number":(\d+)', said)
-    assert [int(each) for each in events] == list(range(1, len(events) + 1))
+    assert [int(number) for number in events] == list(range(1, len(events) + 1))
     assert '"debate_ended"' in said
     assert said.rstrip().endswith("}")
 

@@ -55,7 +55,7 @@ def applied(system: System, scenario: str, undo: tuple[str, str]) -> Iterator[No
 
 def test_each_scenario_is_tried() -> None:
     """A scenario without a test of this file is named."""
-    shipped = {each.name for each in (ROOT / "istio" / "scenarios").iterdir()}
+    shipped = {folder.name for folder in (ROOT / "istio" / "scenarios").iterdir()}
     assert {name.removeprefix("test_") for name in globals() if name.removeprefix("test_") in shipped} == shipped
 
 

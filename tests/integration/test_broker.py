@@ -19,8 +19,8 @@ def test_acknowledged_records_survive_sigkill(tmp_path: Path) -> None:
         name = broker.topic(partitions=1)
         producer = KafkaProducer(**broker.access.client_settings(), acks="all")
         sent = [producer.send(name, str(number).encode()) for number in range(500)]
-        for each in sent:
-            each.get(30)
+        for future in sent:
+            future.get(30)
         broker.kill()
         producer.close(0)
         broker.start()

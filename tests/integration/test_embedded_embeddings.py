@@ -47,7 +47,7 @@ async def test_paraphrases_are_redundant(url: str) -> None:
     """Each round of a debate that only paraphrases itself is redundant from round two on, so two in a row end it."""
     measures = await measured(url, PARAPHRASED)
     assert measures[0].redundancy == 0
-    assert [each.redundancy >= SHARE for each in measures[1:]] == [True, True, True]
+    assert [turn_measure.redundancy >= SHARE for turn_measure in measures[1:]] == [True, True, True]
     assert measures[1].pairs[0].similarity > SIMILARITY
 
 

@@ -125,7 +125,7 @@ def measured(access: KafkaAccess) -> Allowed:
     producer = KafkaProducer(**settings, acks="all", enable_idempotence=False, max_block_ms=5_000)
     try:
         clients = Clients(producer, access)
-        return {each for each in itertools.product(OPERATIONS, TOPICS) if clients.may(*each)}
+        return {right for right in itertools.product(OPERATIONS, TOPICS) if clients.may(*right)}
     finally:
         producer.close()
 
@@ -246,7 +246,7 @@ STRANGERS = [_none, _another_authority, _expired, _self_made, _signed_by_a_leaf]
 
 
 @pytest.mark.parametrize("port", ["client_port", "controller_port"])
-@pytest.mark.parametrize("stranger", STRANGERS, ids=[each.__name__.strip("_") for each in STRANGERS])
+@pytest.mark.parametrize("stranger", STRANGERS, ids=[stranger.__name__.strip("_") for stranger in STRANGERS])
 def test_a_stranger_does_not_get_in(
     broker: TestBroker, tmp_path: Path, stranger: Callable[[TestBroker, Path], ssl.SSLContext], port: str
 ) -> None:

@@ -98,8 +98,8 @@ async def test_a_broker_whose_certificate_has_expired_is_started_again(tmp_path:
     try:
         await until("a ready broker", lambda: pod.was_ready)
         await until("a restart", lambda: pod.restarts > 0)
-        for each in (broker_identity(broker_folder, spec.ip), runner_identity(runner_folder(tmp_path))):
-            write(authority, each)
+        for request in (broker_identity(broker_folder, spec.ip), runner_identity(runner_folder(tmp_path))):
+            write(authority, request)
         await kafka.declare(lambda _: None)
     finally:
         await pod.stop()
@@ -128,7 +128,7 @@ async def _load(broker: TestBroker, access: dict[str, KafkaAccess]) -> None:
             shown[serial] = not_after
             comes = Publisher(access["team-a"], source="team-a")
             await comes.start()
-            await asyncio.gather(*(send(each) for each in (stays, comes) for _ in range(20)))
+            await asyncio.gather(*(send(sender) for sender in (stays, comes) for _ in range(20)))
             await comes.stop()
     # A consumer that is new, when the first certificates are over.
     late = KeyedConsumer(access["moderator"], TOPIC, "moderator", handle, publish_dead_letter=stays.write)

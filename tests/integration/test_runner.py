@@ -99,4 +99,4 @@ async def test_a_broken_manifest_starts_nothing(tmp_path: Path) -> None:
         await runner.start("openai:none", steps.append)
     assert "\n" not in str(caught.value)
     assert steps == []
-    assert sorted(each.name for each in (tmp_path / "home" / "logs").iterdir()) == ["runner.log"]
+    assert sorted(path.name for path in (tmp_path / "home" / "logs").iterdir()) == ["runner.log"]

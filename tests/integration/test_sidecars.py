@@ -163,13 +163,13 @@ async def _pods(home: Path, *names: str, lifetime: dt.timedelta = LEAF_LIFETIME)
         workload, _, number = name.rpartition("-")
         pods.add(workload, int(number))
     pods.notify()
-    for each in pods.replicas.values():
-        each.start()
+    for replica in pods.replicas.values():
+        replica.start()
     try:
         await pods.until_ready()
         yield pods
     finally:
-        await asyncio.gather(*(each.stop() for each in pods.replicas.values()))
+        await asyncio.gather(*(replica.stop() for replica in pods.replicas.values()))
         await pods.identities.stop()
 
 
@@ -232,7 +232,7 @@ async def test_no_call_fails_while_certificates_are_renewed(tmp_path: Path) -> N
             after = len(codes)
             await until("20 more calls", lambda: len(codes) > after + 20)
         assert _certificate(pods, "callee-0").serial_number != first.serial_number
-        assert [each.sidecar.process.restarts for each in pods.replicas.values() if each.sidecar] == [0, 0]
+        assert [replica.sidecar.process.restarts for replica in pods.replicas.values() if replica.sidecar] == [0, 0]
         assert set(codes) == {grpc.StatusCode.OK}
 
 
@@ -242,7 +242,7 @@ async def test_no_call_fails_when_a_pod_goes(tmp_path: Path) -> None:
         async with _calling(pods) as codes:
             await until("100 calls", lambda: len(codes) > 100)
             gone = pods.replicas.pop("callee-1")
-            await asyncio.gather(*(each.settle() for each in pods.notify()))
+            await asyncio.gather(*(envoy.settle() for envoy in pods.notify()))
             await gone.stop(drained=True)
             after = len(codes)
             await until("100 more calls", lambda: len(codes) > after + 100)

@@ -106,6 +106,6 @@ def _proxy(mesh: Mesh, workload: Workload, addresses: Addresses) -> Proxy:
 
 def _as_dicts(resources: Resources) -> Mapping[str, list[Any]]:
     return {
-        kind: [as_dict(each) for each in getattr(resources, kind)]
+        kind: [as_dict(resource) for resource in getattr(resources, kind)]
         for kind in ("listeners", "clusters", "routes", "endpoints")
     }

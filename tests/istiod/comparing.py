@@ -51,10 +51,10 @@ def _type(value: Any) -> type:
 def _of_lists(path: str, istiod: list[Any], ours: list[Any]) -> Iterator[str]:
     for number, (one, other) in enumerate(zip(istiod, ours, strict=False)):
         yield from _differences(f"{path}[{number}]", one, other)
-    for number, each in enumerate(istiod[len(ours) :], start=len(ours)):
-        yield f"{path}[{number}]: only istiod has it: {_shown(each)}"
-    for number, each in enumerate(ours[len(istiod) :], start=len(istiod)):
-        yield f"{path}[{number}]: only ours has it: {_shown(each)}"
+    for number, extra in enumerate(istiod[len(ours) :], start=len(ours)):
+        yield f"{path}[{number}]: only istiod has it: {_shown(extra)}"
+    for number, extra in enumerate(ours[len(istiod) :], start=len(istiod)):
+        yield f"{path}[{number}]: only ours has it: {_shown(extra)}"
 
 
 def _shown(value: Any) -> str:

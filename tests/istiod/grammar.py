@@ -81,8 +81,8 @@ _CONDITIONS = {
 
 
 def _with_negations(values: dict[str, list[str]]) -> SpecStrategy:
-    fields = {name: _some(each) for name, each in values.items()}
-    negated = {f"not{name[0].upper()}{name[1:]}": _some(each) for name, each in values.items()}
+    fields = {name: _some(choices) for name, choices in values.items()}
+    negated = {f"not{name[0].upper()}{name[1:]}": _some(choices) for name, choices in values.items()}
     return optional(**fields, **negated).filter(bool)
 
 
@@ -95,8 +95,10 @@ def _conditions(draw: st.DrawFn) -> Spec:
 
 def _rules() -> SpecStrategy:
     return optional(
-        **{"from": st.lists(_with_negations(_SOURCE).map(lambda each: {"source": each}), min_size=1, max_size=2)},
-        to=st.lists(_with_negations(_OPERATION).map(lambda each: {"operation": each}), min_size=1, max_size=2),
+        **{"from": st.lists(_with_negations(_SOURCE).map(lambda source: {"source": source}), min_size=1, max_size=2)},
+        to=st.lists(
+            _with_negations(_OPERATION).map(lambda operation: {"operation": operation}), min_size=1, max_size=2
+        ),
         when=st.lists(_conditions(), min_size=1, max_size=2),
     )
 
@@ -167,7 +169,7 @@ def destination_rules(draw: st.DrawFn, app: str) -> Spec:
     """Policies for all, for a port, for subsets."""
     spec: Spec = {"host": app}
     if draw(st.booleans()):
-        port = optional(**_POLICY).filter(bool).map(lambda each: [{"port": {"number": HOSTS[app]}, **each}])
+        port = optional(**_POLICY).filter(bool).map(lambda policy: [{"port": {"number": HOSTS[app]}, **policy}])
         spec["trafficPolicy"] = draw(optional(**_POLICY, portLevelSettings=port).filter(bool))
     if app == "backend":
         subset = optional(trafficPolicy=optional(**_POLICY).filter(bool))
@@ -177,7 +179,7 @@ def destination_rules(draw: st.DrawFn, app: str) -> Spec:
 
 def _matchers(values: Sequence[str]) -> SpecStrategy:
     kinds = st.sampled_from(["exact", "prefix"])
-    return st.tuples(kinds, st.sampled_from(values)).map(lambda each: {each[0]: each[1]})
+    return st.tuples(kinds, st.sampled_from(values)).map(lambda pair: {pair[0]: pair[1]})
 
 
 _MATCH = optional(
@@ -191,14 +193,14 @@ _MATCH = optional(
     queryParams=st.dictionaries(st.just("q"), _matchers(["1"]), min_size=1),
     ignoreUriCase=st.just(True),
     sourceLabels=st.just({"app": "client"}),
-).filter(lambda each: bool(each.keys() - {"ignoreUriCase"}))
+).filter(lambda match: bool(match.keys() - {"ignoreUriCase"}))
 _RETRIES = st.fixed_dictionaries(
     {"attempts": st.sampled_from([0, 1, 3])},
     optional={
         "perTryTimeout": _durations(),
         "retryOn": st.sampled_from(["unavailable", "connect-failure,5xx", "503,gateway-error"]),
     },
-).map(lambda each: {"attempts": 0} if each["attempts"] == 0 else each)
+).map(lambda retries: {"attempts": 0} if retries["attempts"] == 0 else retries)
 _SHARE = st.sampled_from([0.1, 50, 100]).map(lambda value: {"value": value})
 _FAULT = optional(
     delay=st.fixed_dictionaries({"fixedDelay": _durations(), "percentage": _SHARE}),
@@ -249,7 +251,7 @@ def service_entries(draw: st.DrawFn) -> Spec:
     """A host outside of the mesh, or one within it that is no Kubernetes Service."""
     location = draw(st.sampled_from(["MESH_EXTERNAL", "MESH_INTERNAL"]))
     endpoint = st.fixed_dictionaries({"address": st.sampled_from(["127.8.0.1", "127.8.0.2"])})
-    endpoints = draw(st.lists(endpoint, min_size=1, max_size=2, unique_by=lambda each: each["address"]))
+    endpoints = draw(st.lists(endpoint, min_size=1, max_size=2, unique_by=lambda drawn: drawn["address"]))
     ports = [("http", "HTTP", 8080), ("grpc", "GRPC", 50051), ("http", "HTTP", 80)]
     name, protocol, number = draw(st.sampled_from(ports))
     return {
@@ -264,8 +266,8 @@ def service_entries(draw: st.DrawFn) -> Spec:
 def sidecars() -> SpecStrategy:
     """What the client sees."""
     hosts = ["./backend.shop.svc.cluster.local", "shop/*", "./*", "*/web.shop.svc.cluster.local", "~/*"]
-    egress = _some(hosts).map(lambda each: [{"hosts": each if "~/*" not in each else ["~/*"]}])
-    return egress.map(lambda each: {"workloadSelector": {"labels": {"app": "client"}}, "egress": each})
+    egress = _some(hosts).map(lambda names: [{"hosts": names if "~/*" not in names else ["~/*"]}])
+    return egress.map(lambda listeners: {"workloadSelector": {"labels": {"app": "client"}}, "egress": listeners})
 
 
 GATEWAY = {

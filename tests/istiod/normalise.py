@@ -68,12 +68,12 @@ def normalise(resources: Mapping[str, Sequence[Mapping[str, Any]]], side: Side) 
 def _nodes(value: Any) -> Iterator[Node]:
     """Every mapping within a value, the inner ones first."""
     if isinstance(value, dict):
-        for each in list(value.values()):
-            yield from _nodes(each)
+        for inner in list(value.values()):
+            yield from _nodes(inner)
         yield value
     elif isinstance(value, list):
-        for each in value:
-            yield from _nodes(each)
+        for inner in value:
+            yield from _nodes(inner)
 
 
 def _typed(value: Any, message: str) -> Iterator[Node]:
@@ -102,7 +102,9 @@ def _istio_filters(found: Node) -> None:
     for node in _nodes(found):
         for name in ("filters", "httpFilters"):
             if isinstance(node.get(name), list):
-                node[name] = [each for each in node[name] if not str(each.get("name", "")).startswith("istio.")]
+                node[name] = [
+                    extension for extension in node[name] if not str(extension.get("name", "")).startswith("istio.")
+                ]
         _drop_if_empty(node, "filters")
 
 
@@ -110,7 +112,9 @@ def _istio_filters(found: Node) -> None:
 def _stats_logger(found: Node) -> None:
     for node in _nodes(found):
         if isinstance(node.get("accessLog"), list):
-            node["accessLog"] = [each for each in node["accessLog"] if each.get("name") != "envoy.access_loggers.stats"]
+            node["accessLog"] = [
+                logger for logger in node["accessLog"] if logger.get("name") != "envoy.access_loggers.stats"
+            ]
         _drop_if_empty(node, "accessLog")
 
 
@@ -118,17 +122,19 @@ def _stats_logger(found: Node) -> None:
 def _peer_exchange(found: Node) -> None:
     for node in _nodes(found):
         if "alpnProtocols" in node:
-            node["alpnProtocols"] = [each for each in node["alpnProtocols"] if each != "istio-peer-exchange"]
+            node["alpnProtocols"] = [
+                protocol for protocol in node["alpnProtocols"] if protocol != "istio-peer-exchange"
+            ]
 
 
 @by_design("Nothing is captured, so a headless Service has no original destination: its pods are balanced over.")
 def _headless(found: Node) -> None:
-    headless = [each for each in found["clusters"] if _is_headless(each)]
+    headless = [cluster for cluster in found["clusters"] if _is_headless(cluster)]
     for cluster in headless:
         _drop(cluster, "edsClusterConfig", "lbPolicy", "transportSocket", "transportSocketMatches")
         cluster["type"] = "EDS"
-    names = {each["name"] for each in headless}
-    found["endpoints"] = [each for each in found["endpoints"] if each.get("clusterName") not in names]
+    names = {cluster["name"] for cluster in headless}
+    found["endpoints"] = [assignment for assignment in found["endpoints"] if assignment.get("clusterName") not in names]
 
 
 def _is_headless(cluster: Node) -> bool:
@@ -189,11 +195,11 @@ def _sources(found: Node) -> None:
 @by_design("Nothing is captured, so nothing passes through: what is not declared has no cluster or route.", Side.ISTIOD)
 def _passthrough(found: Node) -> None:
     special = {"PassthroughCluster", "InboundPassthroughCluster"}
-    found["clusters"] = [each for each in found["clusters"] if each.get("name") not in special]
-    found["listeners"] = [each for each in found["listeners"] if each.get("name") != "virtualOutbound"]
+    found["clusters"] = [cluster for cluster in found["clusters"] if cluster.get("name") not in special]
+    found["listeners"] = [listener for listener in found["listeners"] if listener.get("name") != "virtualOutbound"]
     for routes in found["routes"]:
         hosts = routes.get("virtualHosts", [])
-        routes["virtualHosts"] = [each for each in hosts if each.get("name") != "allow_any"]
+        routes["virtualHosts"] = [host for host in hosts if host.get("name") != "allow_any"]
     for listener in found["listeners"]:
         if _leads_to(listener.get("defaultFilterChain", {})) in special:
             del listener["defaultFilterChain"]
@@ -201,7 +207,7 @@ def _passthrough(found: Node) -> None:
 
 @by_design("What has nowhere to go is refused with or without a cluster of that name.")
 def _black_hole(found: Node) -> None:
-    found["clusters"] = [each for each in found["clusters"] if each.get("name") != "BlackHoleCluster"]
+    found["clusters"] = [cluster for cluster in found["clusters"] if cluster.get("name") != "BlackHoleCluster"]
     for listener in found["listeners"]:
         if _leads_to(listener.get("defaultFilterChain", {})) == "BlackHoleCluster":
             del listener["defaultFilterChain"]
@@ -231,9 +237,9 @@ def _split(virtual: Node) -> Iterator[Node]:
             ports.setdefault(port, []).append(chain)
     for port, chains in ports.items():
         filters = [
-            {name: value for name, value in each.items() if name != "filterDisabled"}
-            for each in virtual.get("listenerFilters", [])
-            if not _disabled(each.get("filterDisabled"), port)
+            {name: value for name, value in listener_filter.items() if name != "filterDisabled"}
+            for listener_filter in virtual.get("listenerFilters", [])
+            if not _disabled(listener_filter.get("filterDisabled"), port)
         ]
         yield {**virtual, "name": f"inbound|{port}", "filterChains": chains, "listenerFilters": filters}
 
@@ -246,7 +252,7 @@ def _disabled(predicate: Node | None, port: int) -> bool:
         case {"destinationPortRange": {"start": int(start), "end": int(end)}}:
             return start <= port < end
         case {"orMatch": {"rules": list(rules)}}:
-            return any(_disabled(each, port) for each in rules)
+            return any(_disabled(alternative, port) for alternative in rules)
         case {"notMatch": dict(rule)}:
             return not _disabled(rule, port)
         case {"anyMatch": True}:
@@ -261,7 +267,9 @@ def _bound(found: Node) -> None:
         _drop(listener, "address", "bindToPort", "useOriginalDst", "maxConnectionsToAcceptPerSocketEvent")
         filters = listener.get("listenerFilters", [])
         listener["listenerFilters"] = [
-            each for each in filters if each.get("name") != "envoy.filters.listener.original_dst"
+            listener_filter
+            for listener_filter in filters
+            if listener_filter.get("name") != "envoy.filters.listener.original_dst"
         ]
         _drop_if_empty(listener, "listenerFilters")
         if "listenerFilters" not in listener:
@@ -282,7 +290,11 @@ def _outbound_http(found: Node) -> None:
 
 def _without_http_inspector(listener: Node) -> None:
     filters = listener.get("listenerFilters", [])
-    kept = [each for each in filters if each.get("name") != "envoy.filters.listener.http_inspector"]
+    kept = [
+        listener_filter
+        for listener_filter in filters
+        if listener_filter.get("name") != "envoy.filters.listener.http_inspector"
+    ]
     listener["listenerFilters"] = kept
     if not kept:
         _drop(listener, "listenerFilters", "listenerFiltersTimeout", "continueOnListenerFiltersTimeout")
@@ -327,13 +339,13 @@ def _static_endpoints(found: Node) -> None:
     "An endpoint starts out healthy and weighs 1 unless it is said; one locality weighs what its endpoints weigh."
 )
 def _endpoints(found: Node) -> None:
-    for load in (*found["endpoints"], *(each.get("loadAssignment", {}) for each in found["clusters"])):
+    for load in (*found["endpoints"], *(cluster.get("loadAssignment", {}) for cluster in found["clusters"])):
         for locality in load.get("endpoints", []):
-            for each in locality.get("lbEndpoints", []):
-                if each.get("healthStatus") == "HEALTHY":
-                    del each["healthStatus"]
-                if each.get("loadBalancingWeight") == 1:
-                    del each["loadBalancingWeight"]
+            for endpoint in locality.get("lbEndpoints", []):
+                if endpoint.get("healthStatus") == "HEALTHY":
+                    del endpoint["healthStatus"]
+                if endpoint.get("loadBalancingWeight") == 1:
+                    del endpoint["loadBalancingWeight"]
             if len(load["endpoints"]) == 1:
                 _drop(locality, "loadBalancingWeight")
             _drop_if_empty(locality, "locality")
@@ -347,7 +359,7 @@ def _subject_alt_names(found: Node) -> None:
     for node in _nodes(found):
         if "matchSubjectAltNames" in node:
             node["matchTypedSubjectAltNames"] = [
-                {"sanType": "URI", "matcher": each} for each in node.pop("matchSubjectAltNames")
+                {"sanType": "URI", "matcher": matcher} for matcher in node.pop("matchSubjectAltNames")
             ]
 
 
@@ -392,7 +404,7 @@ def _key_set(text: str) -> object:
         return text
     if keys == json.loads(request_authentication.NOBODY):
         return _NOBODY
-    moduli = [str(each.get("n", "")) for each in keys.get("keys", ())]
+    moduli = [str(key.get("n", "")) for key in keys.get("keys", ())]
     return _NOBODY if moduli and all(modulus.startswith(_PUBLIC_ONLY) for modulus in moduli) else keys
 
 
@@ -419,20 +431,22 @@ def _key_lists(node: Node) -> None:
     if isinstance(node.get("filterChains"), list):
         node["filterChains"] = _by(node["filterChains"], lambda chain: _text(chain.get("filterChainMatch", {})))
     if isinstance(node.get("lbEndpoints"), list):
-        node["lbEndpoints"] = _by(node["lbEndpoints"], lambda each: _text(each.get("endpoint", {}).get("address", {})))
+        node["lbEndpoints"] = _by(
+            node["lbEndpoints"], lambda endpoint: _text(endpoint.get("endpoint", {}).get("address", {}))
+        )
 
 
 def _by_name(values: Sequence[Node], name: str = "name") -> Node:
-    return _by(values, lambda each: str(each.get(name, "without a name")))
+    return _by(values, lambda node: str(node.get(name, "without a name")))
 
 
 def _by(values: Sequence[Node], key: Callable[[Node], str]) -> Node:
     found: Node = {}
-    for each in values:
-        name = key(each)
+    for node in values:
+        name = key(node)
         while f"[{name}]" in found:
             name += " once more"
-        found[f"[{name}]"] = each
+        found[f"[{name}]"] = node
     return found
 
 

@@ -26,7 +26,7 @@ def test_a_case_is_translated_as_istiod_does(istiod: Istiod, case: Path) -> None
     assert {pod: lines for pod, lines in found.items() if lines} == {}
 
 
-@pytest.mark.parametrize("scenario", [None, *(each.name for each in SCENARIOS)])
+@pytest.mark.parametrize("scenario", [None, *(folder.name for folder in SCENARIOS)])
 def test_our_own_manifests_are_translated_as_istiod_does(istiod: Istiod, scenario: str | None) -> None:
     """k8s/base and istio as they are deployed, and with each scenario: no field of any pod differs but by design."""
     files = with_scenario(scenario) if scenario else texts(BASE, ISTIO / "base", SERVICES)

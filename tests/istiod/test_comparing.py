@@ -323,7 +323,7 @@ def test_true_is_not_one() -> None:
 
 def test_every_row_has_a_reason_of_its_own() -> None:
     """The table can be read as a list of reasons."""
-    reasons = [each.why for each in BY_DESIGN]
+    reasons = [rule.why for rule in BY_DESIGN]
     assert len(set(reasons)) == len(reasons)
     assert all(reason.endswith(".") for reason in reasons)
 

@@ -60,12 +60,12 @@ SHOP = {"backend.yaml": _workload("backend") + "---" + _service("backend"), "cli
 
 
 def _named(resources: Any, name: str) -> Any:
-    return next(each for each in resources if each.get("name", each.get("clusterName")) == name)
+    return next(resource for resource in resources if resource.get("name", resource.get("clusterName")) == name)
 
 
 def _addresses(config: Config, cluster: str = CLUSTER) -> list[str]:
     locality = _named(config.endpoints, cluster)["endpoints"][0]
-    return [each["endpoint"]["address"]["socketAddress"]["address"] for each in locality["lbEndpoints"]]
+    return [endpoint["endpoint"]["address"]["socketAddress"]["address"] for endpoint in locality["lbEndpoints"]]
 
 
 def _inbound(config: Config) -> dict[str, Any]:
@@ -139,9 +139,9 @@ def test_pods_that_a_gateway_selects_are_gateways(istiod: Istiod) -> None:
     """They have the Gateway's listener and routes, and nothing inbound."""
     gate = _workload("gate", labels=", istio: gate") + "---" + _service("gate") + "---" + GATEWAY
     found = istiod.translate({**SHOP, "gate.yaml": gate})["shop/gate"]
-    assert [each["name"] for each in found.listeners] == ["0.0.0.0_50051"]
-    assert [each["name"] for each in found.routes] == ["http.50051"]
-    assert CLUSTER in [each["clusterName"] for each in found.endpoints]
+    assert [listener["name"] for listener in found.listeners] == ["0.0.0.0_50051"]
+    assert [route["name"] for route in found.routes] == ["http.50051"]
+    assert CLUSTER in [assignment["clusterName"] for assignment in found.endpoints]
 
 
 def test_a_refused_input_is_its_own_error(istiod: Istiod) -> None:
@@ -164,7 +164,7 @@ def test_the_mesh_config_is_laid_over_the_default(istiod: Istiod) -> None:
     """REGISTRY_ONLY makes unknown hosts a 502; without it they pass through."""
     strict = istiod.translate(SHOP, mesh_config="outboundTrafficPolicy: {mode: REGISTRY_ONLY}")["shop/client"]
     default = istiod.translate(SHOP)["shop/client"]
-    hosts = [[each["name"] for each in _named(found.routes, "50051")["virtualHosts"]] for found in (strict, default)]
+    hosts = [[host["name"] for host in _named(found.routes, "50051")["virtualHosts"]] for found in (strict, default)]
     assert hosts == [[f"{HOST}:50051", "block_all"], [f"{HOST}:50051", "allow_any"]]
     assert _named(strict.clusters, CLUSTER)["connectTimeout"] == "10s"
     with pytest.raises(IstiodError, match="meshConfig"):
@@ -219,4 +219,4 @@ def test_the_older_of_two_wins(istiod: Istiod) -> None:
         _named(_named(found["shop/client"].routes, "50051")["virtualHosts"], f"{HOST}:50051")["routes"][0]["route"]
         for found in (with_age, without)
     ]
-    assert [each["timeout"] for each in timeouts] == ["1s", "2s"]
+    assert [route["timeout"] for route in timeouts] == ["1s", "2s"]

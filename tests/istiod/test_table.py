@@ -69,11 +69,11 @@ def _leaves(value: Any, path: Location = (), names: tuple[str, ...] = ()) -> Ite
     """Every scalar's path, and the names of what it is in."""
     if isinstance(value, dict):
         names = (*names, str(value["name"])) if "name" in value else names
-        for key, each in value.items():
-            yield from _leaves(each, (*path, key), names)
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, key), names)
     elif isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from _leaves(each, (*path, number), names)
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, (*path, number), names)
     else:
         yield path, names
 
@@ -103,9 +103,9 @@ def _without_effect(kind: str, resource: Any) -> Iterator[str]:
 
 
 def _listed(path: str) -> str | None:
-    for each in LEFT_OUT:
-        if f".{each}." in f".{path}." or f".{each}." in f".{path.replace('listeners.outbound', 'listeners')}.":
-            return each
+    for listed in LEFT_OUT:
+        if f".{listed}." in f".{path}." or f".{listed}." in f".{path.replace('listeners.outbound', 'listeners')}.":
+            return listed
     return None
 
 
@@ -129,7 +129,12 @@ def _silent(istiod: Istiod, case: str) -> set[str]:
     """The paths of a case's values that may be anything."""
     text = (CASES / f"{case}.yaml").read_text()
     found = istiod.translate({case: text}, mesh_config="outboundTrafficPolicy: {mode: REGISTRY_ONLY}")
-    return {path for config in found.values() for each in _resources(config) for path in _without_effect(*each)}
+    return {
+        path
+        for config in found.values()
+        for kind, resource in _resources(config)
+        for path in _without_effect(kind, resource)
+    }
 
 
 @pytest.mark.parametrize("case", CHECKED)
@@ -141,4 +146,4 @@ def test_every_value_counts(istiod: Istiod, case: str) -> None:
 def test_every_listed_place_is_met(istiod: Istiod) -> None:
     """The list has no entry that nothing needs."""
     met = {_listed(path) for case in CHECKED for path in _silent(istiod, case)}
-    assert [each for each in LEFT_OUT if each not in met] == []
+    assert [entry for entry in LEFT_OUT if entry not in met] == []

@@ -30,7 +30,7 @@ MANIFESTS = local_manifests.read(BASE)
 HOSTS = {service.name: service_of(service) for service in read(read_folders(BASE), NAMESPACE).of(ServiceSpec)}
 """The Services, by name."""
 WORKLOADS = sorted(MANIFESTS.deployments)
-AGENTS = sorted(name for name, each in MANIFESTS.deployments.items() if each.component == "agent")
+AGENTS = sorted(name for name, deployment in MANIFESTS.deployments.items() if deployment.component == "agent")
 BEHIND_THE_DOOR = sorted(MANIFESTS.deployments.keys() - {"ingress"})
 
 HEALTH = {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}
@@ -56,7 +56,7 @@ def texts(*folders: Path) -> dict[str, str]:
 def documents(*folders: Path) -> Iterator[dict[str, Any]]:
     """Every document of them but kustomizations."""
     for file, text in texts(*folders).items():
-        yield from (each for each in parse_text(text, file) if each and each["kind"] != "Kustomization")
+        yield from (document for document in parse_text(text, file) if document and document["kind"] != "Kustomization")
 
 
 def kustomization_of(folder: Path) -> dict[str, Any]:
@@ -69,12 +69,12 @@ def kustomization_of(folder: Path) -> dict[str, Any]:
 def with_scenario(name: str) -> dict[str, str]:
     """The files as they are with a scenario applied: what it declares replaces what is there by that kind and name."""
     folders = {"mirror": ["canary/version.yaml", "mirror/traffic.yaml"]}.get(name, [name])
-    paths = [ISTIO / "scenarios" / each for each in folders]
+    paths = [ISTIO / "scenarios" / part for part in folders]
     files = [file for path in paths for file in (sorted(path.glob("*.yaml")) if path.is_dir() else [path])]
     found = {str(file.relative_to(ROOT)): file.read_text("utf-8") for file in files}
-    new = {_identity(each) for file, text in found.items() for each in parse_text(text, file)}
+    new = {_identity(document) for file, text in found.items() for document in parse_text(text, file)}
     for file, text in texts(BASE, ISTIO / "base", SERVICES).items():
-        kept = [each for each in parse_text(text, file) if _identity(each) not in new]
+        kept = [document for document in parse_text(text, file) if _identity(document) not in new]
         found[file] = dump_texts(kept)
     return found
 
@@ -87,7 +87,7 @@ def _identity(document: dict[str, Any]) -> tuple[str, str]:
 def of_kind(kind: str) -> dict[str, dict[str, Any]]:
     """The documents of a kind outside of scenarios, by name."""
     found = documents(BASE, ISTIO / "base", SERVICES)
-    return {each["metadata"]["name"]: each for each in found if each["kind"] == kind}
+    return {document["metadata"]["name"]: document for document in found if document["kind"] == kind}
 
 
 def the(kind: str, name: str) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def callers_of(method: descriptor.MethodDescriptor) -> dict[str, tuple[str, ...]
     line = re.search(r"Callers: ([^.]*)\.", comment[1].replace("\n  //", ""))
     assert line is not None, f"{method.full_name} names no callers"
     found: dict[str, tuple[str, ...]] = {}
-    for each in line[1].split(";"):
-        caller, _, roles = each.partition("(")
+    for entry in line[1].split(";"):
+        caller, _, roles = entry.partition("(")
         caller = caller.split(",")[0].strip()
         named = tuple(sorted(role.strip() for role in roles.rstrip(") ").split(",") if role.strip()))
         found.update(dict.fromkeys(AGENTS if caller == "agents" else [caller], named))

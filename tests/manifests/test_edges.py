@@ -45,10 +45,10 @@ def test_roles_of_several_rules_add_up() -> None:
     viewer = 'when: [{key: "request.auth.claims[role]", values: [viewer]}]'
     operator = 'when: [{key: "request.auth.claims[role]", values: [operator]}]'
     path = "to: [{operation: {paths: [/x]}}]"
-    assert [each.roles for each in _edges(_policy(f"[{{{path}, {viewer}}}, {{{path}, {operator}}}]"))] == [
+    assert [edge.roles for edge in _edges(_policy(f"[{{{path}, {viewer}}}, {{{path}, {operator}}}]"))] == [
         ("operator", "viewer")
     ]
-    assert [each.roles for each in _edges(_policy(f"[{{{path}, {viewer}}}, {{{path}}}]"))] == [()]
+    assert [edge.roles for edge in _edges(_policy(f"[{{{path}, {viewer}}}, {{{path}}}]"))] == [()]
 
 
 def test_denied_edges_are_gone() -> None:
@@ -56,11 +56,11 @@ def test_denied_edges_are_gone() -> None:
     allow = _policy(f"[{{{CALLERS}, {PATHS}, {ROLES}}}]")
     deny = "from: [{source: {principals: [cluster.local/ns/n/sa/a]}}]"
     found = _edges(allow, _policy(f"[{{{deny}}}]", "DENY", "d"))
-    assert {each.caller for each in found} == {"b"}
+    assert {edge.caller for edge in found} == {"b"}
     found = _edges(allow, _policy("[{to: [{operation: {paths: [/y/*]}}]}]", "DENY", "d"))
-    assert {each.target for each in found} == {"/x"}
+    assert {edge.target for edge in found} == {"/x"}
     found = _edges(allow, _policy('[{when: [{key: "request.auth.claims[role]", values: [viewer]}]}]', "DENY", "d"))
-    assert {each.roles for each in found} == {("operator",)}
+    assert {edge.roles for edge in found} == {("operator",)}
 
 
 def test_what_is_open_is_listed() -> None:

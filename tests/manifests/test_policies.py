@@ -31,7 +31,7 @@ def _calls() -> list[Edge]:
     return [edge for edge in allowed() if edge.callee not in {BROKER, "ingress"}]
 
 
-@pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda each: getattr(each, "name", each))
+@pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda value: getattr(value, "name", value))
 def test_callers_are_those_of_the_contract(workload: str, method: descriptor.MethodDescriptor) -> None:
     """Each caller and role that the RPC's comment names has its edge, and nobody else has one."""
     found = {edge.caller: edge.roles for edge in _calls() if (edge.callee, edge.target) == (workload, path_of(method))}
@@ -61,7 +61,7 @@ def test_models_are_called_by_those_who_need_them() -> None:
 def test_health_and_reflection_are_for_the_ingress(workload: str) -> None:
     """Any role may ask for them through the ingress; no other caller can (kubelet does not come through the mesh)."""
     found = {(edge.target, edge.caller, edge.roles) for edge in _calls() if edge.callee == workload}
-    about = {each for each in found if each[0] in HEALTH | REFLECTION}
+    about = {row for row in found if row[0] in HEALTH | REFLECTION}
     wanted = {(path, "ingress", EVERY_ROLE) for path in HEALTH | REFLECTION}
     assert about == wanted, f"{workload}: its policy lacks {sorted(wanted - about)} and has {sorted(about - wanted)}"
 
@@ -97,7 +97,7 @@ def test_agents_are_alike() -> None:
 
     def seen_by(agent: str) -> set[tuple[str, ...]]:
         own = [edge for edge in _calls() if agent in {edge.caller, edge.callee}]
-        rows = [(each.caller, each.callee, each.target, each.verb, *each.roles) for each in own]
+        rows = [(edge.caller, edge.callee, edge.target, edge.verb, *edge.roles) for edge in own]
         return {tuple("agent" if part == agent else part for part in row) for row in rows}
 
     first, *others = AGENTS
@@ -123,10 +123,10 @@ def test_users_of_kafka_are_given_their_certificate() -> None:
     for name in MANIFESTS.kafka_users:
         pod = the("Deployment", name)["spec"]["template"]["spec"]
         (container,) = pod["containers"]
-        (mount,) = [each for each in container["volumeMounts"] if each["name"] == "kafka"]
-        (volume,) = [each for each in pod["volumes"] if each["name"] == "kafka"]
+        (mount,) = [mounted for mounted in container["volumeMounts"] if mounted["name"] == "kafka"]
+        (volume,) = [declared for declared in pod["volumes"] if declared["name"] == "kafka"]
         assert {"name": "KAFKA_TLS_FOLDER", "value": mount["mountPath"]} in container["env"], name
-        secrets = {each["secret"]["name"]: each["secret"]["items"] for each in volume["projected"]["sources"]}
+        secrets = {source["secret"]["name"]: source["secret"]["items"] for source in volume["projected"]["sources"]}
         assert name in secrets, name
         files = {item["path"] for items in secrets.values() for item in items}
         assert files == {"root.pem", "key.pem", "chain.pem"}

@@ -51,12 +51,14 @@ def _first(virtual_service: Route, method: str, path: str, authority: str) -> Ro
 
 
 def _virtual_services(gateway: str) -> Iterator[Route]:
-    yield from (each for each in of_kind("VirtualService").values() if each["spec"]["gateways"] == [gateway])
+    yield from (
+        document for document in of_kind("VirtualService").values() if document["spec"]["gateways"] == [gateway]
+    )
 
 
 def _at_the_door(method: str, path: str, authority: str) -> list[Route]:
     """The route of each VirtualService that takes it. Their order is that of their age, so one at most may."""
-    routes = (_first(each, method, path, authority) for each in _virtual_services("ingress"))
+    routes = (_first(virtual_service, method, path, authority) for virtual_service in _virtual_services("ingress"))
     return [route for route in routes if route is not None]
 
 
@@ -70,7 +72,7 @@ def _only_route(method: str, path: str, authority: str) -> Route:
 
 
 def _hosts(route: Route) -> set[str]:
-    return {each["destination"]["host"] for each in route["route"]}
+    return {target["destination"]["host"] for target in route["route"]}
 
 
 def _held_to(route: Route, method: descriptor.MethodDescriptor) -> None:
@@ -81,22 +83,25 @@ def _held_to(route: Route, method: descriptor.MethodDescriptor) -> None:
     assert ("timeout" in route) != method.server_streaming, f"{method.full_name}: {route['name']} has the wrong timeout"
 
 
-@pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda each: getattr(each, "name", each))
+@pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda value: getattr(value, "name", value))
 def test_each_rpc_has_one_way_in(workload: str, method: descriptor.MethodDescriptor) -> None:
     """By REST and by gRPC it reaches its workload, over one route that fits its idempotency_level."""
     authorities = FROM_OUTSIDE if workload == "moderator" else [workload, f"{workload}:50051"]
     asked = [("POST", path_of(method), authority) for authority in authorities]
     asked += [(*rest_of(method, workload), authority) for authority in FROM_OUTSIDE]
-    for each in asked:
-        route = _only_route(*each)
-        assert _hosts(route) == {workload}, each
+    for request in asked:
+        route = _only_route(*request)
+        assert _hosts(route) == {workload}, request
         _held_to(route, method)
 
 
 @pytest.mark.parametrize("path", sorted(HEALTH | REFLECTION))
 def test_health_and_reflection_go_by_authority(path: str) -> None:
     """Of an agent by its name, otherwise of the moderator; of nobody by a name that is none."""
-    for authority, host in [*((each, "moderator") for each in FROM_OUTSIDE), *((agent, agent) for agent in AGENTS)]:
+    for authority, host in [
+        *((outside, "moderator") for outside in FROM_OUTSIDE),
+        *((agent, agent) for agent in AGENTS),
+    ]:
         route = _only_route("POST", path, authority)
         assert (_hosts(route), route.get("timeout"), route["retries"]) == ({host}, None, {"attempts": 0})
     assert _at_the_door("POST", path, "team-z") == []
@@ -122,14 +127,14 @@ def test_nothing_else_has_a_way_in(method: str, path: str) -> None:
 
 def test_calls_inside_are_held_to_the_contract() -> None:
     """The route of each call between pods repeats it only if its proto allows it; a path without proto never is."""
-    by_host = {each["spec"]["hosts"][0]: each for each in _virtual_services("mesh")}
+    by_host = {virtual_service["spec"]["hosts"][0]: virtual_service for virtual_service in _virtual_services("mesh")}
     for edge in allowed():
         if edge.caller in BEHIND_THE_DOOR and edge.callee in HOSTS:
             route = _first(by_host[edge.callee], "POST", edge.target, edge.callee)
             assert route is not None, edge
             assert _hosts(route) == {edge.callee}
             methods = SERVED[edge.callee].methods if edge.callee in SERVED else ()
-            method = next((each for each in methods if path_of(each) == edge.target), None)
+            method = next((rpc for rpc in methods if path_of(rpc) == edge.target), None)
             if method is not None:
                 _held_to(route, method)
             else:
@@ -138,10 +143,10 @@ def test_calls_inside_are_held_to_the_contract() -> None:
 
 def test_every_route_says_what_it_repeats() -> None:
     """No route leaves it to Istio's default, which repeats any call twice. Scenarios included."""
-    for each in documents(ISTIO):
-        if each["kind"] == "VirtualService":
-            for route in each["spec"]["http"]:
-                assert "retries" in route, f"{each['metadata']['name']}: {route['name']}"
+    for document in documents(ISTIO):
+        if document["kind"] == "VirtualService":
+            for route in document["spec"]["http"]:
+                assert "retries" in route, f"{document['metadata']['name']}: {route['name']}"
 
 
 @pytest.mark.parametrize("workload", BEHIND_THE_DOOR)

@@ -24,27 +24,27 @@ CHANGES = {
 def _fields(value: Any, changed: set[str]) -> Any:
     """The value without the fields that may differ."""
     if isinstance(value, dict):
-        return {name: _fields(each, changed) for name, each in value.items() if name not in changed}
-    return [_fields(each, changed) for each in value] if isinstance(value, list) else value
+        return {name: _fields(inner, changed) for name, inner in value.items() if name not in changed}
+    return [_fields(inner, changed) for inner in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("folder", SCENARIOS, ids=lambda each: each.name)
+@pytest.mark.parametrize("folder", SCENARIOS, ids=lambda path: path.name)
 def test_what_is_replaced_differs_as_said(folder: Path) -> None:
     """A resource that has the name of a shipped one is that one but for the scenario's point, which it does have."""
     changed = CHANGES[folder.name]
-    for each in documents(folder):
-        shipped = of_kind(each["kind"]).get(each["metadata"]["name"])
+    for document in documents(folder):
+        shipped = of_kind(document["kind"]).get(document["metadata"]["name"])
         if shipped is not None:
-            assert _fields(each, changed) == _fields(shipped, changed)
-            assert each != shipped
+            assert _fields(document, changed) == _fields(shipped, changed)
+            assert document != shipped
 
 
 def test_the_second_version_is_one_of_team_a() -> None:
     """team-a-v2 differs from team-a in its version, and in what it says of itself."""
     (second,) = documents_of(ISTIO / "scenarios" / "canary", "Deployment")
     first = the("Deployment", "team-a")
-    own, others = (each["spec"]["template"]["spec"]["containers"][0] for each in (second, first))
-    own["env"] = [each for each in own["env"] if each["name"] != "AGENT_DESCRIPTION"]
+    own, others = (deployment["spec"]["template"]["spec"]["containers"][0] for deployment in (second, first))
+    own["env"] = [variable for variable in own["env"] if variable["name"] != "AGENT_DESCRIPTION"]
     assert own == others
     labels = second["spec"]["template"]["metadata"]["labels"]
     assert {**labels, "version": "v1"} == first["spec"]["template"]["metadata"]["labels"]
@@ -59,7 +59,7 @@ def test_deny_closes_one_door() -> None:
     assert not [edge for edge in closed if (edge.caller, edge.callee) == ("ingress", "team-b")]
 
 
-@pytest.mark.parametrize("folder", SCENARIOS, ids=lambda each: each.name)
+@pytest.mark.parametrize("folder", SCENARIOS, ids=lambda path: path.name)
 def test_each_says_what_you_see(folder: Path) -> None:
     """The first lines of a scenario's file: what it is, what you see, how to apply and to undo it."""
     heads = [
@@ -72,4 +72,4 @@ def test_each_says_what_you_see(folder: Path) -> None:
 
 def documents_of(folder: Path, kind: str) -> list[dict[str, Any]]:
     """The documents of a kind in a folder."""
-    return [each for each in documents(folder) if each["kind"] == kind]
+    return [document for document in documents(folder) if document["kind"] == kind]

@@ -44,4 +44,4 @@ def test_descriptors_are_complete() -> None:
         assert set(file.dependency) <= seen, file.name
         seen.add(file.name)
     services = {f"{file.package}.{service.name}" for file in found.file for service in file.service}
-    assert set(_config()["services"]) == {each.full_name for each in SERVED.values()} == services
+    assert set(_config()["services"]) == {service.full_name for service in SERVED.values()} == services

@@ -29,8 +29,8 @@ FOLDERS = [ISTIO / "base", *(SERVICES / name for name in BEHIND_THE_DOOR), *SCEN
 def _kinds(name: str) -> dict[str, list[dict[str, Any]]]:
     """The documents of a workload's folder by kind."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for each in documents(SERVICES / name):
-        found.setdefault(each["kind"], []).append(each)
+    for document in documents(SERVICES / name):
+        found.setdefault(document["kind"], []).append(document)
     return found
 
 
@@ -38,27 +38,31 @@ def _kinds(name: str) -> dict[str, list[dict[str, Any]]]:
 def test_each_service_says_all_of_itself(name: str) -> None:
     """A folder of its own has its policy, what it sees, and how it is called and taken out."""
     kinds = _kinds(name)
-    own = [each for each in kinds.get("AuthorizationPolicy", []) if each["metadata"]["name"] == name]
-    assert [each["spec"]["selector"]["matchLabels"] for each in own] == [{"app": name}], f"{name} has no policy"
-    assert [each["spec"]["host"] for each in kinds.get("DestinationRule", [])] == [name], f"{name} has no rule"
-    sidecars = [each["spec"]["workloadSelector"]["labels"] for each in kinds.get("Sidecar", [])]
+    own = [policy for policy in kinds.get("AuthorizationPolicy", []) if policy["metadata"]["name"] == name]
+    assert [policy["spec"]["selector"]["matchLabels"] for policy in own] == [{"app": name}], f"{name} has no policy"
+    assert [rule["spec"]["host"] for rule in kinds.get("DestinationRule", [])] == [name], f"{name} has no rule"
+    sidecars = [sidecar["spec"]["workloadSelector"]["labels"] for sidecar in kinds.get("Sidecar", [])]
     assert sidecars == [{"app": name}], f"{name} has no Sidecar"
     callers = {edge.caller for edge in allowed() if edge.callee == name}
-    gateways = {gateway for each in kinds.get("VirtualService", []) for gateway in each["spec"]["gateways"]}
+    gateways = {
+        gateway
+        for virtual_service in kinds.get("VirtualService", [])
+        for gateway in virtual_service["spec"]["gateways"]
+    }
     wanted = {"ingress"} & callers | ({"mesh"} if callers - {"ingress"} else set())
     assert gateways == wanted, f"{name} has no VirtualService for some of its callers"
 
 
 def test_each_folder_is_a_service() -> None:
     """Nobody is left over: istio/services has a folder for each workload behind the door, and no other."""
-    assert sorted(each.name for each in SERVICES.iterdir()) == BEHIND_THE_DOOR
+    assert sorted(folder.name for folder in SERVICES.iterdir()) == BEHIND_THE_DOOR
 
 
 def test_each_pod_sees_what_it_calls() -> None:
     """A Sidecar names the hosts of the edges that its pod has, and no other; without edges it sees nothing."""
     for name in BEHIND_THE_DOOR:
         called = {edge.callee for edge in allowed() if edge.caller == name and edge.callee in HOSTS}
-        wanted = {f"./{each}.{NAMESPACE}.svc.cluster.local" for each in called} or {"~/*"}
+        wanted = {f"./{callee}.{NAMESPACE}.svc.cluster.local" for callee in called} or {"~/*"}
         (egress,) = the("Sidecar", name)["spec"]["egress"]
         assert set(egress["hosts"]) == wanted, f"{name} calls {sorted(called)}"
 
@@ -71,7 +75,7 @@ def test_what_was_forgotten_is_closed() -> None:
     assert the("Telemetry", "default")["spec"]["tracing"] == [{"randomSamplingPercentage": 100}]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda each: each.name)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_kustomizations_name_every_file(folder: Path) -> None:
     """kubectl apply -k takes every file that `rostrum` reads, into the one namespace."""
     said = kustomization_of(folder)
@@ -87,11 +91,11 @@ def test_the_kustomization_of_all_names_every_service() -> None:
 
 def test_hosts_and_ports_exist() -> None:
     """Each host, port and gateway that a VirtualService or DestinationRule names is there. Scenarios included."""
-    for each in documents(ISTIO):
-        spec, name = each["spec"], each["metadata"]["name"]
-        if each["kind"] == "DestinationRule":
+    for document in documents(ISTIO):
+        spec, name = document["spec"], document["metadata"]["name"]
+        if document["kind"] == "DestinationRule":
             assert spec["host"] in HOSTS, name
-        if each["kind"] == "VirtualService":
+        if document["kind"] == "VirtualService":
             assert set(spec["gateways"]) <= {"mesh", *of_kind("Gateway")}, name
             assert set(spec["hosts"]) <= {"*"} | HOSTS.keys(), name
             for route in spec["http"]:

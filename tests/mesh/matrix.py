@@ -109,8 +109,8 @@ class Matrix:
         """The outcome, if the app knows the same: it saw what was allowed, by its caller's name, and nothing else."""
         name = f"URI=spiffe://cluster.local/ns/{NAMESPACE}/sa/{cell.caller}"
         seen = [
-            (each.pod, each.path, [name in value.split(";") for value in each.all("x-forwarded-client-cert")])
-            for each in self.mesh.script.probed(probe)
+            (request.pod, request.path, [name in value.split(";") for value in request.all("x-forwarded-client-cert")])
+            for request in self.mesh.script.probed(probe)
         ]
         wanted = [(f"{cell.callee}-0", cell.path, [True])] if told == ALLOWED else []
         return told if seen == wanted else f"{told}, but the app saw {seen}"

@@ -31,8 +31,8 @@ BY_GRPC = sorted(sources.SERVED)
 BY_HTTP = sorted(PORTS.keys() - sources.SERVED.keys())
 TOKEN_READERS = {
     name
-    for name, each in sources.of_kind("Deployment").items()
-    if each["spec"]["template"]["metadata"]["labels"].get("rostrum.dev/tokens") == "read"
+    for name, deployment in sources.of_kind("Deployment").items()
+    if deployment["spec"]["template"]["metadata"]["labels"].get("rostrum.dev/tokens") == "read"
 }
 """Workloads that look at tokens."""
 
@@ -58,7 +58,7 @@ class Rights:
 
     def allow(self, caller: str, callee: str, path: str, verb: str, token: str) -> bool:
         """Whether there is an edge for that. `verb`: the HTTP method; `token`: its kind."""
-        return any(self._fits(each, caller, callee, path, verb, token) for each in self.edges)
+        return any(self._fits(edge, caller, callee, path, verb, token) for edge in self.edges)
 
     def _fits(self, edge: Edge, caller: str, callee: str, path: str, verb: str, token: str) -> bool:
         return (

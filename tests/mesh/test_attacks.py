@@ -70,11 +70,11 @@ def harmless(target: Target, caller: str, brings: str = "no token") -> list[Seen
     name = f"URI=spiffe://cluster.local/ns/{NAMESPACE}/sa/{caller}"
     for seen in target.mesh.script.seen:
         callee, path = seen.pod.rpartition("-")[0], seen.path.partition("?")[0]
-        edges: list[Edge] = [each for each in rights.edges if each.target == path]
+        edges: list[Edge] = [edge for edge in rights.edges if edge.target == path]
         assert edges, f"{seen.path} is no path of any edge, and reached {callee}"
         assert rights.allow(caller, callee, path, edges[0].verb, brings), seen
         certificates = seen.all("x-forwarded-client-cert")
-        assert [name in each.split(";") for each in certificates] == [True], certificates
+        assert [name in certificate.split(";") for certificate in certificates] == [True], certificates
         assert "," not in certificates[0], "one element: nothing was put before it"
     return list(target.mesh.script.seen)
 
@@ -234,7 +234,7 @@ def test_control_headers_from_outside_control_nothing(target: Target, name: str)
     headers = [*target.tokens.headers("viewer"), *GRPC, header]
     outcome = calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
     assert (outcome.status, outcome.grpc_status) == (200, None)
-    assert [(each.pod, each.path) for each in harmless(target, "ingress", "viewer")] == [("moderator-0", GET)]
+    assert [(seen.pod, seen.path) for seen in harmless(target, "ingress", "viewer")] == [("moderator-0", GET)]
     target.mesh.script.clear()
     calls.request(target.door, "POST", CANCEL, host="moderator", headers=headers, body=MESSAGE)
     assert target.mesh.script.seen == []
@@ -356,7 +356,7 @@ def test_http_1_at_a_grpc_port_has_no_other_rights(target: Target) -> None:
 
 def _hpack(name: str, value: str) -> bytes:
     """A header as a literal without indexing (RFC 7541 6.2.2)."""
-    return b"\x00" + b"".join(_length(each) + each.encode("latin-1") for each in (name, value))
+    return b"\x00" + b"".join(_length(text) + text.encode("latin-1") for text in (name, value))
 
 
 def _length(text: str) -> bytes:

@@ -91,7 +91,7 @@ def answers(door: Door, path: str, *messages: Message) -> list[bytes]:
 
     def answer(request: bytes) -> Sequence[bytes]:
         got.append(request)
-        return [each.SerializeToString() for each in messages]
+        return [message.SerializeToString() for message in messages]
 
     door.mesh.script.answers[path] = answer
     return got
@@ -147,7 +147,7 @@ def test_every_rpc_has_its_rest(
     """Each path of google.api.http reaches the pod that serves it, as the RPC with the request that the path says."""
     got = answers(door, rpc, debate_pb2.Debate())
     assert door.rest(method, path, body).status == 200
-    assert [(each.pod, each.path) for each in door.seen] == [(f"{pod}-0", rpc)]
+    assert [(seen.pod, seen.path) for seen in door.seen] == [(f"{pod}-0", rpc)]
     request_class: Any = getattr(
         debate_service_pb2 if rpc.startswith(DEBATES) else agent_service_pb2, f"{rpc.rpartition('/')[2]}Request"
     )
@@ -234,7 +234,7 @@ def test_grpc_goes_to_whom_the_authority_names(door: Door) -> None:
     ):
         door.mesh.script.clear()
         assert door.rpc(path, authority=authority, brings="viewer").code is grpc.StatusCode.OK, (path, authority)
-        assert [(each.pod, each.path) for each in door.seen] == [(f"{pod}-0", path)]
+        assert [(seen.pod, seen.path) for seen in door.seen] == [(f"{pod}-0", path)]
 
 
 def test_grpc_errors_keep_their_details(door: Door) -> None:

@@ -116,10 +116,10 @@ def _changed(kind: str, name: str, change: Callable[[Document], None]) -> dict[s
     """The texts as they are shipped but for one document."""
     found, hits = {}, 0
     for file, text in shipped().items():
-        documents = [each for each in parse_text(text, file) if each]
-        for each in documents:
-            if (each["kind"], each.get("metadata", {}).get("name")) == (kind, name):
-                change(each)
+        documents = [document for document in parse_text(text, file) if document]
+        for document in documents:
+            if (document["kind"], document.get("metadata", {}).get("name")) == (kind, name):
+                change(document)
                 hits += 1
         found[file] = dump_texts(documents)
     assert hits == 1, f"{hits} documents are {kind} {name}"

@@ -34,11 +34,11 @@ def refused(mesh: RunningMesh, outcome: calls.Outcome, flag: str) -> None:
     """Asserts that the connection was closed with that flag in the backend's log, and that no app saw anything."""
     assert outcome.status == 0, outcome
     assert not mesh.script.seen
-    wait_until(f"{flag} in the log", lambda: any(flag in each["response_flags"] for each in _log(mesh)))
+    wait_until(f"{flag} in the log", lambda: any(flag in access["response_flags"] for access in _log(mesh)))
 
 
 def _log(mesh: RunningMesh) -> list[dict[str, str]]:
-    return [{**each, "response_flags": each["response_flags"] or ""} for each in mesh.pod("backend").accesses()]
+    return [{**access, "response_flags": access["response_flags"] or ""} for access in mesh.pod("backend").accesses()]
 
 
 def stat(mesh: RunningMesh, name: str, workload: str = "backend") -> int:
@@ -135,7 +135,7 @@ def test_strict_tcp_takes_mutual_tls_alone() -> None:
         assert calls.unanswered(place, b"hello")
         assert calls.unanswered(place, b"hello", calls.tls_context(mesh.authority, None, ("istio",)))
         assert not mesh.script.seen
-        wait_until("NR in the log", lambda: any(each["response_flags"] == "NR" for each in _log(mesh)))
+        wait_until("NR in the log", lambda: any(access["response_flags"] == "NR" for access in _log(mesh)))
         known = calls.tls_context(mesh.authority, mesh.identity("client"), ("istio",))
         assert calls.exchanged(place, b"hello", known) == b"echo hello"
 
@@ -207,7 +207,7 @@ spec:
             assert (outcome.status, outcome.told["pod"]) == (200, f"backend-{version}-0")
 
         def names() -> list[str]:
-            return [each["requested_server_name"] for v in "12" for each in mesh.pod(f"backend-v{v}").accesses()]
+            return [access["requested_server_name"] for v in "12" for access in mesh.pod(f"backend-v{v}").accesses()]
 
         wait_until("two lines in the log", lambda: len(names()) == 2)
         assert names() == ["custom.sni.com", "outbound_.8080_.v2_.backend.shop.svc.cluster.local"]

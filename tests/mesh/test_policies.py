@@ -39,7 +39,7 @@ def http(mesh: RunningMesh, account: str, path: str, method: str = "GET", **more
 def details(mesh: RunningMesh, count: int) -> list[str]:
     """response_code_details of the backend's log, once it has so many lines."""
     lines = wait_until("the log", lambda: found if len(found := mesh.pod("backend").accesses()) >= count else [])
-    return [str(each["response_code_details"]) for each in lines]
+    return [str(line["response_code_details"]) for line in lines]
 
 
 def policy(name: str, spec: str) -> str:
@@ -116,9 +116,9 @@ def test_plaintext_has_no_principal() -> None:
 def test_operations(operation: str, allowed: list[str], refused: list[str]) -> None:
     """Row 33: paths without their query, methods, hosts and ports of the workload, and what they are not."""
     with running(shop(BACKEND, STRICT, policy("p", f"{{rules: [{{to: [{{operation: {{{operation}}}}}]}}]}}"))) as mesh:
-        for each in (*allowed, *refused):
-            method, path = each.split()
-            assert http(mesh, "client", path, method) == (200 if each in allowed else 403), each
+        for request in (*allowed, *refused):
+            method, path = request.split()
+            assert http(mesh, "client", path, method) == (200 if request in allowed else 403), request
 
 
 def test_conditions_of_headers_and_addresses() -> None:
@@ -186,7 +186,7 @@ def test_tokens_that_are_not_required() -> None:
     with running(shop(BACKEND, STRICT, authentication(f"jwks: '{JWKS}'"))) as mesh:
         assert http(mesh, "client", "/x") == 200
         assert http(mesh, "client", "/x", headers=bearer()) == 200
-        assert [each.all("authorization") for each in mesh.script.seen] == [[], []]
+        assert [seen.all("authorization") for seen in mesh.script.seen] == [[], []]
         mesh.script.clear()
         assert http(mesh, "client", "/x", headers=bearer(-120)) == 401
         assert http(mesh, "client", "/x", headers=bearer(iss="another")) == 401

@@ -72,7 +72,7 @@ def fails(code: int) -> Answer:
 def flags(mesh: RunningMesh, count: int = 1) -> list[tuple[str, str]]:
     """Flag and details of the client's log, once it has so many lines."""
     lines = wait_until("the log", lambda: found if len(found := mesh.pod("client").accesses()) >= count else [])
-    return [(str(each["response_flags"]), str(each["response_code_details"])) for each in lines]
+    return [(str(line["response_flags"]), str(line["response_code_details"])) for line in lines]
 
 
 # ---- retries and timeouts ----
@@ -94,7 +94,7 @@ def test_the_default_policy_of_retries(code: int, tries: int) -> None:
         mesh.script.answers["/a.B/C"] = fails(code)
         assert rpc(mesh, "/a.B/C").value[0] == code
         assert len(mesh.script.seen) == tries
-        counts = [each.all("x-envoy-attempt-count") for each in mesh.script.seen]
+        counts = [seen.all("x-envoy-attempt-count") for seen in mesh.script.seen]
         assert counts == [[str(number)] for number in range(1, tries + 1)]
 
 
@@ -221,7 +221,7 @@ def test_a_sidecar_sees_what_it_is_shown() -> None:
         assert rpc(mesh, "/a.B/C", "backend") is grpc.StatusCode.OK
         assert rpc(mesh, "/a.B/C", "far.elsewhere") is grpc.StatusCode.OK
         assert rpc(mesh, "/a.B/C", "other") is grpc.StatusCode.UNAVAILABLE
-        assert {each.pod for each in mesh.script.seen} == {"backend-0", "far-0"}
+        assert {seen.pod for seen in mesh.script.seen} == {"backend-0", "far-0"}
 
 
 # ---- shares, faults, headers ----
@@ -255,7 +255,7 @@ def test_weights_and_mirror() -> None:
         mesh.script.statuses["backend-v2-0"] = 500
         assert [get(mesh, "/mirror").status for _ in range(5)] == [200] * 5
         wait_until("the mirrored calls", lambda: len(mesh.script.seen) == 10)
-        assert {each.all("host")[0] for each in mesh.script.seen if each.pod == "backend-v2-0"} == {"backend"}
+        assert {seen.all("host")[0] for seen in mesh.script.seen if seen.pod == "backend-v2-0"} == {"backend"}
 
 
 def test_faults_by_their_share() -> None:
@@ -306,7 +306,7 @@ def test_a_sick_replica_is_left_alone() -> None:
         wait_until("its ejection", lambda: {get(mesh, "/x").status for _ in range(20)} == {200})
         mesh.script.clear()
         assert {get(mesh, "/x").status for _ in range(40)} == {200}
-        assert {each.pod for each in mesh.script.seen} == {"backend-0"}
+        assert {seen.pod for seen in mesh.script.seen} == {"backend-0"}
 
 
 def test_errors_that_do_not_count_eject_nobody() -> None:
@@ -316,7 +316,7 @@ def test_errors_that_do_not_count_eject_nobody() -> None:
         mesh.script.statuses["backend-1"] = 500
         for _ in range(60):
             get(mesh, "/x")
-        assert Counter(each.pod for each in mesh.script.seen)["backend-1"] > 10
+        assert Counter(seen.pod for seen in mesh.script.seen)["backend-1"] > 10
 
 
 def test_the_same_user_comes_to_the_same_replica() -> None:
@@ -373,7 +373,7 @@ def test_a_gateway_serves_its_hosts_and_paths() -> None:
         with calls.plain_channel(f"{mesh.pod('gate').ip}:8080", "debates.example.com") as channel:
             assert calls.rpc(channel, "/productpage").code is grpc.StatusCode.OK
         assert door(mesh, "/else", "debates.example.com").told["pod"] == "other-0"
-        assert {each.pod for each in mesh.script.seen} == {"backend-0", "other-0"}
+        assert {seen.pod for seen in mesh.script.seen} == {"backend-0", "other-0"}
         mesh.script.clear()
         assert door(mesh, "/productpage", "elsewhere.example.com").status == 404
         assert door(mesh, "/v2", "a.example.org").status == 404

@@ -82,12 +82,12 @@ def history(ended: debate_pb2.Debate, turns: list[debate_pb2.Turn]) -> list[deba
         {"debate_created": debate_pb2.DebateCreated(debate=ended)},
         {"round_opened": debate_pb2.RoundOpened(round=1, question="Why cats?")},
     ]
-    for each in turns:
-        kinds.append({"floor_granted": debate_pb2.FloorGrantedEvent(turn_number=each.number, agent=each.agent)})
-        if each.forfeited:
-            kinds.append({"turn_forfeited": debate_pb2.TurnForfeited(turn=each)})
+    for taken in turns:
+        kinds.append({"floor_granted": debate_pb2.FloorGrantedEvent(turn_number=taken.number, agent=taken.agent)})
+        if taken.forfeited:
+            kinds.append({"turn_forfeited": debate_pb2.TurnForfeited(turn=taken)})
         else:
-            kinds.append({"turn_taken": debate_pb2.TurnTakenEvent(turn=each)})
+            kinds.append({"turn_taken": debate_pb2.TurnTakenEvent(turn=taken)})
     kinds.append(
         {"debate_stopped": debate_pb2.DebateStopped(stop_reason=ended.stop_reason, evidence=ended.stop_evidence)}
     )
@@ -116,9 +116,9 @@ class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
         self.interrupts_at = 0
 
     def _find(self, name: str, context: grpc.ServicerContext) -> debate_pb2.Debate:
-        for each in self.debates:
-            if each.name == name:
-                return each
+        for known in self.debates:
+            if known.name == name:
+                return known
         abort(context, DebateNotFoundError(f"There is no {name}.", debate=name))
 
     def CreateDebate(self, request: Any, context: grpc.ServicerContext) -> debate_pb2.Debate:
@@ -218,7 +218,7 @@ class FakeRunner:
         return self._status()
 
     async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
-        self.told.append(f"change {[each.name for each in request.files]} {request.delete} {request.dry_run}")
+        self.told.append(f"change {[file.name for file in request.files]} {request.delete} {request.dry_run}")
         if self.fault is not None:
             raise self.fault
         action = runner_pb2.ResourceChange.DELETED if request.delete else runner_pb2.ResourceChange.CONFIGURED

@@ -71,7 +71,7 @@ class PodOfTests:
     def accesses(self) -> list[dict[str, Any]]:
         """Its access log."""
         found = [json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}")]
-        return [each for each in found if "response_code" in each]
+        return [access for access in found if "response_code" in access]
 
 
 @dataclass

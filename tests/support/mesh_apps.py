@@ -65,7 +65,7 @@ class Script:
     def probed(self, probe: str) -> list[Seen]:
         """The requests that came with this x-probe header."""
         with self._lock:
-            return [each for each in self.seen if probe in each.all("x-probe")]
+            return [seen for seen in self.seen if probe in seen.all("x-probe")]
 
     def clear(self) -> None:
         """Forgets all."""

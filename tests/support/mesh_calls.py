@@ -189,4 +189,4 @@ def rpc(channel: grpc.Channel, path: str, message: bytes = b"", metadata: Iterab
 
 
 def _metadata(call: Any) -> list[tuple[str, str]]:
-    return [(each.key, each.value) for part in (call.initial_metadata(), call.trailing_metadata()) for each in part]
+    return [(entry.key, entry.value) for part in (call.initial_metadata(), call.trailing_metadata()) for entry in part]

@@ -79,7 +79,7 @@ def _by_public_key(claims: Mapping[str, Any], key: bytes) -> str:
         name: int(value.timestamp()) if isinstance(value, dt.datetime) else value for name, value in claims.items()
     }
     parts = ({"alg": "HS256", "typ": "JWT", "kid": KEY_ID}, plain)
-    signed = ".".join(_base64(json.dumps(each).encode()) for each in parts)
+    signed = ".".join(_base64(json.dumps(part).encode()) for part in parts)
     return f"{signed}.{_base64(hmac.digest(public, signed.encode(), 'sha256'))}"
 
 

@@ -234,7 +234,7 @@ class System:
     def stop(self) -> None:
         """Ends all of it; fails the test if something is left running."""
         pods = self.json("status")["pods"]
-        pids = [int(each["pid"]) for pod in pods for each in (pod, pod.get("sidecar") or pod) if each["pid"]]
+        pids = [int(process["pid"]) for pod in pods for process in (pod, pod.get("sidecar") or pod) if process["pid"]]
         down = self.rostrum("down")
         assert down.returncode == 0, down.stderr
         assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

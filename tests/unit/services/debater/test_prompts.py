@@ -57,8 +57,8 @@ def test_rounds_differ(stance: str) -> None:
     """Each round begins its sentences differently, and reminds of what was said."""
     contents = [asked(stance=stance, round_number=number, own=[POINT])[0][-1].content for number in range(1, 9)]
     assert len(set(contents)) == 8
-    assert all(each.count("welders") == 2 for each in contents)
-    beginnings = [each for row in BEGINNINGS[stance] for each in row]
+    assert all(content.count("welders") == 2 for content in contents)
+    beginnings = [beginning for row in BEGINNINGS[stance] for beginning in row]
     assert len(set(beginnings)) == len(beginnings) == 40
 
 

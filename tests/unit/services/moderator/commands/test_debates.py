@@ -213,7 +213,7 @@ def test_show_in_json_is_the_debate_with_its_turns(bench: Bench) -> None:
     """All pages of turns are there, with the proto's names and defaults; the id may be a name."""
     shown = bench.rostrum("show", "debates/d1", "--json").json
     assert shown["state"] == "ENDED"
-    assert [each["number"] for each in shown["turns"]] == [1, 2]
+    assert [entry["number"] for entry in shown["turns"]] == [1, 2]
     assert shown["turns"][0]["forfeit_reason"] == ""
 
 
@@ -226,7 +226,7 @@ def test_show_tells_the_record(bench: Bench) -> None:
 def test_list_pages_to_the_limit(bench: Bench) -> None:
     """As many debates as asked for, over pages, newest first as the moderator has them."""
     bench.moderator.debates = [debate(f"d{number}") for number in range(5)]
-    names = [each["name"] for each in bench.rostrum("list", "--limit", "3", "--json").json["debates"]]
+    names = [entry["name"] for entry in bench.rostrum("list", "--limit", "3", "--json").json["debates"]]
     assert names == ["debates/d0", "debates/d1", "debates/d2"]
     assert len(bench.rostrum("list").out.splitlines()) == 6
 
