@@ -31,7 +31,7 @@ DIRECT, GRPC, REST = "GetAgent, at the app", "GetAgent, ingress, gRPC", "GetAgen
 
 
 async def _load(system: System, pods: dict[str, runner_pb2.Pod]) -> list[Figures]:
-    agent, door = pods[f"{AGENT}-0"], pods["ingress-0"]
+    agent, ingress = pods[f"{AGENT}-0"], pods["ingress-0"]
     message = agent_service_pb2.GetAgentRequest(name=f"agents/{AGENT}").SerializeToString()
     token = ("authorization", f"Bearer {tokens.issue(system.home, 'operator', TOKEN_SECONDS)}")
     connection = http.client.HTTPConnection(system.runner.ingress)
@@ -46,13 +46,13 @@ async def _load(system: System, pods: dict[str, runner_pb2.Pod]) -> list[Figures
 
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.default_authority", AGENT)]
     at_app = grpc.aio.insecure_channel(f"unix:{agent.sidecar.folder}/{app_socket(PORT)}", options)
-    at_door = grpc.aio.insecure_channel(system.runner.ingress, options)
-    through = [agent.pid, agent.sidecar.pid, door.pid]
-    async with at_app, at_door:
+    at_ingress = grpc.aio.insecure_channel(system.runner.ingress, options)
+    through = [agent.pid, agent.sidecar.pid, ingress.pid]
+    async with at_app, at_ingress:
         found = await alternate(
             [
                 Way(DIRECT, at_app.unary_unary(METHOD), [agent.pid], message),
-                Way(GRPC, at_door.unary_unary(METHOD), through, message, [token]),
+                Way(GRPC, at_ingress.unary_unary(METHOD), through, message, [token]),
                 Way(REST, rest, through),
             ]
         )

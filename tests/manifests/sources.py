@@ -31,7 +31,7 @@ HOSTS = {service.name: service_of(service) for service in read(read_folders(BASE
 """The Services, by name."""
 WORKLOADS = sorted(MANIFESTS.deployments)
 AGENTS = sorted(name for name, deployment in MANIFESTS.deployments.items() if deployment.component == "agent")
-BEHIND_THE_DOOR = sorted(MANIFESTS.deployments.keys() - {"ingress"})
+BEHIND_THE_INGRESS = sorted(MANIFESTS.deployments.keys() - {"ingress"})
 
 HEALTH = {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}
 REFLECTION = {f"/grpc.reflection.{v}.ServerReflection/ServerReflectionInfo" for v in ("v1", "v1alpha")}

@@ -1,4 +1,4 @@
-"""k8s/base as it is: whoever adds an agent and forgets a part is told which."""
+"""k8s/base as it is: whoever adds an agent and forgets a part is notified which."""
 
 from __future__ import annotations
 

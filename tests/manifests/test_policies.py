@@ -27,7 +27,7 @@ RPCS = [(workload, method) for workload, service in sorted(SERVED.items()) for m
 
 
 def _calls() -> list[Edge]:
-    """What the pods behind the door may be called for."""
+    """What the pods behind the ingress may be called for."""
     return [edge for edge in allowed() if edge.callee not in {BROKER, "ingress"}]
 
 
@@ -66,7 +66,7 @@ def test_health_and_reflection_are_for_the_ingress(workload: str) -> None:
     assert about == wanted, f"{workload}: its policy lacks {sorted(wanted - about)} and has {sorted(about - wanted)}"
 
 
-def test_whoever_reads_tokens_is_told_whose() -> None:
+def test_whoever_reads_tokens_knows_whose() -> None:
     """The ingress, and each workload whose policy asks for a role, has the label that RequestAuthentication selects."""
     wanted = {edge.callee for edge in allowed() if edge.roles}
     selector = the("RequestAuthentication", "tokens")["spec"]["selector"]["matchLabels"]
@@ -83,13 +83,13 @@ def test_nothing_is_open() -> None:
             assert edge.roles, edge
 
 
-def test_the_door_lets_in_what_is_behind_it() -> None:
+def test_the_ingress_lets_in_what_is_behind_it() -> None:
     """Whatever the ingress may call by gRPC passes the ingress' own policy in the same role."""
-    doors = [edge for edge in allowed() if edge.callee == "ingress"]
+    entries = [edge for edge in allowed() if edge.callee == "ingress"]
     for edge in _calls():
         if edge.caller == "ingress":
-            passing = [door for door in doors if edge.target.startswith(door.target.rstrip("*"))]
-            assert any(set(edge.roles) <= set(door.roles) for door in passing), edge
+            passing = [entry for entry in entries if edge.target.startswith(entry.target.rstrip("*"))]
+            assert any(set(edge.roles) <= set(entry.roles) for entry in passing), edge
 
 
 def test_agents_are_alike() -> None:

@@ -11,7 +11,7 @@ from google.protobuf import descriptor
 
 from tests.manifests.sources import (
     AGENTS,
-    BEHIND_THE_DOOR,
+    BEHIND_THE_INGRESS,
     HEALTH,
     HOSTS,
     ISTIO,
@@ -56,7 +56,7 @@ def _virtual_services(gateway: str) -> Iterator[Route]:
     )
 
 
-def _at_the_door(method: str, path: str, authority: str) -> list[Route]:
+def _at_the_ingress(method: str, path: str, authority: str) -> list[Route]:
     """The route of each VirtualService that takes it. Their order is that of their age, so one at most may."""
     routes = (_first(virtual_service, method, path, authority) for virtual_service in _virtual_services("ingress"))
     return [route for route in routes if route is not None]
@@ -64,7 +64,7 @@ def _at_the_door(method: str, path: str, authority: str) -> list[Route]:
 
 def _only_route(method: str, path: str, authority: str) -> Route:
     """The one route that this takes."""
-    routes = _at_the_door(method, path, authority)
+    routes = _at_the_ingress(method, path, authority)
     assert len(routes) == 1, (
         f"{method} {path} with the authority {authority} has {len(routes)} VirtualServices, not one"
     )
@@ -104,7 +104,7 @@ def test_health_and_reflection_go_by_authority(path: str) -> None:
     ]:
         route = _only_route("POST", path, authority)
         assert (_hosts(route), route.get("timeout"), route["retries"]) == ({host}, None, {"attempts": 0})
-    assert _at_the_door("POST", path, "team-z") == []
+    assert _at_the_ingress("POST", path, "team-z") == []
 
 
 @pytest.mark.parametrize(
@@ -121,15 +121,15 @@ def test_health_and_reflection_go_by_authority(path: str) -> None:
     ],
 )
 def test_nothing_else_has_a_way_in(method: str, path: str) -> None:
-    """What is no RPC of a service has no route; an agent's RPC has none under the authority of the door."""
-    assert _at_the_door(method, path, "127.0.0.1:8080") == []
+    """What is no RPC of a service has no route; an agent's RPC has none under the authority of the ingress."""
+    assert _at_the_ingress(method, path, "127.0.0.1:8080") == []
 
 
 def test_calls_inside_are_held_to_the_contract() -> None:
     """The route of each call between pods repeats it only if its proto allows it; a path without proto never is."""
     by_host = {virtual_service["spec"]["hosts"][0]: virtual_service for virtual_service in _virtual_services("mesh")}
     for edge in allowed():
-        if edge.caller in BEHIND_THE_DOOR and edge.callee in HOSTS:
+        if edge.caller in BEHIND_THE_INGRESS and edge.callee in HOSTS:
             route = _first(by_host[edge.callee], "POST", edge.target, edge.callee)
             assert route is not None, edge
             assert _hosts(route) == {edge.callee}
@@ -149,7 +149,7 @@ def test_every_route_says_what_it_repeats() -> None:
                 assert "retries" in route, f"{document['metadata']['name']}: {route['name']}"
 
 
-@pytest.mark.parametrize("workload", BEHIND_THE_DOOR)
+@pytest.mark.parametrize("workload", BEHIND_THE_INGRESS)
 def test_outlier_detection_goes_with_retries(workload: str) -> None:
     """A workload has it if an RPC of it may be repeated elsewhere; then one of two replicas can be taken out."""
     policy = the("DestinationRule", workload)["spec"]["trafficPolicy"]

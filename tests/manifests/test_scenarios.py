@@ -51,7 +51,7 @@ def test_the_second_version_is_one_of_team_a() -> None:
     assert second["spec"]["template"]["spec"]["serviceAccountName"] == "team-a"
 
 
-def test_deny_closes_one_door() -> None:
+def test_deny_closes_one_workload() -> None:
     """With it the ingress may call nothing of team-b; every other edge stays."""
     closed = edges(texts(BASE, ISTIO / "base", SERVICES, ISTIO / "scenarios" / "deny"), namespace=NAMESPACE)
     gone = set(allowed()) - set(closed)

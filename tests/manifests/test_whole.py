@@ -1,4 +1,4 @@
-"""The mesh's files are whole: whoever adds a workload and forgets a part of it is told which."""
+"""The mesh's files are whole: whoever adds a workload and forgets a part of it is notified which."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.manifests.sources import (
-    BEHIND_THE_DOOR,
+    BEHIND_THE_INGRESS,
     HOSTS,
     ISTIO,
     MANIFESTS,
@@ -23,7 +23,7 @@ from tests.manifests.sources import (
     the,
 )
 
-FOLDERS = [ISTIO / "base", *(SERVICES / name for name in BEHIND_THE_DOOR), *SCENARIOS]
+FOLDERS = [ISTIO / "base", *(SERVICES / name for name in BEHIND_THE_INGRESS), *SCENARIOS]
 
 
 def _kinds(name: str) -> dict[str, list[dict[str, Any]]]:
@@ -34,7 +34,7 @@ def _kinds(name: str) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("name", BEHIND_THE_DOOR)
+@pytest.mark.parametrize("name", BEHIND_THE_INGRESS)
 def test_each_service_says_all_of_itself(name: str) -> None:
     """A folder of its own has its policy, what it sees, and how it is called and taken out."""
     kinds = _kinds(name)
@@ -54,13 +54,13 @@ def test_each_service_says_all_of_itself(name: str) -> None:
 
 
 def test_each_folder_is_a_service() -> None:
-    """Nobody is left over: istio/services has a folder for each workload behind the door, and no other."""
-    assert sorted(folder.name for folder in SERVICES.iterdir()) == BEHIND_THE_DOOR
+    """Nobody is left over: istio/services has a folder for each workload behind the ingress, and no other."""
+    assert sorted(folder.name for folder in SERVICES.iterdir()) == BEHIND_THE_INGRESS
 
 
 def test_each_pod_sees_what_it_calls() -> None:
     """A Sidecar names the hosts of the edges that its pod has, and no other; without edges it sees nothing."""
-    for name in BEHIND_THE_DOOR:
+    for name in BEHIND_THE_INGRESS:
         called = {edge.callee for edge in allowed() if edge.caller == name and edge.callee in HOSTS}
         wanted = {f"./{callee}.{NAMESPACE}.svc.cluster.local" for callee in called} or {"~/*"}
         (egress,) = the("Sidecar", name)["spec"]["egress"]
@@ -86,7 +86,7 @@ def test_kustomizations_name_every_file(folder: Path) -> None:
 def test_the_kustomization_of_all_names_every_service() -> None:
     """istio/kustomization.yaml has the base and each service, and no scenario."""
     said = kustomization_of(ISTIO)["resources"]
-    assert sorted(said) == sorted(["base", *(f"services/{name}" for name in BEHIND_THE_DOOR)])
+    assert sorted(said) == sorted(["base", *(f"services/{name}" for name in BEHIND_THE_INGRESS)])
 
 
 def test_hosts_and_ports_exist() -> None:

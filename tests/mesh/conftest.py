@@ -1,4 +1,4 @@
-"""A failing test of this tier tells what its Envoys said."""
+"""A failing test of this tier says what its Envoys said."""
 
 from __future__ import annotations
 

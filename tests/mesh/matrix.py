@@ -24,7 +24,7 @@ from tests.support.mesh_tokens import STATUS, Tokens
 
 PATHS = (*RPCS, *HTTP_PATHS)
 ALLOWED = "allowed"
-AT_THE_DOOR = " at the door"
+AT_THE_INGRESS = " at the ingress"
 _CODES = {
     grpc.StatusCode.OK: ALLOWED,
     grpc.StatusCode.UNAUTHENTICATED: "401",
@@ -105,15 +105,15 @@ class Matrix:
         finally:
             connection.close()
 
-    def _seen(self, cell: Cell, probe: str, told: str) -> str:
+    def _seen(self, cell: Cell, probe: str, outcome: str) -> str:
         """The outcome, if the app knows the same: it saw what was allowed, by its caller's name, and nothing else."""
         name = f"URI=spiffe://cluster.local/ns/{NAMESPACE}/sa/{cell.caller}"
         seen = [
             (request.pod, request.path, [name in value.split(";") for value in request.all("x-forwarded-client-cert")])
             for request in self.mesh.script.probed(probe)
         ]
-        wanted = [(f"{cell.callee}-0", cell.path, [True])] if told == ALLOWED else []
-        return told if seen == wanted else f"{told}, but the app saw {seen}"
+        wanted = [(f"{cell.callee}-0", cell.path, [True])] if outcome == ALLOWED else []
+        return outcome if seen == wanted else f"{outcome}, but the app saw {seen}"
 
     # ---- those who are nobody ----
 
@@ -138,13 +138,13 @@ class Matrix:
             found[Cell("a stranger", "operator", callee, "POST", seen.path)] = "the app saw it"
         return found
 
-    # ---- the door ----
+    # ---- the ingress ----
 
     def from_outside(self, authority: str) -> Differences:
         """Where RPCs by the ingress, at this authority, are not as the edges say.
 
         Two edges allow one: of the outside to the ingress, and of the ingress to who is behind. What the first one
-        forbids is to be refused at the door itself.
+        forbids is to be refused at the ingress itself.
         """
         found: Differences = {}
         with calls.plain_channel(f"{self.mesh.pod('ingress').ip}:8080", authority) as channel:
@@ -153,21 +153,21 @@ class Matrix:
                 outcome = calls.rpc(channel, path, b"", [*self.tokens.headers(token), ("x-probe", probe)])
                 got = _CODES.get(outcome.code, str(outcome))
                 if got != ALLOWED and "x-envoy-upstream-service-time" not in dict(outcome.metadata):
-                    got += AT_THE_DOOR
+                    got += AT_THE_INGRESS
                 cell = Cell("ingress", token, _behind(authority, path), "POST", path)
                 got, want = self._seen(cell, probe, got), self._expected_outside(cell)
                 if path in sources.REFLECTION:  # an answer before the request's end does not say whose it is
-                    got, want = got.removesuffix(AT_THE_DOOR), want.removesuffix(AT_THE_DOOR)
+                    got, want = got.removesuffix(AT_THE_INGRESS), want.removesuffix(AT_THE_INGRESS)
                 if got != want:
                     found[cell] = f"{got}, not {want}: {outcome.details}"
         return found
 
     def _expected_outside(self, cell: Cell) -> str:
         if cell.token in STATUS:
-            return f"{STATUS[cell.token]}{AT_THE_DOOR}"
-        if not self.rights.at_door(cell.path, "POST", cell.token):
-            return f"403{AT_THE_DOOR}"
-        return self._expected(cell) if cell.callee else f"404{AT_THE_DOOR}"
+            return f"{STATUS[cell.token]}{AT_THE_INGRESS}"
+        if not self.rights.is_let_in(cell.path, "POST", cell.token):
+            return f"403{AT_THE_INGRESS}"
+        return self._expected(cell) if cell.callee else f"404{AT_THE_INGRESS}"
 
 
 def _strangers(mesh: RunningMesh, folder: Path) -> dict[str, Identity | None]:

@@ -18,9 +18,9 @@ from tests.support.mesh_tokens import GOOD, Tokens
 NAMESPACE = sources.NAMESPACE
 PORTS = {
     name: sources.the("Deployment", name)["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
-    for name in sources.BEHIND_THE_DOOR
+    for name in sources.BEHIND_THE_INGRESS
 }
-"""Port of each workload behind the door."""
+"""Port of each workload behind the ingress."""
 RPCS = sorted(
     {sources.path_of(method) for service in sources.SERVED.values() for method in service.methods}
     | sources.HEALTH
@@ -69,6 +69,6 @@ class Rights:
             and (not edge.roles or GOOD.get(token) in edge.roles)
         )
 
-    def at_door(self, path: str, verb: str, token: str) -> bool:
+    def is_let_in(self, path: str, verb: str, token: str) -> bool:
         """Whether the ingress lets that in."""
         return self.allow(OUTSIDE, "ingress", path, verb, token)

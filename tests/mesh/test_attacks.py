@@ -1,4 +1,4 @@
-"""Tricks with paths, headers and framing, at the door and between sidecars: none gains a right, none forges a name.
+"""Tricks with paths, headers and framing, at the ingress and between sidecars: none gains a right, none forges a name.
 
 An attack is sent byte by byte where a client library would not. What counts is what the apps saw: never a path that its
 caller has no right to, and never a caller's name that is not its own.
@@ -38,7 +38,7 @@ class Target:
     tokens: Tokens
 
     @property
-    def door(self) -> tuple[str, int]:
+    def ingress(self) -> tuple[str, int]:
         """The ingress."""
         return self.mesh.pod("ingress").ip, 8080
 
@@ -122,7 +122,7 @@ def disguised(path: str) -> list[str]:
 
 @pytest.mark.parametrize("number", range(len(disguised(CANCEL))))
 def test_no_disguise_of_a_path_opens_it(target: Target, number: int) -> None:
-    """An agent may list turns and nothing else: however it writes the path of CancelDebate, and a viewer at the door
+    """An agent may list turns and nothing else: however it writes the path of CancelDebate, and a viewer at the ingress
     likewise, no app sees a path that it has no right to; and the other way round what they may is not mistaken."""
     path = disguised(CANCEL)[number]
     for verb in ("POST", "GET"):
@@ -132,8 +132,8 @@ def test_no_disguise_of_a_path_opens_it(target: Target, number: int) -> None:
     harmless(target, "team-a")
     target.mesh.script.clear()
     headers = [*target.tokens.headers("viewer"), *GRPC]
-    calls.request(target.door, "POST", path, host="moderator", headers=headers, body=MESSAGE)
-    calls.request(target.door, "POST", path, host="moderator", headers=target.tokens.headers("viewer"), body=b"{}")
+    calls.request(target.ingress, "POST", path, host="moderator", headers=headers, body=MESSAGE)
+    calls.request(target.ingress, "POST", path, host="moderator", headers=target.tokens.headers("viewer"), body=b"{}")
     harmless(target, "ingress", "viewer")
 
 
@@ -160,7 +160,9 @@ def test_no_disguise_of_a_rest_path_opens_it(target: Target, path: str) -> None:
     override = (("x-http-method-override", "POST"), ("x-method-override", "POST"))
     for way, (verb, more) in itertools.product(ways, (("POST", ()), ("GET", override), ("PUT", ()), ("PATCH", ()))):
         headers = [*target.tokens.headers("viewer"), ("content-type", "application/json"), *more]
-        calls.request(target.door, verb, way, host="localhost", headers=headers, body=b'{"topic":"x","question":"x"}')
+        calls.request(
+            target.ingress, verb, way, host="localhost", headers=headers, body=b'{"topic":"x","question":"x"}'
+        )
     for seen in harmless(target, "ingress", "viewer"):
         assert not seen.path.endswith(("/CancelDebate", "/CreateDebate", "/Ask"))
 
@@ -169,11 +171,11 @@ def test_no_disguise_of_a_rest_path_opens_it(target: Target, path: str) -> None:
 
 
 def test_a_forged_certificate_header_is_replaced(target: Target) -> None:
-    """x-forwarded-client-cert of the caller's own making never reaches an app: at the door, between sidecars, and from
-    an app by its own sidecar, the app sees the one true caller."""
+    """x-forwarded-client-cert of the caller's own making never reaches an app: at the ingress, between sidecars, and
+    from an app by its own sidecar, the app sees the one true caller."""
     forged = (("x-forwarded-client-cert", FORGED), ("X-Forwarded-Client-Cert", FORGED))
     headers = [*target.tokens.headers("viewer"), *GRPC, *forged]
-    calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
+    calls.request(target.ingress, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
     assert len(harmless(target, "ingress", "viewer")) == 1
     target.mesh.script.clear()
     # The agent's app by its own sidecar.
@@ -232,11 +234,11 @@ def test_control_headers_from_outside_control_nothing(target: Target, name: str)
     forbidden where it was."""
     header = (name, ENVOY_HEADERS[name])
     headers = [*target.tokens.headers("viewer"), *GRPC, header]
-    outcome = calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
+    outcome = calls.request(target.ingress, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
     assert (outcome.status, outcome.grpc_status) == (200, None)
     assert [(seen.pod, seen.path) for seen in harmless(target, "ingress", "viewer")] == [("moderator-0", GET)]
     target.mesh.script.clear()
-    calls.request(target.door, "POST", CANCEL, host="moderator", headers=headers, body=MESSAGE)
+    calls.request(target.ingress, "POST", CANCEL, host="moderator", headers=headers, body=MESSAGE)
     assert target.mesh.script.seen == []
 
 
@@ -265,7 +267,7 @@ def test_timeouts_and_retries_of_others_are_not_obeyed(target: Target) -> None:
         ):
             target.mesh.script.clear()
             answers[GET] = answer
-            outcome = calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
+            outcome = calls.request(target.ingress, "POST", GET, host="moderator", headers=headers, body=MESSAGE)
             assert (outcome.status, outcome.grpc_status) == (200, status)
             assert len(target.mesh.script.seen) == tries
             for name in ("x-envoy-internal", "x-envoy-upstream-rq-timeout-ms", "x-envoy-retry-on"):
@@ -304,14 +306,14 @@ def smuggled(first: str, second: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("trick", smuggled("", ""))
 def test_no_request_hides_in_another(target: Target, trick: str) -> None:
-    """What an agent, or a viewer at the door, may call carries nothing that it may not: the inner request is refused
+    """What an agent, or a viewer at the ingress, may call carries nothing that it may not: the inner request is refused
     too, or never read."""
     sent = smuggled(TURNS, CANCEL)[trick]
     calls.unanswered(target.sidecar("moderator"), sent.replace(b"{token}", b""), target.context("team-a"))
     harmless(target, "team-a")
     target.mesh.script.clear()
     token = target.tokens.headers("viewer")[0][1]
-    calls.unanswered(target.door, sent.replace(b"{token}", f"authorization: {token}\r\n".encode()))
+    calls.unanswered(target.ingress, sent.replace(b"{token}", f"authorization: {token}\r\n".encode()))
     harmless(target, "ingress", "viewer")
 
 
@@ -320,18 +322,18 @@ def test_two_tokens_are_not_better_than_one(target: Target) -> None:
     viewer, forged = target.tokens.headers("viewer")[0], target.tokens.headers("forged")[0]
     none = target.tokens.headers("alg none")[0]
     for tokens in ((viewer, forged), (forged, viewer), (viewer, none), (none, viewer)):
-        calls.request(target.door, "POST", CANCEL, host="moderator", headers=[*GRPC, *tokens], body=MESSAGE)
+        calls.request(target.ingress, "POST", CANCEL, host="moderator", headers=[*GRPC, *tokens], body=MESSAGE)
         joined = (("authorization", f"{tokens[0][1]}, {tokens[1][1]}"),)
-        calls.request(target.door, "POST", CANCEL, host="moderator", headers=[*GRPC, *joined], body=MESSAGE)
+        calls.request(target.ingress, "POST", CANCEL, host="moderator", headers=[*GRPC, *joined], body=MESSAGE)
     assert target.mesh.script.seen == []
 
 
 @pytest.mark.parametrize("bytes_", [70_000, 1_000_000])
 def test_oversized_headers_are_refused(target: Target, bytes_: int) -> None:
-    """431 or a closed connection, at the door and at a sidecar; the next call is served."""
+    """431 or a closed connection, at the ingress and at a sidecar; the next call is served."""
     big = ("x-big", "x" * bytes_)
     headers = [*target.tokens.headers("viewer"), *GRPC]
-    outcome = calls.request(target.door, "POST", GET, host="moderator", headers=[*headers, big], body=MESSAGE)
+    outcome = calls.request(target.ingress, "POST", GET, host="moderator", headers=[*headers, big], body=MESSAGE)
     assert outcome.status in {0, 431}
     place, context = target.sidecar("moderator"), target.context("team-a")
     outcome = calls.request(place, "POST", TURNS, headers=[*GRPC, big], body=MESSAGE, context=context)
@@ -339,7 +341,7 @@ def test_oversized_headers_are_refused(target: Target, bytes_: int) -> None:
     many = [(f"x-{number}", "x") for number in range(1000)]
     assert calls.request(place, "POST", TURNS, headers=[*GRPC, *many], context=context).status in {0, 431}
     assert target.mesh.script.seen == []
-    assert calls.request(target.door, "POST", GET, host="moderator", headers=headers, body=MESSAGE).status == 200
+    assert calls.request(target.ingress, "POST", GET, host="moderator", headers=headers, body=MESSAGE).status == 200
     assert calls.request(place, "POST", TURNS, headers=GRPC, body=MESSAGE, context=context).status == 200
 
 
@@ -405,9 +407,9 @@ def test_http_2_that_says_two_things(target: Target, trick: str) -> None:
     seen = harmless(target, "team-a")
     assert len(seen) == 1 if trick == "as it should be" else len(seen) <= 1
     target.mesh.script.clear()
-    calls.unanswered(target.door, _http2([*HTTP2[trick], *target.tokens.headers("viewer")]))
+    calls.unanswered(target.ingress, _http2([*HTTP2[trick], *target.tokens.headers("viewer")]))
     seen = harmless(target, "ingress", "viewer")
     assert len(seen) == 1 if trick == "as it should be" else len(seen) <= 1
     target.mesh.script.clear()
-    calls.unanswered(target.door, _http2(HTTP2[trick]))
+    calls.unanswered(target.ingress, _http2(HTTP2[trick]))
     assert target.mesh.script.seen == [], "without a token nothing passes at all"

@@ -1,6 +1,6 @@
-"""The door as it is shipped: REST, server-sent events, gRPC and gRPC-Web, tokens, and how much may come.
+"""The ingress as it is shipped: REST, server-sent events, gRPC and gRPC-Web, tokens, and how much may come.
 
-Behind it are the real sidecars, and apps that answer as a test tells them: what services really say is for tests/e2e.
+Behind it are the real sidecars, and apps that answer as a test asks: what services really say is for tests/e2e.
 Who may do what is in test_matrix.py.
 """
 
@@ -33,13 +33,13 @@ MEGABYTE = 1_048_576
 
 
 @dataclass(frozen=True)
-class Door:
+class Ingress:
     """The ingress of a running mesh."""
 
     mesh: RunningMesh
     tokens: Tokens
     probe: str = ""
-    """Sent with every call of one test: a call that ended at the door may still arrive when the next test runs."""
+    """Sent with every call of one test: a call that ended at the ingress may still arrive when the next test runs."""
 
     @property
     def seen(self) -> list[Seen]:
@@ -72,20 +72,20 @@ class Door:
 
 
 @pytest.fixture(scope="module")
-def running_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def running_ingress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingress]:
     with rostrum(shipped(), tmp_path_factory.mktemp("tokens")) as (mesh, tokens):
-        yield Door(mesh, tokens)
+        yield Ingress(mesh, tokens)
 
 
 @pytest.fixture
-def door(running_door: Door) -> Door:
-    """The door, and apps that have seen nothing and answer with empty messages."""
-    running_door.mesh.script.clear()
-    running_door.mesh.script.answers.clear()
-    return replace(running_door, probe=uuid.uuid4().hex)
+def ingress(running_ingress: Ingress) -> Ingress:
+    """The ingress, and apps that have seen nothing and answer with empty messages."""
+    running_ingress.mesh.script.clear()
+    running_ingress.mesh.script.answers.clear()
+    return replace(running_ingress, probe=uuid.uuid4().hex)
 
 
-def answers(door: Door, path: str, *messages: Message) -> list[bytes]:
+def answers(ingress: Ingress, path: str, *messages: Message) -> list[bytes]:
     """Has an RPC answer with these; returns the list of requests that it gets from now on."""
     got: list[bytes] = []
 
@@ -93,11 +93,11 @@ def answers(door: Door, path: str, *messages: Message) -> list[bytes]:
         got.append(request)
         return [message.SerializeToString() for message in messages]
 
-    door.mesh.script.answers[path] = answer
+    ingress.mesh.script.answers[path] = answer
     return got
 
 
-def fails(door: Door, path: str, code: int, message: str = "no", reason: str = "") -> None:
+def fails(ingress: Ingress, path: str, code: int, message: str = "no", reason: str = "") -> None:
     """Has an RPC fail."""
     status = status_pb2.Status(code=code, message=message)
     if reason:
@@ -108,19 +108,19 @@ def fails(door: Door, path: str, code: int, message: str = "no", reason: str = "
     def answer(_: bytes) -> Sequence[bytes]:
         raise FailedError(status)
 
-    door.mesh.script.answers[path] = answer
+    ingress.mesh.script.answers[path] = answer
 
 
 # ---- REST ----
 
 
-def test_a_debate_is_created_by_json(door: Door) -> None:
+def test_a_debate_is_created_by_json(ingress: Ingress) -> None:
     """POST /v1/debates: the body is the debate, the answer is the debate, with the protos' own names."""
-    got = answers(door, f"{DEBATES}/CreateDebate", debate_pb2.Debate(name="debates/1", topic="Trams", turn_count=0))
-    outcome = door.rest("POST", "/v1/debates?request_id=r1", {"topic": "Trams", "max_rounds": 2})
+    got = answers(ingress, f"{DEBATES}/CreateDebate", debate_pb2.Debate(name="debates/1", topic="Trams", turn_count=0))
+    outcome = ingress.rest("POST", "/v1/debates?request_id=r1", {"topic": "Trams", "max_rounds": 2})
     assert outcome.status == 200
     assert outcome.all("content-type") == ["application/json"]
-    assert (outcome.told["name"], outcome.told["turn_count"]) == ("debates/1", 0)
+    assert (outcome.json_body["name"], outcome.json_body["turn_count"]) == ("debates/1", 0)
     request = debate_service_pb2.CreateDebateRequest.FromString(got[0])
     assert (request.debate.topic, request.debate.max_rounds, request.request_id) == ("Trams", 2, "r1")
 
@@ -142,12 +142,12 @@ REST = [
 
 @pytest.mark.parametrize(("method", "path", "body", "rpc", "fields", "pod"), REST)
 def test_every_rpc_has_its_rest(
-    door: Door, method: str, path: str, body: object, rpc: str, fields: dict[str, Any], pod: str
+    ingress: Ingress, method: str, path: str, body: object, rpc: str, fields: dict[str, Any], pod: str
 ) -> None:
     """Each path of google.api.http reaches the pod that serves it, as the RPC with the request that the path says."""
-    got = answers(door, rpc, debate_pb2.Debate())
-    assert door.rest(method, path, body).status == 200
-    assert [(seen.pod, seen.path) for seen in door.seen] == [(f"{pod}-0", rpc)]
+    got = answers(ingress, rpc, debate_pb2.Debate())
+    assert ingress.rest(method, path, body).status == 200
+    assert [(seen.pod, seen.path) for seen in ingress.seen] == [(f"{pod}-0", rpc)]
     request_class: Any = getattr(
         debate_service_pb2 if rpc.startswith(DEBATES) else agent_service_pb2, f"{rpc.rpartition('/')[2]}Request"
     )
@@ -155,11 +155,11 @@ def test_every_rpc_has_its_rest(
     assert {name: getattr(request, name) for name in fields} == fields
 
 
-def test_a_debate_is_followed_by_server_sent_events(door: Door) -> None:
+def test_a_debate_is_followed_by_server_sent_events(ingress: Ingress) -> None:
     """GET :watch with `curl -N`: one "data:" line an event, as JSON, in order."""
     events = [debate_pb2.DebateEvent(number=number) for number in (1, 2, 3)]
-    answers(door, f"{DEBATES}/WatchDebate", *events)
-    outcome = door.rest("GET", "/v1/debates/7:watch", headers=[("accept", "text/event-stream")])
+    answers(ingress, f"{DEBATES}/WatchDebate", *events)
+    outcome = ingress.rest("GET", "/v1/debates/7:watch", headers=[("accept", "text/event-stream")])
     assert outcome.status == 200
     assert outcome.all("content-type")[0].startswith("text/event-stream")
     lines = [line for line in outcome.body.decode().splitlines() if line]
@@ -182,13 +182,13 @@ def test_a_debate_is_followed_by_server_sent_events(door: Door) -> None:
         (code_pb2.DEADLINE_EXCEEDED, 504),
     ],
 )
-def test_errors_have_their_http_status_and_a_json_body(door: Door, code: int, status: int) -> None:
+def test_errors_have_their_http_status_and_a_json_body(ingress: Ingress, code: int, status: int) -> None:
     """A gRPC error is the HTTP status that google.rpc.Code says, with code, message and reason as JSON."""
-    fails(door, f"{DEBATES}/GetDebate", code, "there is no debates/7", "DEBATE_NOT_FOUND")
-    outcome = door.rest("GET", "/v1/debates/7")
+    fails(ingress, f"{DEBATES}/GetDebate", code, "there is no debates/7", "DEBATE_NOT_FOUND")
+    outcome = ingress.rest("GET", "/v1/debates/7")
     assert (outcome.status, outcome.all("content-type")) == (status, ["application/json"])
-    assert (outcome.told["code"], outcome.told["message"]) == (code, "there is no debates/7")
-    assert outcome.told["details"][0]["reason"] == "DEBATE_NOT_FOUND"
+    assert (outcome.json_body["code"], outcome.json_body["message"]) == (code, "there is no debates/7")
+    assert outcome.json_body["details"][0]["reason"] == "DEBATE_NOT_FOUND"
 
 
 @pytest.mark.parametrize(
@@ -201,18 +201,18 @@ def test_errors_have_their_http_status_and_a_json_body(door: Door, code: int, st
         ("GET", "/v1/debates/7?unknown=1", None, 400),
     ],
 )
-def test_what_is_nobodys_rest_is_refused(door: Door, method: str, path: str, body: object, status: int) -> None:
-    """Unknown paths, methods and parameters end at the door: no app sees anything."""
-    assert door.rest(method, path, body).status == status
-    assert door.seen == []
+def test_what_is_nobodys_rest_is_refused(ingress: Ingress, method: str, path: str, body: object, status: int) -> None:
+    """Unknown paths, methods and parameters end at the ingress: no app sees anything."""
+    assert ingress.rest(method, path, body).status == status
+    assert ingress.seen == []
 
 
 @pytest.mark.parametrize("body", [b"{topic", b'{"max_rounds": "many"}', b"[]"], ids=["no JSON", "a type", "a list"])
-def test_a_body_that_is_no_debate_is_refused(door: Door, body: bytes) -> None:
+def test_a_body_that_is_no_debate_is_refused(ingress: Ingress, body: bytes) -> None:
     """400; the service may see that a call began, and gets no request."""
-    got = answers(door, f"{DEBATES}/CreateDebate")
-    headers = [*door.headers("operator"), ("content-type", "application/json")]
-    outcome = calls.request(door.place, "POST", "/v1/debates", headers=headers, body=body)
+    got = answers(ingress, f"{DEBATES}/CreateDebate")
+    headers = [*ingress.headers("operator"), ("content-type", "application/json")]
+    outcome = calls.request(ingress.place, "POST", "/v1/debates", headers=headers, body=body)
     assert outcome.status == 400
     assert got == []
 
@@ -220,7 +220,7 @@ def test_a_body_that_is_no_debate_is_refused(door: Door, body: bytes) -> None:
 # ---- gRPC and gRPC-Web ----
 
 
-def test_grpc_goes_to_whom_the_authority_names(door: Door) -> None:
+def test_grpc_goes_to_whom_the_authority_names(ingress: Ingress) -> None:
     """DebateService by any name, an agent's service by its own, health and reflection of whom is asked."""
     for path, authority, pod in (
         (f"{DEBATES}/GetDebate", "", "moderator"),
@@ -232,27 +232,27 @@ def test_grpc_goes_to_whom_the_authority_names(door: Door) -> None:
         ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "", "moderator"),
         ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "team-a", "team-a"),
     ):
-        door.mesh.script.clear()
-        assert door.rpc(path, authority=authority, brings="viewer").code is grpc.StatusCode.OK, (path, authority)
-        assert [(seen.pod, seen.path) for seen in door.seen] == [(f"{pod}-0", path)]
+        ingress.mesh.script.clear()
+        assert ingress.rpc(path, authority=authority, brings="viewer").code is grpc.StatusCode.OK, (path, authority)
+        assert [(seen.pod, seen.path) for seen in ingress.seen] == [(f"{pod}-0", path)]
 
 
-def test_grpc_errors_keep_their_details(door: Door) -> None:
+def test_grpc_errors_keep_their_details(ingress: Ingress) -> None:
     """A gRPC caller gets code, message and google.rpc.Status as the service sent them."""
-    fails(door, f"{DEBATES}/GetDebate", code_pb2.NOT_FOUND, "there is no debates/7", "DEBATE_NOT_FOUND")
-    outcome = door.rpc(f"{DEBATES}/GetDebate")
+    fails(ingress, f"{DEBATES}/GetDebate", code_pb2.NOT_FOUND, "there is no debates/7", "DEBATE_NOT_FOUND")
+    outcome = ingress.rpc(f"{DEBATES}/GetDebate")
     assert (outcome.code, outcome.details) == (grpc.StatusCode.NOT_FOUND, "there is no debates/7")
     sent: Any = dict(outcome.metadata)["grpc-status-details-bin"]
     assert status_pb2.Status.FromString(sent).details[0].type_url.endswith("google.rpc.ErrorInfo")
 
 
-def test_grpc_web_is_served(door: Door) -> None:
+def test_grpc_web_is_served(ingress: Ingress) -> None:
     """A browser's gRPC-Web call over HTTP/1.1: the message in a data frame, then the trailers in another."""
-    answers(door, f"{DEBATES}/GetDebate", debate_pb2.Debate(name="debates/7"))
+    answers(ingress, f"{DEBATES}/GetDebate", debate_pb2.Debate(name="debates/7"))
     message = debate_service_pb2.GetDebateRequest(name="debates/7").SerializeToString()
-    headers = [*door.headers("viewer"), ("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1")]
+    headers = [*ingress.headers("viewer"), ("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1")]
     body = b"\x00" + len(message).to_bytes(4, "big") + message
-    outcome = calls.request(door.place, "POST", f"{DEBATES}/GetDebate", host="localhost", headers=headers, body=body)
+    outcome = calls.request(ingress.place, "POST", f"{DEBATES}/GetDebate", host="localhost", headers=headers, body=body)
     assert (outcome.status, outcome.all("content-type")) == (200, ["application/grpc-web+proto"])
     length = int.from_bytes(outcome.body[1:5], "big")
     assert debate_pb2.Debate.FromString(outcome.body[5 : 5 + length]).name == "debates/7"
@@ -264,37 +264,40 @@ def test_grpc_web_is_served(door: Door) -> None:
 # ---- tokens and limits ----
 
 
-def test_without_a_token_nothing_passes(door: Door) -> None:
+def test_without_a_token_nothing_passes(ingress: Ingress) -> None:
     """REST and gRPC: none is 403, a bad one 401; a token in the URL does not count."""
-    assert door.rest("GET", "/v1/debates", brings="no token").status == 403
-    assert door.rest("GET", "/v1/debates", brings="forged").status == 401
-    assert door.rest("GET", f"/v1/debates?access_token={door.tokens.good['operator']}", brings="no token").status == 403
-    assert door.rpc(f"{DEBATES}/GetDebate", brings="no token").code is grpc.StatusCode.PERMISSION_DENIED
-    assert door.rpc(f"{DEBATES}/GetDebate", brings="expired").code is grpc.StatusCode.UNAUTHENTICATED
-    assert door.seen == []
+    assert ingress.rest("GET", "/v1/debates", brings="no token").status == 403
+    assert ingress.rest("GET", "/v1/debates", brings="forged").status == 401
+    assert (
+        ingress.rest("GET", f"/v1/debates?access_token={ingress.tokens.good['operator']}", brings="no token").status
+        == 403
+    )
+    assert ingress.rpc(f"{DEBATES}/GetDebate", brings="no token").code is grpc.StatusCode.PERMISSION_DENIED
+    assert ingress.rpc(f"{DEBATES}/GetDebate", brings="expired").code is grpc.StatusCode.UNAUTHENTICATED
+    assert ingress.seen == []
 
 
-def test_a_viewer_reads_and_does_not_write(door: Door) -> None:
+def test_a_viewer_reads_and_does_not_write(ingress: Ingress) -> None:
     """By REST the same rights as by gRPC."""
-    assert door.rest("GET", "/v1/debates", brings="viewer").status == 200
+    assert ingress.rest("GET", "/v1/debates", brings="viewer").status == 200
     for path, body in (("/v1/debates", {"topic": "x"}), ("/v1/debates/7:cancel", {}), ("/v1/agents/team-a:ask", {})):
-        door.mesh.script.clear()
-        assert door.rest("POST", path, body, brings="viewer").status == 403
-        assert door.seen == []
+        ingress.mesh.script.clear()
+        assert ingress.rest("POST", path, body, brings="viewer").status == 403
+        assert ingress.seen == []
 
 
-def test_requests_are_limited_in_size(door: Door) -> None:
+def test_requests_are_limited_in_size(ingress: Ingress) -> None:
     """A body above 1 MiB is 413, by REST and gRPC, and is no app's; a large one below passes."""
-    got = answers(door, f"{DEBATES}/CreateDebate", debate_pb2.Debate())
-    assert door.rest("POST", "/v1/debates", {"topic": "x" * MEGABYTE}).status == 413
+    got = answers(ingress, f"{DEBATES}/CreateDebate", debate_pb2.Debate())
+    assert ingress.rest("POST", "/v1/debates", {"topic": "x" * MEGABYTE}).status == 413
     large = debate_service_pb2.CreateDebateRequest(debate=debate_pb2.Debate(topic="x" * MEGABYTE)).SerializeToString()
-    assert door.rpc(f"{DEBATES}/CreateDebate", large).code is not grpc.StatusCode.OK
+    assert ingress.rpc(f"{DEBATES}/CreateDebate", large).code is not grpc.StatusCode.OK
     assert got == []
-    assert door.rest("POST", "/v1/debates", {"topic": "x" * (MEGABYTE // 2)}).status == 200
+    assert ingress.rest("POST", "/v1/debates", {"topic": "x" * (MEGABYTE // 2)}).status == 200
     assert len(got) == 1
 
 
-def test_requests_are_limited_in_rate(door: Door) -> None:
+def test_requests_are_limited_in_rate(ingress: Ingress) -> None:
     """With a bucket of three, the fourth call is 429 with retry-after, in gRPC RESOURCE_EXHAUSTED, token or not."""
     changed = shipped()
     file = next(name for name in changed if name.endswith("limits.yaml"))
@@ -303,19 +306,19 @@ def test_requests_are_limited_in_rate(door: Door) -> None:
     limit["token_bucket"] = {"max_tokens": 3, "tokens_per_fill": 1, "fill_interval": "3600s"}
     changed[file] = dump_texts(documents)
     try:
-        door.mesh.apply(changed)
-        assert [door.rest("GET", "/v1/debates").status for _ in range(3)] == [200] * 3
-        refused = door.rest("GET", "/v1/debates", brings="no token")
+        ingress.mesh.apply(changed)
+        assert [ingress.rest("GET", "/v1/debates").status for _ in range(3)] == [200] * 3
+        refused = ingress.rest("GET", "/v1/debates", brings="no token")
         assert (refused.status, refused.all("retry-after")) == (429, ["1"])
-        assert door.rpc(f"{DEBATES}/GetDebate").code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert len(door.seen) == 3
+        assert ingress.rpc(f"{DEBATES}/GetDebate").code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(ingress.seen) == 3
     finally:
-        door.mesh.apply(shipped())
+        ingress.mesh.apply(shipped())
 
 
-def test_apps_know_the_door_by_its_name(door: Door) -> None:
-    """Behind the door the caller is the ingress, and the token came along for the service's own sidecar to read."""
-    assert door.rest("GET", "/v1/debates").status == 200
-    seen = door.seen[0]
+def test_apps_know_the_ingress_by_its_name(ingress: Ingress) -> None:
+    """Behind it the caller is the ingress, and the token came along for the service's own sidecar to read."""
+    assert ingress.rest("GET", "/v1/debates").status == 200
+    seen = ingress.seen[0]
     assert f"URI=spiffe://cluster.local/ns/{NAMESPACE}/sa/ingress" in seen.all("x-forwarded-client-cert")[0]
-    assert seen.all("authorization") == [value for _, value in door.tokens.headers("operator")]
+    assert seen.all("authorization") == [value for _, value in ingress.tokens.headers("operator")]

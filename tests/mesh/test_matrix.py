@@ -1,4 +1,4 @@
-"""Every caller against everything that can be called, at the sidecars' own ports and at the door: 100 %.
+"""Every caller against everything that can be called, at the sidecars' own ports and at the ingress: 100 %.
 
 Expected is what the edges of the manifests say, and each cell is a real call of a real Envoy (tests.mesh.matrix). That
 the matrix finds a policy that was loosened is tested with policies that are.
@@ -47,8 +47,8 @@ def test_strangers_get_no_connection(callee: str, matrix: Matrix, tmp_path: Path
 
 @pytest.mark.parametrize("authority", BY_GRPC)
 def test_every_call_from_outside_is_as_the_manifests_say(authority: str, matrix: Matrix) -> None:
-    """Each RPC by the ingress with each kind of token: two edges allow it, what the first forbids ends at the door, and
-    the app sees the ingress as its caller."""
+    """Each RPC by the ingress with each kind of token: two edges allow it, what the first forbids ends at the ingress,
+    and the app sees the ingress as its caller."""
     assert matrix.from_outside(authority) == {}
 
 
@@ -96,7 +96,7 @@ def _everything(policy: Document) -> None:
     policy["spec"] = {"rules": [{}]}
 
 
-def _anybody_at_the_door(policy: Document) -> None:
+def _anybody_at_the_ingress(policy: Document) -> None:
     del policy["spec"]["rules"][0]["from"], policy["spec"]["rules"][0]["when"]
 
 
@@ -108,7 +108,7 @@ LOOSENED = {
     "no role asked for": ("AuthorizationPolicy", "moderator", _no_role, "moderator"),
     "viewers may do what operators may": ("AuthorizationPolicy", "team-b", _viewers_too, "team-b"),
     "the namespace's policy allows everything": ("AuthorizationPolicy", "default", _everything, "team-b"),
-    "a door without a lock": ("AuthorizationPolicy", "ingress", _anybody_at_the_door, "moderator"),
+    "an ingress that lets anybody in": ("AuthorizationPolicy", "ingress", _anybody_at_the_ingress, "moderator"),
 }
 
 
@@ -128,7 +128,7 @@ def _changed(kind: str, name: str, change: Callable[[Document], None]) -> dict[s
 
 @pytest.fixture
 def loosened(matrix: Matrix) -> Iterator[Callable[..., Matrix]]:
-    """Puts texts in force that are shipped but for one document; returns the matrix with the rights that those say."""
+    """Makes texts active that are shipped but for one document; returns the matrix with the rights that those say."""
 
     def change(kind: str, name: str, how: Callable[[Document], None]) -> Matrix:
         texts = _changed(kind, name, how)
@@ -160,7 +160,9 @@ def test_the_matrix_finds_a_loosened_policy(
     assert differences(changed) == {}
 
 
-def test_the_matrix_finds_a_door_for_plaintext(matrix: Matrix, loosened: Callable[..., Matrix], tmp_path: Path) -> None:
+def test_the_matrix_finds_ports_that_take_plaintext(
+    matrix: Matrix, loosened: Callable[..., Matrix], tmp_path: Path
+) -> None:
     """With PERMISSIVE in the place of STRICT the matrix finds answers to strangers, though none gets a right."""
 
     def permissive(authentication: Document) -> None:

@@ -147,7 +147,7 @@ def test_a_port_of_no_service_is_closed() -> None:
         assert refuses_connections(mesh.pod("backend").ip, 8080)
 
 
-# ---- which mode is in force ----
+# ---- which mode is active ----
 
 
 def test_a_port_may_have_a_mode_of_its_own() -> None:
@@ -204,7 +204,7 @@ spec:
     with running(case("15-subset-port-tls", wanted)) as mesh:
         for version in ("v1", "v2"):
             outcome = calls.request(mesh.pod("client").outbound(8080), "GET", f"/{version}", host="backend")
-            assert (outcome.status, outcome.told["pod"]) == (200, f"backend-{version}-0")
+            assert (outcome.status, outcome.json_body["pod"]) == (200, f"backend-{version}-0")
 
         def names() -> list[str]:
             return [access["requested_server_name"] for v in "12" for access in mesh.pod(f"backend-v{v}").accesses()]

@@ -134,7 +134,7 @@ def test_conditions_of_headers_and_addresses() -> None:
 
 
 def test_a_deny_for_http_closes_a_tcp_port() -> None:
-    """Row 35: what cannot be told apart on a TCP port is denied: nothing of the connection reaches the app."""
+    """Row 35: what cannot be distinguished on a TCP port is denied: nothing of the connection reaches the app."""
     with running(case("35-tcp-deny")) as mesh:
         place = (mesh.pod("backend").ip, 7000)
         context = calls.tls_context(mesh.authority, mesh.identity("client"), ("istio",))

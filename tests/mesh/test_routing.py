@@ -143,7 +143,7 @@ def test_a_route_has_a_time_limit() -> None:
         mesh.script.answers.update({"/quick.B/C": late, "/slow.B/C": late})
         try:
             began = time.monotonic()
-            # The callee is told of the limit too, and on a busy machine ends the call before its caller's sidecar.
+            # The callee is notified of the limit too, and on a busy machine ends the call before its caller's sidecar.
             ended = rpc(mesh, "/quick.B/C")
             assert ended in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
             assert time.monotonic() - began < 0.9
@@ -248,9 +248,9 @@ def test_weights_and_mirror() -> None:
         )
     )
     with running(shop(*TWO, routes(rules))) as mesh:
-        share = Counter(get(mesh, "/some").told["pod"] for _ in range(300))
+        share = Counter(get(mesh, "/some").json_body["pod"] for _ in range(300))
         assert 50 <= share["backend-v2-0"] <= 130
-        assert {get(mesh, "/all").told["pod"] for _ in range(30)} == {"backend-v1-0"}
+        assert {get(mesh, "/all").json_body["pod"] for _ in range(30)} == {"backend-v1-0"}
         mesh.script.clear()
         mesh.script.statuses["backend-v2-0"] = 500
         assert [get(mesh, "/mirror").status for _ in range(5)] == [200] * 5
@@ -282,13 +282,13 @@ def test_faults_by_their_share() -> None:
 def test_headers_paths_and_answers_are_changed() -> None:
     """Headers set, added and removed; host and path rewritten; redirects and answers by the sidecar itself."""
     with running(case("52-headers-rewrite", STRICT)) as mesh:
-        told = get(mesh, "/headers", headers=(("x-a", "0"), ("x-b", "0"), ("x-c", "0")))
-        sent = {name: [v for n, v in told.told["headers"] if n == name] for name in ("x-a", "x-b", "x-c")}
+        answer = get(mesh, "/headers", headers=(("x-a", "0"), ("x-b", "0"), ("x-c", "0")))
+        sent = {name: [v for n, v in answer.json_body["headers"] if n == name] for name in ("x-a", "x-b", "x-c")}
         assert sent == {"x-a": ["1"], "x-b": ["0", "2"], "x-c": []}
-        assert (told.all("x-d"), told.all("x-e")) == (["3"], ["4"])
-        assert ["host", "other.example"] in get(mesh, "/host").told["headers"]
-        assert get(mesh, "/rewrite/x").told["path"] == "/new/x"
-        assert get(mesh, "/regex/y").told["path"] == "/y"
+        assert (answer.all("x-d"), answer.all("x-e")) == (["3"], ["4"])
+        assert ["host", "other.example"] in get(mesh, "/host").json_body["headers"]
+        assert get(mesh, "/rewrite/x").json_body["path"] == "/new/x"
+        assert get(mesh, "/regex/y").json_body["path"] == "/y"
         moved = get(mesh, "/moved")
         assert (moved.status, moved.all("location")) == (308, ["https://there.example/there"])
         assert get(mesh, "/old").status == 301
@@ -326,7 +326,7 @@ def test_the_same_user_comes_to_the_same_replica() -> None:
         pods = {}
         for number in range(20):
             headers = (("x-user", f"user {number}"),)
-            found = {get(mesh, "/x", headers=headers).told["pod"] for _ in range(5)}
+            found = {get(mesh, "/x", headers=headers).json_body["pod"] for _ in range(5)}
             assert len(found) == 1
             pods[number] = found.pop()
         assert len(set(pods.values())) > 1
@@ -362,7 +362,7 @@ def test_what_is_beyond_the_pool_is_refused() -> None:
 # ---- gateways ----
 
 
-def door(mesh: RunningMesh, path: str, host: str) -> Outcome:
+def get_from_gateway(mesh: RunningMesh, path: str, host: str) -> Outcome:
     """GET at the gateway."""
     return calls.request((mesh.pod("gate").ip, 8080), "GET", path, host=host)
 
@@ -372,16 +372,16 @@ def test_a_gateway_serves_its_hosts_and_paths() -> None:
     with running(case("27-gateway", STRICT)) as mesh:
         with calls.plain_channel(f"{mesh.pod('gate').ip}:8080", "debates.example.com") as channel:
             assert calls.rpc(channel, "/productpage").code is grpc.StatusCode.OK
-        assert door(mesh, "/else", "debates.example.com").told["pod"] == "other-0"
+        assert get_from_gateway(mesh, "/else", "debates.example.com").json_body["pod"] == "other-0"
         assert {seen.pod for seen in mesh.script.seen} == {"backend-0", "other-0"}
         mesh.script.clear()
-        assert door(mesh, "/productpage", "elsewhere.example.com").status == 404
-        assert door(mesh, "/v2", "a.example.org").status == 404
+        assert get_from_gateway(mesh, "/productpage", "elsewhere.example.com").status == 404
+        assert get_from_gateway(mesh, "/v2", "a.example.org").status == 404
         assert mesh.script.seen == []
 
 
 def test_a_gateway_without_routes_is_404() -> None:
     """Everything is not found, and nothing is reached."""
     with running(case("28-gateway-alone", STRICT)) as mesh:
-        assert door(mesh, "/", "any.example.com").status == 404
+        assert get_from_gateway(mesh, "/", "any.example.com").status == 404
         assert mesh.script.seen == []

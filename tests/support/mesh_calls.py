@@ -37,7 +37,7 @@ class Outcome:
         return [value for key, value in self.headers if key == name]
 
     @property
-    def told(self) -> Any:
+    def json_body(self) -> Any:
         """The JSON of the body."""
         return json.loads(self.body)
 
