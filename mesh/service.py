@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_SECONDS = 2.0
-"""For calls and records under way when the process is told to stop; model calls are longer and are not waited for."""
+"""For calls and records under way when the process is asked to stop; model calls are longer and are not waited for."""
 
 
 MODEL_DOC = "the model: embedded[:SIZE], ollama:NAME or openai:NAME"

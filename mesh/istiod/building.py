@@ -24,7 +24,7 @@ BUILD_TIMEOUT_SECONDS = 1800
 
 
 def built(say: Callable[[str], None] = lambda _line: None) -> Path:
-    """Returns the oracle's binary; builds it if these sources were not built before. Tells `say` what takes long.
+    """Returns the oracle's binary; builds it if these sources were not built before. Reports to `say` what takes long.
 
     Raises MissingPartError if there is no Go, or what it needs cannot be had.
     """

@@ -101,7 +101,7 @@ def running(folder: Path, say: Callable[[str], None]) -> Iterator[Istiod]:
 
     It ends by itself when its input does, so that it outlives nobody.
 
-    Tells `say` what takes long. Raises MissingPartError as `built` does.
+    Reports to `say` what takes long. Raises MissingPartError as `built` does.
     """
     binary = built(say)
     log = folder / "oracle.log"

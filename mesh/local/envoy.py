@@ -184,7 +184,7 @@ class Envoy:
         )
 
     async def drain(self) -> None:
-        """Tells callers that it goes, and takes no new connections from them; calls under way go on."""
+        """Notifies callers that it goes, and takes no new connections from them; calls under way go on."""
         try:
             await self.ask("POST", "/drain_listeners?graceful&inboundonly")
         except (OSError, http.client.HTTPException):

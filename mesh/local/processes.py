@@ -1,4 +1,4 @@
-"""Processes of the runner: what ties a child to its parent, and what tells a process from a stranger with its pid.
+"""Processes of the runner: what ties a child to its parent, and what distinguishes one from a stranger with its pid.
 
 A pid alone names nothing after a crash: the kernel gives it to somebody else. A `Mark` is pid and start time
 together, and `is_alive` is true for that process only. Linux only (/proc, prctl).

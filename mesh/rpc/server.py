@@ -52,7 +52,7 @@ class Server:
         self._address = address
         self._server = grpc.aio.server(
             interceptors=[
-                # Probes each second would bury the traces of calls.
+                # Probes each second would drown the traces of calls.
                 aio_server_interceptor(filter_=filters.negate(filters.health_check())),  # type: ignore[no-untyped-call]
                 WrappingInterceptor(named, answering, limited(max_calls), of_unary_calls=[bounded]),
                 malformed_interceptor(MAX_MESSAGE_BYTES),

@@ -46,7 +46,7 @@ class BoundServer:
 
     @property
     def server_names(self) -> list[str]:
-        """The hosts by which a TLS handshake is told apart."""
+        """The hosts by which a TLS handshake is distinguished."""
         return sorted({host.rpartition("/")[2] for host in self.server.hosts})
 
     def hosts(self, namespace: str) -> list[str]:

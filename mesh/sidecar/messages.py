@@ -40,7 +40,7 @@ def to_duration(value: timedelta) -> duration_pb2.Duration:
 
 
 def to_uint32(value: int) -> wrappers_pb2.UInt32Value:
-    """A number where Envoy tells 0 from unset."""
+    """A number where Envoy distinguishes 0 from unset."""
     return wrappers_pb2.UInt32Value(value=value)
 
 

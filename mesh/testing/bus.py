@@ -105,7 +105,7 @@ class MemoryPublisher:
         return to_wire(message, self.source)
 
     def publish(self, records: Sequence[tuple[T, WireRecord]], done: Callable[[T, BaseException | None], None]) -> None:
-        """Writes the records and tells at once. On the loop."""
+        """Writes the records and notifies at once. On the loop."""
         for tag, record in records:
             try:
                 self._bus.append(record)

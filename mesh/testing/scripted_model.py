@@ -31,7 +31,7 @@ WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a script is told of a call."""
+    """What a script is given of a call."""
 
     messages: tuple[Message, ...]
     seed: int | None

@@ -1,4 +1,4 @@
-"""What the README says is so, where a test can tell."""
+"""What the README says is so, where a test can see it."""
 
 from __future__ import annotations
 

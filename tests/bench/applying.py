@@ -1,7 +1,7 @@
 """How long it takes from asking for a change until it is active in every proxy of a running Rostrum.
 
 Changes are those that differ most in what they touch: a route of the ingress, and a policy that denies, brought in and
-taken out, after which callers connect anew. Measured is the call of the runner, as `rostrum apply` makes it, without
+taken out, after which callers connect again. Measured is the call of the runner, as `rostrum apply` makes it, without
 the start of that command.
 """
 

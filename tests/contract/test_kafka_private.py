@@ -103,7 +103,7 @@ def test_a_decoder_is_made_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A consumer whose thread waits for ever inside kafka-python no longer `moves`."""
+    """A consumer whose thread waits indefinitely inside kafka-python no longer `moves`."""
     released = threading.Event()
 
     def hangs(*_: object) -> bool:
@@ -129,7 +129,7 @@ async def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_stop_ends_the_wait_for_a_broker() -> None:
-    """Where nothing listens it waits, without connecting kafka-python, until it is told to stop."""
+    """Where nothing listens it waits, without connecting kafka-python, until it is asked to stop."""
     waits: list[float] = []
 
     def wait(seconds: float, why: str) -> bool:

@@ -82,7 +82,7 @@ def test_a_home_of_the_first_schema_is_upgraded(service: str, database_url: str,
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_steps_file_is_named_for_its_revision(service: str) -> None:
-    """The newest step is told from the files' names alone, and is the one that Alembic goes to."""
+    """The newest step is known from the files' names alone, and is the one that Alembic goes to."""
     folder = _folder(service)
     config = Config()
     config.set_main_option("script_location", str(folder))

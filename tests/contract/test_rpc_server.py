@@ -1,4 +1,4 @@
-"""What every server offers beside its services: reflection, health that tells the truth, traced calls, names."""
+"""What every server offers beside its services: reflection, health that says the truth, traced calls, names."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_health_follows_the_checks(
     service: str,
     broken: bool,  # noqa: FBT001
 ) -> None:
-    """Watch tells SERVING, NOT_SERVING when a check fails, and SERVING again; Check agrees each time."""
+    """Watch says SERVING, NOT_SERVING when a check fails, and SERVING again; Check agrees each time."""
     stub: Any = health_pb2_grpc.HealthStub(channel)
     request = health_pb2.HealthCheckRequest(service=service)
     watch = stub.Watch(request, timeout=20)

@@ -1,4 +1,4 @@
-"""Changes to the running mesh: no call fails by them, and what one Envoy does not take is in force in none."""
+"""Changes to the running mesh: no call fails by them, and what one Envoy does not take is active in none."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def under_load(*calls: Callable[[], object]) -> Iterator[list[Load]]:
 
 
 def change(system: System, text: str, *, delete: bool = False) -> None:
-    """Brings resources into force, or takes them out."""
+    """Makes resources active, or takes them out."""
     file = runner_pb2.ManifestFile(name="asked.yaml", text=text)
     request = runner_pb2.ChangeResourcesRequest(files=[file], delete=delete)
     system.call(system.runner.change_resources(request))
@@ -86,7 +86,7 @@ def change(system: System, text: str, *, delete: bool = False) -> None:
 
 def test_no_call_fails_while_resources_change(system: System) -> None:
     """Listeners, routes and clusters are replaced again and again under calls; none fails, a stream that was open goes
-    on to its end, and no process was started anew."""
+    on to its end, and no process was started again."""
     processes = {name: (pod.pid, pod.sidecar.pid, pod.sidecar.restarts) for name, pod in system.pods().items()}
     routes = (ROOT / "istio" / "services" / "team-b" / "traffic.yaml").read_text("utf-8")
     name = system.create("A stream is not cut off", rounds=1, agents=("sleepy", "team-a"))
@@ -113,15 +113,15 @@ def test_no_call_fails_while_resources_change(system: System) -> None:
     assert now == processes
 
 
-def test_what_one_envoy_does_not_take_is_in_force_in_none(system: System) -> None:
+def test_what_one_envoy_does_not_take_is_active_in_none(system: System) -> None:
     """An Envoy that hangs: `apply` says so after its wait and undoes all; once it goes on, all is as it was, and the
     same change is taken."""
     deny = "istio/scenarios/deny"
     with paused(system.pods()["team-b-0"].sidecar.pid, once=lambda: True):
-        told = system.rostrum("apply", "-f", deny)
-    assert told.returncode == 1, told.stdout
-    assert "team-b-0 does not take its configuration" in told.stderr
-    assert "Nothing was changed." in told.stderr
+        applied = system.rostrum("apply", "-f", deny)
+    assert applied.returncode == 1, applied.stdout
+    assert "team-b-0 does not take its configuration" in applied.stderr
+    assert "Nothing was changed." in applied.stderr
     assert "team-b-closed" not in system.rostrum("get", "AuthorizationPolicy").stdout
     with system.channel("team-b") as channel:
         agent = agent_service_pb2_grpc.AgentServiceStub(channel)

@@ -104,9 +104,9 @@ def test_show(system: System, ended: debate_pb2.Debate) -> None:
     assert {turn["agent"] for turn in shown["turns"]} == {"team-a", "team-b"}
     assert all(turn["question"] and turn["text"] and turn["create_time"] for turn in shown["turns"])
     assert system.json("show", ended.name) == shown
-    told = system.rostrum("show", ident(ended))
-    assert told.returncode == OK
-    assert all(turn["text"] in told.stdout for turn in shown["turns"])
+    printed = system.rostrum("show", ident(ended))
+    assert printed.returncode == OK
+    assert all(turn["text"] in printed.stdout for turn in shown["turns"])
 
 
 def test_watch(system: System, ended: debate_pb2.Debate) -> None:
@@ -122,7 +122,7 @@ def test_watch(system: System, ended: debate_pb2.Debate) -> None:
 
 
 def test_cancel(system: System) -> None:
-    """`cancel` ends a running debate at once, and whoever watches it is told; cancelling again changes nothing."""
+    """`cancel` ends a running debate at once, and whoever watches it is notified; cancelling again changes nothing."""
     name = system.create("Soon to be cancelled", rounds=2, agents=("sleepy", "team-a"))
     cancelled = system.json("cancel", ident(name), "--reason", "seen enough")
     assert (cancelled["state"], cancelled["stop_reason"]) == ("ENDED", "CANCELLED")
@@ -146,8 +146,8 @@ def test_ask_and_history(system: System, ended: debate_pb2.Debate) -> None:
     assert history[0]["text"] == asked["text"]
     turns = system.json("history", "team-a", "--debate", ident(ended))["utterances"]
     assert [turn["turn_number"] for turn in turns] == [3, 1]
-    told = system.rostrum("history", "team-a", "--limit", "1")
-    assert asked["text"] in told.stdout
+    printed = system.rostrum("history", "team-a", "--limit", "1")
+    assert asked["text"] in printed.stdout
     assert system.rostrum("ask", "team-a", "What of the grids?").returncode == OK
 
 

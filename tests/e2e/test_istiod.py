@@ -42,7 +42,7 @@ def _places(assignments: Iterable[Any]) -> dict[str, list[tuple[str, int]]]:
 @pytest.mark.timeout(BUILD_TIMEOUT_SECONDS)
 @pytest.mark.parametrize("pod", ["team-a-0", "ingress-0"])
 def test_istiods_configuration_is_that_of_the_pod(system: System, pod: str) -> None:
-    """It is made from the manifests in force: the same clusters and route configurations, which lead to the same pods.
+    """It is made from the active manifests: the same clusters and route configurations, which lead to the same pods.
     That they are the same in every field is held by tests/istiod."""
     if not is_built():
         needed_go()

@@ -82,7 +82,7 @@ def test_stubs(system: System, ended: str) -> None:
 
 
 def test_apply(system: System) -> None:
-    """What would change, the change, what is in force, and the way back."""
+    """What would change, the change, what is active, and the way back."""
     said = run(system, "sh", example("rostrum apply"))
     assert "+" in said
     assert "virtualservice/team-b-ingress configured" in said

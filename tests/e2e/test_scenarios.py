@@ -45,7 +45,7 @@ def command(system: System, *arguments: str) -> None:
 
 @contextmanager
 def applied(system: System, scenario: str, undo: tuple[str, str]) -> Iterator[None]:
-    """The scenario in force, and undone as its head says."""
+    """The scenario active, and undone as its head says."""
     command(system, "apply", "-f", f"istio/scenarios/{scenario}")
     try:
         yield
@@ -82,10 +82,10 @@ def test_deny(system: System) -> None:
     with applied(system, "deny", ("delete", "istio/scenarios/deny")):
         status, body, _ = get(system, "/v1/agents/team-b")
         assert (status, "RBAC: access denied" in str(body)) == (403, True)
-        told = system.rostrum("history", "team-b")
-        assert told.returncode == 1
-        assert "the mesh's policies refuse this call (PERMISSION_DENIED: RBAC: access denied): `" in told.stderr
-        assert "rostrum get AuthorizationPolicy` shows which there are" in told.stderr
+        outcome = system.rostrum("history", "team-b")
+        assert outcome.returncode == 1
+        assert "the mesh's policies refuse this call (PERMISSION_DENIED: RBAC: access denied): `" in outcome.stderr
+        assert "rostrum get AuthorizationPolicy` shows which there are" in outcome.stderr
         assert get(system, "/v1/agents/team-a")[0] == 200
         system.wait_for_end(system.create("One door is closed", rounds=1))
     assert get(system, "/v1/agents/team-b")[0] == 200
@@ -155,7 +155,7 @@ def test_a_resource_that_is_wrong_changes_nothing(system: System, tmp_path: Path
 
 
 def test_what_was_applied_survives_a_restart(tmp_path: Path) -> None:
-    """A policy that was applied is in force after `rostrum down` and `up`, as it would be on a cluster."""
+    """A policy that was applied is active after `rostrum down` and `up`, as it would be on a cluster."""
     system = System.start(tmp_path, scripted={})
     try:
         command(system, "apply", "-f", "istio/scenarios/deny")

@@ -43,14 +43,14 @@ def test_acknowledged_records_survive_sigkill(tmp_path: Path) -> None:
 
 
 def test_a_node_starts_from_the_archive_of_its_classes(tmp_path: Path) -> None:
-    """The JVM accepts the archive with a node's own options: told to fail without it, it does not."""
+    """The JVM accepts the archive with a node's own options: ordered to fail without it, it does not."""
     broker = run_broker(tmp_path)
     try:
         command = broker.node.command
         options = command[: command.index("kafka.Kafka")]
         assert any(option.startswith("-XX:AOTCache=") for option in options)
-        told = subprocess.run([*options, "-XX:AOTMode=on", "-version"], capture_output=True, text=True, check=False)
-        assert told.returncode == 0, told.stderr
+        ran = subprocess.run([*options, "-XX:AOTMode=on", "-version"], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
     finally:
         broker.kill()
 

@@ -103,7 +103,7 @@ async def test_a_change_is_in_force_once_it_settles(tmp_path: Path) -> None:
 
 
 async def test_what_an_envoy_refuses_is_told_with_its_reason(tmp_path: Path) -> None:
-    """A file that it does not take is an error in Envoy's words; what was in force stays so, and may be put back."""
+    """A file that it does not take is an error in Envoy's words; what was active stays so, and may be put back."""
     async with _running(tmp_path, _files(201)) as envoy:
         await until("a ready Envoy", envoy.is_ready)
         envoy.write(_files(99))

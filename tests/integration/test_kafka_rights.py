@@ -307,7 +307,7 @@ def _ask(broker: TestBroker, context: ssl.SSLContext, port: int, *, name: str | 
 
 
 async def test_a_missing_right_is_named(broker: TestBroker) -> None:
-    """Whoever publishes is told which topic and which right; the publisher goes on with its other topics."""
+    """Whoever publishes is notified of the topic and the right; the publisher goes on with its other topics."""
     publisher = Publisher(broker.access_of("team-a"), source="team-a")
     await publisher.start()
     for topic in (A_FLOORS, B_FLOORS):  # it may see the first and not the second
@@ -336,7 +336,7 @@ async def test_a_consumer_says_what_it_lacks(
 
 
 async def test_a_certificate_that_is_refused_is_named(broker: TestBroker, tmp_path: Path) -> None:
-    """Whoever publishes is told that TLS fails and with which file, rather than that no broker is there."""
+    """Whoever publishes is notified that TLS fails and with which file, rather than that no broker is there."""
     _expired(broker, tmp_path)
     access = KafkaAccess(broker.bootstrap_servers, TlsFiles.in_folder(tmp_path / "it"))
 

@@ -83,7 +83,7 @@ async def test_certificates_are_renewed_under_load(broker: TestBroker, tmp_path:
 
 
 async def test_a_broker_whose_certificate_has_expired_is_started_again(tmp_path: Path) -> None:
-    """A machine may sleep past its certificates' end, and Kafka takes no new one then: its pod starts anew with it."""
+    """A machine may sleep past its certificates' end, and Kafka takes no new one then: its pod starts again with it."""
     authority = open_authority(tmp_path / "ca")
     identities = Identities(authority, lifetime=dt.timedelta(seconds=15))
     broker_folder = tmp_path / "run" / "kafka-certificates"

@@ -1,6 +1,6 @@
 """The same manifests through istiod and through our translator, with the same addresses: what differs, by pod.
 
-Owns what both sides are told (addresses, mesh settings) and how one of our proxies is placed for it. Used by every test
+Owns what both sides get (addresses, mesh settings) and how one of our proxies is placed for it. Used by every test
 of this tier that has manifests; `tests.istiod.comparing` says what differs.
 """
 

@@ -42,7 +42,7 @@ MODES = st.sampled_from(["STRICT", "PERMISSIVE", "DISABLE", "UNSET"])
 
 @st.composite
 def peer_authentications(draw: st.DrawFn, app: str | None) -> Spec:
-    """mTLS by mode, for all or for one app; only an app's may be told apart by port."""
+    """mTLS by mode, for all or for one app; only an app's may differ by port."""
     spec: Spec = {"mtls": {"mode": draw(MODES)}}
     if app is not None:
         spec["selector"] = {"matchLabels": SELECTOR[app]}

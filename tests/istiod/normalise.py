@@ -218,7 +218,7 @@ def _leads_to(chain: Node) -> object:
     return chain.get("filters", [{}])[-1].get("typedConfig", {}).get("cluster")
 
 
-@by_design("istiod has one inbound listener, its chains told apart by the port that was dialled; ours is one a port.")
+@by_design("istiod has one inbound listener, its chains separated by the port that was dialled; ours is one a port.")
 def _inbound(found: Node) -> None:
     listeners: list[Node] = []
     for listener in found["listeners"]:

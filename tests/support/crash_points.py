@@ -152,7 +152,7 @@ class CrashPoints:
         plan = self.folder.plan()
         return plan.held == "all" or (plan.held == str(seed) and not self.folder.died(plan))
 
-    # ---- what the bus tells ----
+    # ---- what the bus says ----
 
     def note_place(self, record: Incoming) -> None:
         """Notes where a record stands that was read."""

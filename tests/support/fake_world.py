@@ -192,7 +192,7 @@ class FakeAgent(agent_service_pb2_grpc.AgentServiceServicer):
 
 @dataclass
 class FakeRunner:
-    """Remembers what it was told."""
+    """Remembers what it was asked."""
 
     running: bool = True
     model: str = "openai:scripted"

@@ -42,7 +42,7 @@ DNS_NAME = "sidecar.test"
 _DRAINING = re.compile(r"^listener_manager\.total_(listeners|filter_chains)_draining: [1-9]", re.MULTILINE)
 T = TypeVar("T")
 RUNNING: list[RunningMesh] = []
-"""Those that run now, for what a failing test tells."""
+"""Those that run now, for what a failing test says."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class RunningMesh:
         return self.authority.issue(f"spiffe://cluster.local/ns/{self.namespace}/sa/{account}", **how)
 
     def apply(self, texts: Mapping[str, str]) -> None:
-        """Puts other texts in force in the same pods, and returns once every Envoy has them."""
+        """Makes other texts active in the same pods, and returns once every Envoy has them."""
         mesh = load(texts, self.settings, self.namespace)
         for pod in self.pods.values():
             pod.workload = mesh.workloads[pod.workload.key]
@@ -114,7 +114,7 @@ class RunningMesh:
             yield name, pod.log()[-4000:]
 
     async def _settled(self) -> None:
-        """Everything is in force, also for connections that were there before: those are gone."""
+        """Everything is active, also for connections that were there before: those are gone."""
         for pod in self.pods.values():
             await pod.envoy.settle()
             await until(f"the end of {pod.name}'s old connections", partial(_is_drained, pod.envoy))

@@ -140,8 +140,8 @@ def http_app(script: Script, pod: str, port: int, socket: str) -> App:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             headers = [(key.lower(), value) for key, value in self.headers.items()]
             script.saw(Seen(pod, port, self.path, headers, body))
-            told = {"pod": pod, "method": self.command, "path": self.path, "headers": headers}
-            answer = b"" if self.command == "HEAD" else json.dumps(told).encode()
+            content = {"pod": pod, "method": self.command, "path": self.path, "headers": headers}
+            answer = b"" if self.command == "HEAD" else json.dumps(content).encode()
             self.send_response(script.statuses.get(pod, 200))
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(answer)))
@@ -149,7 +149,7 @@ def http_app(script: Script, pod: str, port: int, socket: str) -> App:
             self.wfile.write(answer)
 
         def log_message(self, *args: Any) -> None:
-            """The test tells what matters."""
+            """The test says what matters."""
 
     return _served(_UnixServer(socket, Handler))
 

@@ -1,7 +1,7 @@
 """Ends a call's work when the caller's deadline passes, with DEADLINE_EXCEEDED; a default bounds callers without one.
 
 grpc.aio cancels a handler whose deadline passed; this raises the error a moment earlier, while there is still somebody
-to tell, and gives unary calls without a deadline one.
+to notify, and gives unary calls without a deadline one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where an app finds others through its sidecar: one listener a service port, HTTP by host names, TCP by the one host.
 
-Owns which port gets which listener, and refuses what one listener cannot tell apart: two hosts whose port is not HTTP
-are told apart on a cluster by the address that was dialled, and nothing is captured here. Called by
+Owns which port gets which listener, and refuses what one listener cannot distinguish: two hosts whose port is not HTTP
+are distinguished on a cluster by the address that was dialled, and nothing is captured here. Called by
 `mesh.sidecar.translate`. Source: istio/istio pilot/pkg/networking/core/listener.go, networkfilter.go.
 """
 
@@ -41,7 +41,7 @@ def build_outbound_listeners(
 ) -> list[listener_pb2.Listener]:
     """The listeners of the ports in proxy.outbound that any host in the scope has, by port.
 
-    Raises ManifestError if hosts of one port cannot be told apart.
+    Raises ManifestError if hosts of one port cannot be distinguished.
     """
     parts = _Listeners(mesh, proxy, scope, addresses)
     return [parts.build(number, endpoint) for number, endpoint in sorted(proxy.outbound.items()) if parts.hosts(number)]

@@ -140,7 +140,7 @@ def _add_scope(config: stats_pb2.Config) -> typed_struct_pb2.TypedStruct:
 
 
 def _filter_grpc(*, is_grpc: bool) -> accesslog_pb2.AccessLogFilter:
-    """By content type, as gRPC itself tells."""
+    """By content type, as gRPC itself says."""
     header = route_components_pb2.HeaderMatcher(
         name="content-type",
         string_match=string_pb2.StringMatcher(prefix="application/grpc"),

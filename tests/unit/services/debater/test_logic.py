@@ -53,7 +53,7 @@ async def test_nothing_is_called_beyond_the_allowance() -> None:
 
 
 async def test_an_answer_that_ate_the_allowance_is_the_last() -> None:
-    """A server that wrote 100 KB, whatever it was told, has spent the floor's tokens: no second call."""
+    """A server that wrote 100 KB, whatever it was asked, has spent the floor's tokens: no second call."""
     agent = debater(HUGE, GOOD)
     await agent.floors.take_floor(floor())
     [(_, _, said)] = agent.store.sent

@@ -36,7 +36,7 @@ def test_rounds_ask_for_different_things() -> None:
 
 
 def test_questions_asked_are_named() -> None:
-    """The model is told the latest questions, each once."""
+    """The model is given the latest questions, each once."""
     content = prompts.round_question(TOPIC, 9, 10, TURNS)[-1].content
     assert content.count("Question 8?") == 1
 

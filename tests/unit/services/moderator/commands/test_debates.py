@@ -217,7 +217,7 @@ def test_show_in_json_is_the_debate_with_its_turns(bench: Bench) -> None:
     assert shown["turns"][0]["forfeit_reason"] == ""
 
 
-def test_show_tells_the_record(bench: Bench) -> None:
+def test_show_prints_the_record(bench: Bench) -> None:
     """The stored debate reads like the one that was watched."""
     shown = bench.rostrum("show", "d1").out
     assert shown.index("Round 1: Why cats?") < shown.index("They scratch.") < shown.index("team-a argued better.")
