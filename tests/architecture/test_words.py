@@ -12,6 +12,16 @@ GIVEN_UP = {
     "attend": "poll",
     "LOOK_SECONDS": "POLL_INTERVAL_SECONDS",
     "REST_SECONDS": "FETCH_PAUSE_SECONDS",
+    "TIMER_SECONDS": "POLL_INTERVAL_SECONDS",
+    "OwnWork": "LeasedSteps",
+    "HeardTurn": "SubmittedTurn, or RememberedTurn in an agent's memory",
+    "Wanted": "CertificateRequest",
+    "bury": "publish_dead_letter",
+    "the door": "the ingress",
+    "safe to repeat": "idempotent",
+    "anew": "again",
+    "for each in": "the name of the thing: for policy in",
+    "lambda each": "the name of the thing: lambda policy",
     "route_components_pb2 as route_pb2": "its own name: route_pb2 is another module of Envoy's",
 }
 """Each with what to say instead. A word joins when the last of its uses is gone."""
