@@ -6,7 +6,7 @@
 #   make bench     measures, prints one table (as JSON to the file BENCH_OUT names, if set)
 #   make up, down  starts Rostrum and leaves it running; stops it
 #   make protos    writes protos/gen, what the ingress knows of it, and the types of Envoy's messages (protos/stubs) again
-#   make lock      pins requirements/*.in anew in requirements/*.txt
+#   make lock      pins requirements/*.in again in requirements/*.txt
 #   make format    formats the code and repairs what ruff can
 #
 # What is installed is noted by stamp files in .venv, so a second run starts at once.

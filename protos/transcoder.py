@@ -28,8 +28,8 @@ def descriptors() -> descriptor_pb2.FileDescriptorSet:
     found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
 
     def add(file: descriptor.FileDescriptor) -> None:
-        for each in file.dependencies:
-            add(each)
+        for dependency in file.dependencies:
+            add(dependency)
         if file.name not in found:
             found[file.name] = descriptor_pb2.FileDescriptorProto.FromString(file.serialized_pb)
 

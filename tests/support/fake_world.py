@@ -196,7 +196,7 @@ class FakeRunner:
 
     running: bool = True
     model: str = "openai:scripted"
-    told: list[str] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
     fault: Exception | None = None
     log_folder: Path = Path()
     replicas: dict[str, int] = field(default_factory=lambda: {"moderator": 1, "team-a": 1, "team-b": 1})
@@ -205,7 +205,7 @@ class FakeRunner:
         return self._status() if self.running else None
 
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
-        self.told.append(f"start {model}")
+        self.orders.append(f"start {model}")
         if self.fault is not None:
             raise self.fault
         report("waiting for the broker")
@@ -213,12 +213,12 @@ class FakeRunner:
         return self._status()
 
     async def scale(self, deployment: str, replicas: int) -> runner_pb2.Status:
-        self.told.append(f"scale {deployment} {replicas}")
+        self.orders.append(f"scale {deployment} {replicas}")
         self.replicas[deployment] = replicas
         return self._status()
 
     async def change_resources(self, request: runner_pb2.ChangeResourcesRequest) -> runner_pb2.ChangeResourcesResponse:
-        self.told.append(f"change {[file.name for file in request.files]} {request.delete} {request.dry_run}")
+        self.orders.append(f"change {[file.name for file in request.files]} {request.delete} {request.dry_run}")
         if self.fault is not None:
             raise self.fault
         action = runner_pb2.ResourceChange.DELETED if request.delete else runner_pb2.ResourceChange.CONFIGURED
@@ -227,7 +227,7 @@ class FakeRunner:
         return runner_pb2.ChangeResourcesResponse(changes=[change], in_force_milliseconds=40)
 
     async def resources(self, kind: str) -> runner_pb2.ListResourcesResponse:
-        self.told.append(f"resources {kind}")
+        self.orders.append(f"resources {kind}")
         found = runner_pb2.Resource(
             kind="VirtualService", namespace="rostrum", name="team-a", source="applied", yaml="a\n"
         )
@@ -237,7 +237,7 @@ class FakeRunner:
         return runner_pb2.Mesh(namespace="rostrum")
 
     async def stop(self) -> bool:
-        self.told.append("stop")
+        self.orders.append("stop")
         ran, self.running = self.running, False
         return ran
 

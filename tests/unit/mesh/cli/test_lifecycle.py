@@ -25,7 +25,7 @@ def test_up_detached(bench: Bench) -> None:
     bench.runner.running = False
     bench.environ["OPENAI_API_KEY"] = "k"
     result = bench.rostrum("up", "--detach", "--model", "openai:x")
-    assert (result.code, bench.runner.told) == (Exit.OK, ["start openai:x"])
+    assert (result.code, bench.runner.orders) == (Exit.OK, ["start openai:x"])
     assert "Model: openai:x (as asked for)" in result.err
     assert "waiting for the broker" in result.err
     assert "team-a-0" in result.out
@@ -35,7 +35,7 @@ def test_up_twice(bench: Bench) -> None:
     """The second time starts nothing and is no failure; with another model it is one."""
     assert bench.rostrum("up", "--detach").code == Exit.OK
     assert bench.rostrum("up", "--detach", "--model", "embedded").code == Exit.FAILURE
-    assert bench.runner.told == []
+    assert bench.runner.orders == []
 
 
 def test_down(bench: Bench) -> None:
@@ -63,7 +63,7 @@ def test_scale(bench: Bench) -> None:
 def test_scale_with_bad_arguments(bench: Bench, target: str) -> None:
     """Exit code 2 and the form that is wanted."""
     result = bench.rostrum("scale", "--", target)
-    assert (result.code, bench.runner.told) == (Exit.USAGE, [])
+    assert (result.code, bench.runner.orders) == (Exit.USAGE, [])
     assert "AGENT=N" in result.err
 
 

@@ -26,14 +26,14 @@ def test_apply(bench: Bench, folder: Path) -> None:
     done = bench.rostrum("apply", "-f", str(folder))
     assert (done.code, done.out) == (0, "virtualservice/team-a configured\n")
     assert "active in every sidecar after 40 ms" in done.err
-    assert bench.runner.told == [f"change ['{folder / 'traffic.yaml'}'] False False"]
+    assert bench.runner.orders == [f"change ['{folder / 'traffic.yaml'}'] False False"]
 
 
 def test_delete(bench: Bench, folder: Path) -> None:
     """The same, the other way."""
     done = bench.rostrum("delete", "-f", str(folder / "traffic.yaml"))
     assert (done.code, done.out) == (0, "virtualservice/team-a deleted\n")
-    assert bench.runner.told == [f"change ['{folder / 'traffic.yaml'}'] True False"]
+    assert bench.runner.orders == [f"change ['{folder / 'traffic.yaml'}'] True False"]
 
 
 def test_diff(bench: Bench, folder: Path) -> None:
@@ -41,7 +41,7 @@ def test_diff(bench: Bench, folder: Path) -> None:
     done = bench.rostrum("diff", "-f", str(folder))
     assert done.code == 0
     assert done.out.splitlines()[-3:] == [" a", "-b", "+c"]
-    assert bench.runner.told[0].endswith("False True")
+    assert bench.runner.orders[0].endswith("False True")
 
 
 def test_get(bench: Bench) -> None:
@@ -76,7 +76,7 @@ def test_files_that_cannot_be_read(bench: Bench, folder: Path, name: str, messag
     done = bench.rostrum("apply", "-f", str(folder / name))
     assert done.code == 2
     assert message in done.err
-    assert bench.runner.told == []
+    assert bench.runner.orders == []
 
 
 def test_without_a_runner(bench: Bench, folder: Path) -> None:

@@ -68,7 +68,7 @@ def test_what_is_asked_for_is_created(bench: Bench) -> None:
 def test_a_mesh_that_ran_is_left_running(bench: Bench) -> None:
     """A debate stops only what it started."""
     bench.rostrum("debate", "Cats")
-    assert bench.runner.told == []
+    assert bench.runner.orders == []
 
 
 def test_a_mesh_that_was_started_is_stopped(bench: Bench) -> None:
@@ -77,7 +77,7 @@ def test_a_mesh_that_was_started_is_stopped(bench: Bench) -> None:
     bench.environ["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"
     result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
     assert result.code == Exit.OK
-    assert bench.runner.told == ["start openai:scripted", "stop"]
+    assert bench.runner.orders == ["start openai:scripted", "stop"]
     assert "`rostrum up --detach`, then `rostrum show d1`" in result.err
 
 
@@ -89,7 +89,7 @@ def test_ctrl_c_ends_what_was_started(bench: Bench) -> None:
     result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
     assert result.code == Exit.INTERRUPTED
     assert bench.moderator.cancelled == ["Ctrl-C"]
-    assert bench.runner.told == ["start openai:scripted", "stop"]
+    assert bench.runner.orders == ["start openai:scripted", "stop"]
 
 
 def test_ctrl_c_leaves_a_mesh_that_ran(bench: Bench) -> None:
@@ -97,7 +97,7 @@ def test_ctrl_c_leaves_a_mesh_that_ran(bench: Bench) -> None:
     bench.moderator.interrupts_at = 4
     assert bench.rostrum("debate", "Cats").code == Exit.INTERRUPTED
     assert bench.rostrum("watch", "d1").code == Exit.INTERRUPTED
-    assert (bench.moderator.cancelled, bench.runner.told) == (["Ctrl-C"], [])
+    assert (bench.moderator.cancelled, bench.runner.orders) == (["Ctrl-C"], [])
 
 
 def test_a_refused_debate_stops_what_was_started(bench: Bench) -> None:
@@ -105,7 +105,7 @@ def test_a_refused_debate_stops_what_was_started(bench: Bench) -> None:
     bench.runner.running = False
     bench.environ["OPENAI_API_KEY"] = "k"
     result = bench.rostrum("debate", "refuse me", "--model", "openai:scripted")
-    assert (result.code, bench.runner.told[-1]) == (Exit.USAGE, "stop")
+    assert (result.code, bench.runner.orders[-1]) == (Exit.USAGE, "stop")
     assert result.err.splitlines()[-1] == "rostrum: The topic is refused."
 
 
@@ -186,7 +186,7 @@ def test_a_model_name_that_is_none(bench: Bench) -> None:
     bench.runner.running = False
     for model in ("gpt", "embedded:huge", "ollama:", "openai:x"):
         assert bench.rostrum("debate", "Cats", "--model", model).code == Exit.USAGE
-    assert bench.runner.told == []
+    assert bench.runner.orders == []
 
 
 def test_an_unknown_debate(bench: Bench) -> None:
