@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -31,7 +31,9 @@ def log_fields(**fields: str) -> Iterator[None]:
     try:
         yield
     finally:
-        _FIELDS.reset(token)
+        # A stream that its caller has left is closed by the event loop, in a context that never had these fields.
+        with suppress(ValueError):
+            _FIELDS.reset(token)
 
 
 class JsonFormatter(logging.Formatter):
