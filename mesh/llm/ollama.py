@@ -13,10 +13,10 @@ import httpx
 import ollama
 
 from mesh.llm.http_errors import estimated_tokens, is_local, status_error, too_slow, unreachable, unreadable
-from mesh.llm.port import Completion
+from mesh.llm.port import Completion, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mesh.llm.port import Limits, Message
 
@@ -39,6 +39,10 @@ class OllamaModel:
         """See mesh.llm.port.Model."""
         return self._name
 
+    async def profile(self) -> Profile:
+        """See mesh.llm.port.Model."""
+        return Profile(context_tokens=8192, temperature=None, guided=False)
+
     async def complete(
         self,
         messages: Sequence[Message],
@@ -46,6 +50,7 @@ class OllamaModel:
         *,
         schema: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See mesh.llm.port.Model."""
         options: dict[str, Any] = {"num_predict": limits.max_tokens}
@@ -67,7 +72,10 @@ class OllamaModel:
             raise unreachable(self._name, self._host) from error
         except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
             raise unreadable(self._name, "it is not JSON of the chat API") from error
-        return self._completion(answer, messages)
+        completion = self._completion(answer, messages)
+        if on_text is not None and completion.text:
+            on_text(completion.text)
+        return completion
 
     def _status_error(self, error: ollama.ResponseError) -> Exception:
         hint = f"; run: ollama pull {self._model}" if error.status_code == 404 else ""

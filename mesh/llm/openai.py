@@ -14,10 +14,10 @@ import openai
 
 from mesh.errors import ModelUnavailableError
 from mesh.llm.http_errors import estimated_tokens, is_local, status_error, too_slow, unreachable, unreadable
-from mesh.llm.port import Completion
+from mesh.llm.port import Completion, Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mesh.llm.port import Limits, Message
 
@@ -60,6 +60,10 @@ class OpenAIModel:
         """See mesh.llm.port.Model."""
         return self._name
 
+    async def profile(self) -> Profile:
+        """See mesh.llm.port.Model."""
+        return Profile(context_tokens=8192, temperature=None, guided=self._name.startswith("embedded"))
+
     async def complete(
         self,
         messages: Sequence[Message],
@@ -67,6 +71,7 @@ class OpenAIModel:
         *,
         schema: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See mesh.llm.port.Model."""
         request: dict[str, Any] = {
@@ -93,7 +98,10 @@ class OpenAIModel:
             raise unreadable(self._name, "it is not JSON of the chat API") from error
         except openai.OpenAIError as error:
             raise ModelUnavailableError(f"the client of {self._name} failed: {error}", model=self._name) from error
-        return self._completion(answer, messages)
+        completion = self._completion(answer, messages)
+        if on_text is not None and completion.text:
+            on_text(completion.text)
+        return completion
 
     async def _create(self, request: dict[str, Any], max_tokens: int) -> Any:
         try:

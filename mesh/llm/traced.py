@@ -10,9 +10,9 @@ from mesh.telemetry import names
 from mesh.telemetry.setup import as_current_span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from mesh.llm.port import Completion, Limits, Message, Model
+    from mesh.llm.port import Completion, Limits, Message, Model, Profile
 
 _tracer = trace.get_tracer("rostrum.llm")
 
@@ -28,6 +28,10 @@ class TracedModel:
         """See mesh.llm.port.Model."""
         return self._model.name
 
+    async def profile(self) -> Profile:
+        """See mesh.llm.port.Model."""
+        return await self._model.profile()
+
     async def complete(
         self,
         messages: Sequence[Message],
@@ -35,6 +39,7 @@ class TracedModel:
         *,
         schema: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See mesh.llm.port.Model."""
         attributes: dict[str, str | int] = {
@@ -46,9 +51,11 @@ class TracedModel:
             attributes[names.REQUEST_SEED] = seed
         name = f"{names.CHAT} {self._model.name}"
         with as_current_span(_tracer, name, trace.SpanKind.CLIENT, attributes) as span:
-            completion = await self._model.complete(messages, limits, schema=schema, seed=seed)
+            completion = await self._model.complete(messages, limits, schema=schema, seed=seed, on_text=on_text)
             span.set_attribute(names.INPUT_TOKENS, completion.prompt_tokens)
             span.set_attribute(names.OUTPUT_TOKENS, completion.completion_tokens)
+            if completion.first_token_seconds is not None:
+                span.set_attribute(names.FIRST_CHUNK_SECONDS, completion.first_token_seconds)
             return completion
 
     async def aclose(self) -> None:

@@ -11,11 +11,13 @@ import asyncio
 import hashlib
 import json
 import os
+import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mesh.errors import ModelRefusedError, ModelUnavailableError
-from mesh.llm.port import Completion
+from mesh.llm.port import Completion, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,6 +54,9 @@ class Answer:
     text: str | None = None
     """None means the usual text."""
     delay_seconds: float = 0.0
+    """Before the first piece."""
+    pause_seconds: float = 0.0
+    """Between two pieces; pieces are a few words each."""
     unavailable: bool = False
     refused: bool = False
 
@@ -75,6 +80,13 @@ BY_NAME: Mapping[str, Answer] = {
 """For scripts that cross a process border in an environment variable or a file."""
 
 
+PROFILE = Profile(context_tokens=8192, temperature=None, guided=False)
+"""That of a scripted model, unless a test gives another."""
+
+PIECE_WORDS = 5
+"""Words of each piece of a streamed answer."""
+
+
 class ScriptedModel:
     """Implements mesh.llm.port.Model."""
 
@@ -85,12 +97,14 @@ class ScriptedModel:
         script: Callable[[Call], Answer] = lambda _call: USUAL,
         call_log: Path | None = None,
         text_bytes: int = 400,
+        profile: Profile = PROFILE,
     ) -> None:
         """`text_bytes` is the length of a usual answer."""
         self._name = name
         self._script = script
         self._call_log = call_log
         self._text_bytes = text_bytes
+        self._profile = profile
         self.calls: list[Call] = []
         self.cancelled = 0
         """Calls that were cancelled while they were answered."""
@@ -100,6 +114,10 @@ class ScriptedModel:
         """See mesh.llm.port.Model."""
         return self._name
 
+    async def profile(self) -> Profile:
+        """See mesh.llm.port.Model."""
+        return self._profile
+
     async def complete(
         self,
         messages: Sequence[Message],
@@ -107,8 +125,10 @@ class ScriptedModel:
         *,
         schema: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See mesh.llm.port.Model."""
+        started = time.monotonic()
         call = Call(tuple(messages), seed, schema, len(self.calls) + 1)
         self.calls.append(call)
         if self._call_log is not None:
@@ -121,8 +141,16 @@ class ScriptedModel:
         if answer.refused:
             raise ModelRefusedError(f"{self._name} is scripted to refuse", model=self._name)
         text = usual_text(call, self._text_bytes) if answer.text is None else answer.text
+        first_token_seconds = time.monotonic() - started if text else None
+        written = ""
+        for piece in split_pieces(text):
+            if written and answer.pause_seconds:
+                await self._wait(answer.pause_seconds, limits.stall_seconds)
+            written += piece
+            if on_text is not None:
+                on_text(written)
         prompt_tokens = max(1, len(call.text) // 4)
-        return Completion(text, self._name, prompt_tokens, max(1, len(text) // 4), "stop")
+        return Completion(text, self._name, prompt_tokens, max(1, len(text) // 4), "stop", first_token_seconds)
 
     async def _wait(self, delay_seconds: float, timeout_seconds: float) -> None:
         try:
@@ -135,6 +163,12 @@ class ScriptedModel:
 
     async def aclose(self) -> None:
         """See mesh.llm.port.Model."""
+
+
+def split_pieces(text: str) -> list[str]:
+    """Returns the pieces in which a text is streamed; joined they are the text."""
+    words = re.findall(r"\s*\S+\s*", text) or ([text] if text else [])
+    return ["".join(words[start : start + PIECE_WORDS]) for start in range(0, len(words), PIECE_WORDS)]
 
 
 def usual_text(call: Call, text_bytes: int) -> str:

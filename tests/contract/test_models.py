@@ -6,6 +6,7 @@ So the scripted model of all other tests is held to what the adapters do.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,26 @@ async def test_answer(kind: str) -> None:
         assert completion.completion_tokens > 0
         assert completion.finish_reason == "stop"
         assert completion.model == model.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_text_so_far(kind: str) -> None:
+    """While it is written, all of the answer so far is shown; in the end, all of it."""
+    shown: list[str] = []
+    with opened(kind) as (model, _):
+        completion = await complete(model, seed=7, on_text=shown.append)
+    assert shown[-1] == completion.text
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(shown))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_profile(kind: str) -> None:
+    """A model says how much one call may hold; those that people bring are given prose."""
+    with opened(kind) as (model, _):
+        profile = await model.profile()
+        await model.aclose()
+    assert profile.context_tokens >= 4096
+    assert not profile.guided
 
 
 @pytest.mark.parametrize("kind", KINDS)

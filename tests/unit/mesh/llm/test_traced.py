@@ -25,4 +25,6 @@ async def test_each_call_is_one_span_with_what_it_cost(monkeypatch: pytest.Monke
     assert span.attributes is not None
     assert span.attributes["gen_ai.request.seed"] == 7
     assert span.attributes["gen_ai.usage.output_tokens"] == completion.completion_tokens
+    assert completion.first_token_seconds is not None
+    assert span.attributes["gen_ai.response.time_to_first_chunk"] == completion.first_token_seconds
     assert "a secret" not in str(dict(span.attributes))
