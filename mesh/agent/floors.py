@@ -14,9 +14,12 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.agent.drafts import FloorDraft
 from mesh.agent.errors import ForfeitError
 from mesh.agent.metered_model import MeteredModel, turn_place
 from mesh.agent.model import Kind, Speech, Utterance
+from mesh.agent.notes import StoredNotes
+from mesh.agent.ports import FloorContext
 
 if TYPE_CHECKING:
     from mesh.agent.catching_up import CatchingUp
@@ -123,9 +126,10 @@ class Floors:
     async def _speak(self, floor: Floor, memory: Memory) -> Utterance:
         turns = await self._catching_up.load_turns(floor, memory)
         model = MeteredModel(self._model, self._counters, turn_place(floor.conversation, floor.turn_number))
+        notes = StoredNotes(self._store, floor, model, self._clock)
         reason = ""
         try:
-            speech = await self._speaker.speak(floor, turns, model)
+            speech = await self._speaker.speak(FloorContext(floor, turns, model, notes, FloorDraft()))
         except ForfeitError as error:
             speech, reason = Speech("", model.name), error.reason
         has_text = bool(speech.text.strip())

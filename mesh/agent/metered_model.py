@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mesh.agent.model import Cost
 from mesh.llm.port import seed_for
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ class MeteredModel:
         """Calls so far, those that failed included."""
         self.prompt_tokens = 0
         self.completion_tokens = 0
+
+    @property
+    def cost(self) -> Cost:
+        """What the calls so far have cost, those of a note that was made for this turn before a crash included."""
+        return Cost(self.calls, self.prompt_tokens, self.completion_tokens)
+
+    def charge(self, cost: Cost) -> None:
+        """Adds calls that another process made for this turn; the next call has the seed that it would have there."""
+        self.calls += cost.calls
+        self.prompt_tokens += cost.prompt_tokens
+        self.completion_tokens += cost.completion_tokens
 
     @property
     def name(self) -> str:

@@ -105,6 +105,28 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What model calls have cost."""
+
+    calls: int
+    """Calls, those that failed included."""
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that the agent prepared for a conversation, as it is stored; immutable."""
+
+    text: str
+    turn_number: int
+    """Turn for which it was made."""
+    cost: Cost
+    """Of the calls that it was made by, which are part of that turn's price."""
+    create_time_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What the agent knows of one conversation."""
 

@@ -6,26 +6,63 @@ connect it with those it talks with. `Store` is implemented by mesh.agent.store.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
     from mesh.agent.metered_model import MeteredModel
-    from mesh.agent.model import Floor, Memory, RememberedTurn, Speech, Utterance
+    from mesh.agent.model import Floor, Memory, Note, RememberedTurn, Speech, Utterance
     from mesh.bus.message import Outgoing
+
+
+class Notes(Protocol):
+    """What the agent prepared for one conversation, such as its case: made once, stored, there for every later turn."""
+
+    async def load(self, name: str) -> str | None:
+        """Returns the note of that name, or None. Raises StoreUnavailableError."""
+        ...
+
+    async def save(self, name: str, text: str) -> str:
+        """Stores a note and returns what is stored under that name: the first text that was saved wins.
+
+        What the model calls since the last note have cost is stored with it: if the process dies before the turn is
+        stored, the next one loads the note, and its turn has the same price. Raises StoreUnavailableError.
+        """
+        ...
+
+
+class Draft(Protocol):
+    """What is being written for one floor, for those who watch. It is not the record: the stored turn is."""
+
+    def show(self, text: str) -> None:
+        """Replaces what watchers see by the whole text so far; an empty text begins a new try. Costs nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FloorContext:
+    """All that a speaker has for one floor."""
+
+    floor: Floor
+    turns: Sequence[RememberedTurn]
+    """Those before the floor, by number; after an outage of the record some may be missing."""
+    model: MeteredModel
+    """Charges its calls to the turn."""
+    notes: Notes
+    draft: Draft
 
 
 class Speaker(Protocol):
     """What the agent says. It may be cancelled at any await, and called again for the same floor after a crash."""
 
-    async def speak(self, floor: Floor, turns: Sequence[RememberedTurn], model: MeteredModel) -> Speech:
+    async def speak(self, context: FloorContext) -> Speech:
         """Returns the agent's turn, which is stored and sent once; an empty text is a forfeit.
 
-        `turns`: those before the floor, by number; after an outage of the record some may be missing. `model`: charges
-        its calls to the turn. Cancelled when the floor is revoked or its deadline passes: what it returns later counts
-        for nothing. Raises ForfeitError if it has nothing to say; any other error has the floor taken again, a few
-        times (mesh.bus.consumer).
+        Cancelled when the floor is revoked or its deadline passes: what it returns later counts for nothing. Raises
+        ForfeitError if it has nothing to say; any other error has the floor taken again, a few times
+        (mesh.bus.consumer).
         """
         ...
 
@@ -81,6 +118,14 @@ class Store(Protocol):
 
         If a turn is stored for this place already, that one is sent and nothing else changes.
         """
+        ...
+
+    async def load_note(self, conversation: str, name: str) -> Note | None:
+        """Returns the note of that name, or None."""
+        ...
+
+    async def record_note(self, conversation: str, name: str, note: Note) -> Note:
+        """Stores a note; returns it, or the one that is stored under that name already."""
         ...
 
     async def find_answer(self, request_id: str, digest: str) -> Utterance | None:

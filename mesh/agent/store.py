@@ -2,7 +2,8 @@
 
 Owns the SQL and nothing of the rules. Callers: `floors`, `questions` and `api`, through `ports.Store`. One turn is
 stored for each (conversation, turn number), by a unique key, whatever number of replicas try. Tables and columns bear
-the names of the first schema: a conversation is a `debate` there, remembered turns are `heard`.
+the names of the first schema: a conversation is a `debate` there, remembered turns are `heard`. One note is stored
+for each (conversation, name), the first one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from mesh.agent.model import Kind, Memory, RememberedTurn, Utterance
+from mesh.agent.model import Cost, Kind, Memory, Note, RememberedTurn, Utterance
 from mesh.errors import RequestIdReusedError
 from mesh.store.database import insert_or_skip
 from mesh.store.outbox import outbox_table
@@ -57,6 +58,18 @@ remembered_turns = sa.Table(
     sa.Column("agent", sa.String(64), nullable=False),
     sa.Column("text", sa.Text(), nullable=False),
 )
+notes = sa.Table(
+    "notes",
+    _tables,
+    sa.Column("conversation", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("text", sa.Text(), nullable=False),
+    sa.Column("turn_number", sa.Integer(), nullable=False),
+    sa.Column("calls", sa.Integer(), nullable=False),
+    sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
+    sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
+    sa.Column("create_time_us", sa.BigInteger(), nullable=False),
+)
 
 # ---- statements, built once ----
 
@@ -71,6 +84,9 @@ _REMEMBERED = (
     )
     .order_by(remembered_turns.c.number)
 )
+_NOTE = notes.select().where(
+    notes.c.conversation == sa.bindparam("of_conversation"), notes.c.name == sa.bindparam("of_name")
+)
 _BY_REQUEST = utterances.select().where(utterances.c.request_id == sa.bindparam("request"))
 _COUNT = sa.select(sa.func.count()).select_from(utterances)
 _NEWEST = (
@@ -84,7 +100,7 @@ _NEWEST_OF_CONVERSATION = _NEWEST.where(utterances.c["debate"] == sa.bindparam("
 
 def add_tables(metadata: sa.MetaData) -> None:
     """Adds an agent's tables, and the outbox, to a service's own. The service's migrations make them."""
-    for table in (utterances, remembered_turns):
+    for table in (utterances, remembered_turns, notes):
         table.to_metadata(metadata)
     outbox_table(metadata)
 
@@ -102,6 +118,8 @@ class AgentStore:
         self._insert_remembered = Statement(insert_or_skip(remembered_turns, dialect), dialect)
         self._select_turn = Statement(_TURN, dialect)
         self._select_remembered = Statement(_REMEMBERED, dialect)
+        self._insert_note = Statement(insert_or_skip(notes, dialect), dialect)
+        self._select_note = Statement(_NOTE, dialect)
 
     async def load_memory(self, conversation: str, turn_number: int) -> Memory:
         """Returns what is known of the conversation before this turn, and what was said at it."""
@@ -143,6 +161,30 @@ class AgentStore:
 
         return await self._database.write(job)
 
+    async def load_note(self, conversation: str, name: str) -> Note | None:
+        """Returns the note of that name, or None."""
+        return await self._database.read(lambda connection: self._find_note(connection, conversation, name))
+
+    async def record_note(self, conversation: str, name: str, note: Note) -> Note:
+        """Stores a note; returns it, or the one that is stored under that name already."""
+
+        def job(transaction: Transaction) -> Note:
+            values = {
+                "conversation": conversation,
+                "name": name,
+                "text": note.text,
+                "turn_number": note.turn_number,
+                "calls": note.cost.calls,
+                "prompt_tokens": note.cost.prompt_tokens,
+                "completion_tokens": note.cost.completion_tokens,
+                "create_time_us": note.create_time_us,
+            }
+            if self._insert_note.change(transaction.connection, values) == 1:
+                return note
+            return self._find_note(transaction.connection, conversation, name) or note
+
+        return (await self._database.write(job)).value
+
     async def find_answer(self, request_id: str, digest: str) -> Utterance | None:
         """Returns the answer stored for this request; RequestIdReusedError if it was another question."""
         return await self._database.read(lambda connection: _find_answer(connection, request_id, digest))
@@ -178,6 +220,13 @@ class AgentStore:
             return [(row["sequence"], _utterance(row)) for row in connection.execute(statement, values).mappings()]
 
         return await self._database.read(job)
+
+    def _find_note(self, connection: sa.Connection, conversation: str, name: str) -> Note | None:
+        row = self._select_note.row(connection, {"of_conversation": conversation, "of_name": name})
+        if row is None:
+            return None
+        cost = Cost(row["calls"], row["prompt_tokens"], row["completion_tokens"])
+        return Note(row["text"], row["turn_number"], cost, row["create_time_us"])
 
     def _remember(self, transaction: Transaction, conversation: str, turns: Sequence[RememberedTurn]) -> None:
         rows = [

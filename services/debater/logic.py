@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.agent.metered_model import MeteredModel
-    from mesh.agent.model import Floor, RememberedTurn
+    from mesh.agent.ports import FloorContext
     from mesh.llm.port import Completion
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,9 @@ class Debater:
         self._agent = agent
         self._retry_seconds = retry_seconds
 
-    async def speak(self, floor: Floor, turns: Sequence[RememberedTurn], model: MeteredModel) -> Speech:
+    async def speak(self, context: FloorContext) -> Speech:
         """Returns an argument for the seat's side. Raises ForfeitError after TRIES, or if the allowance is spent."""
+        floor, turns, model = context.floor, context.turns, context.model
         own = [turn.text for turn in turns if turn.agent == self._agent and turn.text]
         others = [turn.text for turn in turns if turn.agent != self._agent and turn.text]
         complaint = reason = ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mesh.agent.catching_up import CatchingUp
 from mesh.agent.errors import ForfeitError
 from mesh.agent.floors import Floors
-from mesh.agent.model import Counters, Floor, Memory, RememberedTurn, Speech, Utterance
+from mesh.agent.model import Counters, Floor, Memory, Note, RememberedTurn, Speech, Utterance
 from mesh.agent.questions import Questions
 from mesh.errors import ModelError, RequestIdReusedError
 from mesh.llm.port import Limits, Message
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from mesh.agent.metered_model import MeteredModel
-    from mesh.agent.ports import Speaker
+    from mesh.agent.ports import FloorContext, Speaker
 
 AGENT = "team-a"
 CONVERSATION = "debates/d1"
@@ -43,6 +43,7 @@ class FakeStore:
     def __init__(self) -> None:
         self.turns: dict[tuple[str, int], Utterance] = {}
         self.remembered: dict[str, dict[int, RememberedTurn]] = {}
+        self.notes: dict[tuple[str, str], Note] = {}
         self.answers: dict[str, tuple[str, Utterance]] = {}
         self.sent: list[tuple[int, int, Utterance]] = []
         """(turn number, attempt, what was sent), in order."""
@@ -62,6 +63,12 @@ class FakeStore:
         stored = self.turns.setdefault((floor.conversation, floor.turn_number), utterance)
         self.sent.append((floor.turn_number, floor.attempt, stored))
         return FakeCommitted(self._wait_published())
+
+    async def load_note(self, conversation: str, name: str) -> Note | None:
+        return self.notes.get((conversation, name))
+
+    async def record_note(self, conversation: str, name: str, note: Note) -> Note:
+        return self.notes.setdefault((conversation, name), note)
 
     async def find_answer(self, request_id: str, digest: str) -> Utterance | None:
         stored = self.answers.get(request_id)
@@ -118,10 +125,10 @@ class FakeRecord:
 class PlainSpeaker:
     """Asks the model once, with the turns so far and the question, and says what it answers."""
 
-    async def speak(self, floor: Floor, turns: Sequence[RememberedTurn], model: MeteredModel) -> Speech:
-        prompt = "\n".join([*(turn.text for turn in turns), floor.question])
+    async def speak(self, context: FloorContext) -> Speech:
+        prompt = "\n".join([*(turn.text for turn in context.turns), context.floor.question])
         try:
-            return await self.answer(prompt, model)
+            return await self.answer(prompt, context.model)
         except ModelError as error:
             raise ForfeitError(error.message) from error
 
@@ -139,11 +146,12 @@ class FakeAgent:
         speaker: Speaker | None = None,
         record: FakeRecord | None = None,
         clock: FakeClock | None = None,
+        store: FakeStore | None = None,
     ) -> None:
-        """The model gives these answers, the last one again and again."""
+        """The model gives these answers, the last one again and again. Replicas share a `store`."""
         script: Callable[[Call], Answer] = lambda call: answers[min(call.number, len(answers)) - 1]  # noqa: E731
         self.model = ScriptedModel(script=script)
-        self.store = FakeStore()
+        self.store = store or FakeStore()
         self.clock = clock or FakeClock()
         self.counters = Counters()
         speaker = speaker or PlainSpeaker()

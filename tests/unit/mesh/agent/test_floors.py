@@ -16,10 +16,8 @@ from tests.support.waiting import until
 from tests.unit.mesh.agent.fakes import CONVERSATION, SENSIBLE, FakeAgent, floor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mesh.agent.metered_model import MeteredModel
-    from mesh.agent.model import Floor
+    from mesh.agent.ports import FloorContext
 
 GOOD = Answer(text=SENSIBLE)
 
@@ -145,8 +143,8 @@ class _Says:
     def __init__(self, *says: Speech | Exception) -> None:
         self._says = list(says)
 
-    async def speak(self, floor: Floor, turns: Sequence[RememberedTurn], model: MeteredModel) -> Speech:
-        await model.complete([], Limits(1, 1.0))
+    async def speak(self, context: FloorContext) -> Speech:
+        await context.model.complete([], Limits(1, 1.0))
         says = self._says.pop(0)
         if isinstance(says, Exception):
             raise says
