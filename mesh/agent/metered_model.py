@@ -12,10 +12,10 @@ from mesh.agent.model import Cost
 from mesh.llm.port import seed_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mesh.agent.model import Counters
-    from mesh.llm.port import Completion, Limits, Message, Model
+    from mesh.llm.port import Completion, Limits, Message, Model, Profile
 
 CHARACTERS_PER_TOKEN = 3
 """On the low side for English (about 4), so that a prompt's cost is not underrated."""
@@ -71,14 +71,22 @@ class MeteredModel:
         prompt_tokens = sum(len(message.content) for message in messages) // CHARACTERS_PER_TOKEN
         return allowance_tokens - self.prompt_tokens - self.completion_tokens - prompt_tokens
 
+    async def profile(self) -> Profile:
+        """Returns what the model is good for, as mesh.llm.port.Model does. Raises ModelError."""
+        return await self._model.profile()
+
     async def complete(
-        self, messages: Sequence[Message], limits: Limits, schema: Mapping[str, Any] | None = None
+        self,
+        messages: Sequence[Message],
+        limits: Limits,
+        schema: Mapping[str, Any] | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """Returns one completion, as mesh.llm.port.Model does. Raises ModelError."""
         self.calls += 1
         self._counters.model_calls += 1
         seed = call_seed(self._place, self.calls)
-        completion = await self._model.complete(messages, limits, schema=schema, seed=seed)
+        completion = await self._model.complete(messages, limits, schema=schema, seed=seed, on_text=on_text)
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion
