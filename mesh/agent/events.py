@@ -103,6 +103,7 @@ def read_floor(record: Incoming, agent: str) -> Floor:
         last_turn=None if last is None else RememberedTurn(last.number, last.round, last.agent, last.text),
         deadline_us=granted.deadline.seconds * 1_000_000 + granted.deadline.nanos // 1000,
         allowance_tokens=granted.allowance_tokens,
+        language=granted.language,
     )
 
 

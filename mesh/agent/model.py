@@ -61,6 +61,8 @@ class Floor:
     deadline_us: int
     allowance_tokens: int
     """Tokens of prompt and completion that this floor may spend."""
+    language: str = ""
+    """BCP 47 primary language subtag to speak in; empty if it is not known."""
 
     @property
     def place(self) -> tuple[int, int]:

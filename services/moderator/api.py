@@ -122,6 +122,7 @@ def _read_request(request: debate_service_pb2.CreateDebateRequest) -> AskedDebat
             redundant_rounds=settings.redundant_rounds,
         ),
         request_id=request.request_id,
+        language=debate.language,
     )
 
 

@@ -40,6 +40,13 @@ class InvalidSettingsError(InvalidArgumentError):
     reason = "INVALID_SETTINGS"
 
 
+class InvalidLanguageError(InvalidArgumentError):
+    """language is no tag of a language."""
+
+    reason = "INVALID_LANGUAGE"
+    advice = "a language is named by its BCP 47 tag, such as en, de or zh"
+
+
 class DebateNotFoundError(RostrumError):
     """No such debate. Metadata: debate."""
 

@@ -122,6 +122,7 @@ class FloorRecords:
             question=debate.question,
             last_turn=turn_message(debate.id, last_turn) if last_turn else None,
             allowance_tokens=floor.allowance_tokens,
+            language=debate.language,
         )
         set_time(granted.deadline, floor.deadline_us)
         return self._record(debate, floor, "granted", granted, headers)

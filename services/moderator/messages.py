@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rostrum.debate.v1 import debate_pb2
 
 from services.moderator.model.change import (
+    AgendaPlanned,
     Created,
     Ended,
     FloorGranted,
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
     from services.moderator.model.change import Event
     from services.moderator.model.debate import Debate, Settings
+    from services.moderator.model.judgement import Absence, Judgement
     from services.moderator.model.measure import Evidence, Measure
     from services.moderator.model.turn import Turn
 
 
 def debate_message(debate: Debate) -> debate_pb2.Debate:
-    """Returns the resource."""
+    """Returns the resource. What is written of the closing is not shown before all of it is."""
+    has_ended = debate.state is State.ENDED
     message = debate_pb2.Debate(
         name=debate.name,
         topic=debate.topic,
@@ -42,17 +45,22 @@ def debate_message(debate: Debate) -> debate_pb2.Debate:
             debate.stop_reason.value if debate.stop_reason else "STOP_REASON_UNSPECIFIED"
         ),
         turn_count=debate.turn_count,
-        summary=debate.summary,
-        verdict=debate.verdict,
+        summary=debate.summary if has_ended else "",
+        verdict=debate.verdict if has_ended else "",
         etag=str(debate.version),
         token_budget=debate.token_budget,
         tokens_spent=min(debate.tokens_spent, 2**31 - 1),
         settings=_settings_message(debate.settings),
         stop_evidence=_evidence_message(debate.evidence) if debate.evidence else None,
         round=debate.round,
+        language=debate.language,
+        agenda=debate.agenda,
+        judgement=_judgement_message(debate.judgement) if debate.judgement and has_ended else None,
+        summary_absence=_absence_value(debate.summary_absence if has_ended else None),
+        verdict_absence=_absence_value(debate.verdict_absence if has_ended else None),
     )
     set_time(message.create_time, debate.create_time_us)
-    if debate.state is State.ENDED and debate.end_time_us is not None:
+    if has_ended and debate.end_time_us is not None:
         set_time(message.end_time, debate.end_time_us)
     return message
 
@@ -94,6 +102,8 @@ def event_message(debate_id: str, event: Event) -> debate_pb2.DebateEvent:
             granted.agent = floor.seat.agent
             granted.allowance_tokens = floor.allowance_tokens
             set_time(granted.deadline, floor.deadline_us)
+        case AgendaPlanned(questions):
+            message.agenda_planned.questions.extend(questions)
         case RoundOpened(number, question):
             message.round_opened.round = number
             message.round_opened.question = question
@@ -107,6 +117,28 @@ def event_message(debate_id: str, event: Event) -> debate_pb2.DebateEvent:
         case Ended(debate):
             message.debate_ended.debate.CopyFrom(debate_message(debate))
     return message
+
+
+def _judgement_message(judgement: Judgement) -> debate_pb2.Judgement:
+    return debate_pb2.Judgement(
+        winner=judgement.winner,
+        scores=[
+            debate_pb2.SideScore(
+                agent=score.agent,
+                argument=score.argument,
+                evidence=score.evidence,
+                rebuttal=score.rebuttal,
+                clarity=score.clarity,
+            )
+            for score in judgement.scores
+        ],
+        decisive_turns=judgement.decisive_turns,
+        rationale=judgement.rationale,
+    )
+
+
+def _absence_value(absence: Absence | None) -> debate_pb2.Absence.ValueType:
+    return debate_pb2.Absence.Value(absence.value) if absence else debate_pb2.ABSENCE_UNSPECIFIED
 
 
 def _settings_message(settings: Settings) -> debate_pb2.DebateSettings:
@@ -146,6 +178,7 @@ def _measure_message(measure: Measure) -> debate_pb2.RoundMeasure:
         ],
         opinion=debate_pb2.ModelOpinion(redundant=opinion.redundant, reason=opinion.reason) if opinion else None,
         embedding_model=measure.embedding_model,
+        not_measured=not measure.sentences,
     )
 
 

@@ -182,6 +182,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("CreateDebate", debate(settings=rules(sentence_similarity=float("nan"))), "INVALID_ARGUMENT", "INVALID_SETTINGS"),
     ("CreateDebate", debate(settings=rules(redundant_share=7.0)), "INVALID_ARGUMENT", "INVALID_SETTINGS"),
     ("CreateDebate", debate(settings=rules(redundant_rounds=-1)), "INVALID_ARGUMENT", "INVALID_SETTINGS"),
+    ("CreateDebate", debate(language="klingon"), "INVALID_ARGUMENT", "INVALID_LANGUAGE"),
     (
         "CreateDebate",
         P.CreateDebateRequest(debate=debate_pb2.Debate(topic="Is it?"), request_id="x" * 129),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -20,9 +21,44 @@ from alembic.script import ScriptDirectory
 from mesh.store.engine import open_engine
 from mesh.store.migrations import migrate, newest
 from services.debater.store import metadata as debater
+from services.moderator.model.change import Ended, Event
+from services.moderator.store.rows import debate_of, event_of
 from services.moderator.store.tables import metadata as moderator
 
 SERVICES = {"moderator": moderator, "debater": debater}
+
+OLD_DEBATE = {
+    "id": "d1",
+    "version": 9,
+    "topic": "Is it so?",
+    "seats": '[["team-a","FOR"],["team-b","AGAINST"]]',
+    "max_rounds": 1,
+    "settings": "{}",
+    "token_budget": 1000,
+    "create_time_us": 1,
+    "traceparent": "",
+    "request_digest": "",
+    "state": "ENDED",
+    "stop_reason": "MAX_ROUNDS",
+    "evidence": None,
+    "round": 1,
+    "question": "Why?",
+    "turn_count": 2,
+    "event_count": 7,
+    "tokens_spent": 10,
+    "forfeits": "[0,0]",
+    "redundant": '[{"round":1,"sentences":0,"redundancy":1.0,"redundant":true,"pairs":[],'
+    '"embedding_model":"m","opinion":null}]',
+    "summary": "Both argued.",
+    "verdict": "team-a argued better.",
+    "end_time_us": 5,
+    "step": "NONE",
+    "due_us": None,
+    "owner": "",
+    "attempt": 0,
+    "granted_us": 1,
+}
+"""A debate as revision 0002 stored it."""
 
 
 def _folder(service: str) -> Path:
@@ -78,6 +114,35 @@ def test_a_home_of_the_first_schema_is_upgraded(service: str, database_url: str,
         assert not sa.inspect(connection).has_table("inbox")
     engine.dispose()
     assert _differences(database_url, service) == []
+
+
+def test_debates_of_the_schema_before_are_readable(database_url: str, tmp_path: Path) -> None:
+    """A debate that ended under revision 0002 keeps its verdict; it has no agenda, no scores and no reason for that."""
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    for step in ("0001_first_schema.py", "0002_drop_inbox.py"):
+        shutil.copy(_folder("moderator") / "versions" / step, versions)
+    migrate(database_url, tmp_path / "migrations", name="moderator")
+    engine = open_engine(database_url, writer=True)
+    old_debates = sa.table("debates", *map(sa.column, OLD_DEBATE))
+    ended = json.dumps({name: OLD_DEBATE[name] for name in OLD_DEBATE if not name.startswith("request_")})
+    with engine.begin() as connection:
+        connection.execute(old_debates.insert(), OLD_DEBATE)
+        connection.execute(
+            sa.text(
+                "INSERT INTO events (debate_id, number, create_time_us, kind, data) VALUES (:i, 7, 5, 'ended', :d)"
+            ),
+            {"i": OLD_DEBATE["id"], "d": ended},
+        )
+    migrate(database_url, _folder("moderator"), name="moderator")
+    with engine.begin() as connection:
+        debate = debate_of(dict(connection.execute(moderator.tables["debates"].select()).mappings().one()))
+        event = event_of(dict(connection.execute(moderator.tables["events"].select()).mappings().one()), {})
+    engine.dispose()
+    assert (debate.verdict, debate.summary) == ("team-a argued better.", "Both argued.")
+    assert (debate.language, debate.agenda, debate.judgement, debate.verdict_absence) == ("", (), None, None)
+    assert (debate.redundant[0].redundancy, debate.redundant[0].redundant) == (0.0, False), "it had no sentence"
+    assert event == Event(7, 5, Ended(debate))
 
 
 @pytest.mark.parametrize("service", SERVICES)

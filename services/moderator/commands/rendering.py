@@ -19,6 +19,7 @@ REASONS = {
     debate_pb2.Debate.StopReason.BUDGET_EXHAUSTED: "the token budget is spent",
     debate_pb2.Debate.StopReason.CANCELLED: "it was cancelled",
     debate_pb2.Debate.StopReason.FORFEITED: "a seat forfeited its turns",
+    debate_pb2.Debate.StopReason.MODEL_UNAVAILABLE: "the model does not answer any more",
 }
 
 

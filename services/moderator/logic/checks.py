@@ -12,6 +12,7 @@ from mesh.request_ids import check_request_id
 from mesh.resource_names import AGENTS
 from services.moderator.errors import (
     InvalidBudgetError,
+    InvalidLanguageError,
     InvalidRoundsError,
     InvalidSeatsError,
     InvalidSettingsError,
@@ -58,6 +59,7 @@ class AskedDebate:
     token_budget: int = 0
     settings: AskedSettings = field(default_factory=AskedSettings)
     request_id: str = ""
+    language: str = ""
 
 
 def check_debate(asked: AskedDebate, default_seats: Sequence[Seat], traceparent: str = "") -> NewDebate:
@@ -72,11 +74,19 @@ def check_debate(asked: AskedDebate, default_seats: Sequence[Seat], traceparent:
     settings = _check_settings(asked.settings)
     budget = _check_budget(asked.token_budget or DEFAULT_BUDGET_TOKENS, settings)
     check_request_id(asked.request_id)
-    digest = hashlib.sha256(
-        repr((asked.topic, asked.seats, asked.max_rounds, asked.token_budget, asked.settings)).encode()
-    )
+    parts: tuple[object, ...] = (asked.topic, asked.seats, asked.max_rounds, asked.token_budget, asked.settings)
+    if asked.language:  # left out where it is empty, so that a request from before there was one has its digest
+        parts = (*parts, asked.language)
     return NewDebate(
-        asked.topic, seats, max_rounds, budget, settings, traceparent, asked.request_id, digest.hexdigest()
+        topic=asked.topic,
+        seats=seats,
+        max_rounds=max_rounds,
+        token_budget=budget,
+        settings=settings,
+        traceparent=traceparent,
+        language=_check_language(asked.language),
+        request_id=asked.request_id,
+        digest=hashlib.sha256(repr(parts).encode()).hexdigest(),
     )
 
 
@@ -101,6 +111,13 @@ def _check_topic(topic: str) -> None:
             f"without control characters; this one has {len(topic):,} characters"
         )
         raise InvalidTopicError(message, field="debate.topic", limit=str(MAX_TOPIC_CHARACTERS))
+
+
+def _check_language(language: str) -> str:
+    if language and not (language.isascii() and language.isalpha() and 2 <= len(language) <= 3):
+        message = f"{language[:40]!r} is no BCP 47 tag of a language"
+        raise InvalidLanguageError(message, field="debate.language", value=language[:40])
+    return language.lower()
 
 
 def _has_control(text: str) -> bool:

@@ -41,11 +41,12 @@ class NoveltyMeasurer:
         return self._judge(debate, novelty.measure(now, earlier, debate.settings.sentence_similarity))
 
     def _judge(self, debate: Debate, measure: novelty.Measure) -> Measure:
+        redundancy = measure.redundancy if measure.sentences else 0.0
         return Measure(
             round=debate.round,
             sentences=measure.sentences,
-            redundancy=measure.redundancy,
-            redundant=measure.redundancy >= debate.settings.redundant_share,
+            redundancy=redundancy,
+            redundant=bool(measure.sentences) and redundancy >= debate.settings.redundant_share,
             pairs=tuple(
                 Pair(pair.sentence, pair.earlier, round(pair.similarity, 4), pair.earlier_turn_number)
                 for pair in measure.pairs

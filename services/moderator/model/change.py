@@ -23,6 +23,13 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
+class AgendaPlanned:
+    """Event: questions were added to the agenda."""
+
+    questions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RoundOpened:
     """Event: a round begins."""
 
@@ -66,7 +73,7 @@ class Ended:
     debate: Debate
 
 
-EventKind = Created | RoundOpened | FloorGranted | TurnRecorded | RoundMeasured | Stopped | Ended
+EventKind = Created | AgendaPlanned | RoundOpened | FloorGranted | TurnRecorded | RoundMeasured | Stopped | Ended
 
 
 @dataclass(frozen=True, slots=True)

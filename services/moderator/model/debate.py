@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mesh.resource_names import CONVERSATIONS
 
 if TYPE_CHECKING:
+    from services.moderator.model.judgement import Absence, Digest, Judgement
     from services.moderator.model.measure import Evidence, Measure
 
 
@@ -42,6 +43,7 @@ class StopReason(StrEnum):
     BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
     CANCELLED = "CANCELLED"
     FORFEITED = "FORFEITED"
+    MODEL_UNAVAILABLE = "MODEL_UNAVAILABLE"
 
 
 class Step(StrEnum):
@@ -97,6 +99,10 @@ class Debate:
     create_time_us: int
     traceparent: str = ""
     """W3C Trace Context of the call that created it; what follows belongs to the same trace."""
+    language: str = ""
+    """BCP 47 primary language subtag of what is spoken; empty if it is not known."""
+    agenda: tuple[str, ...] = ()
+    """The questions planned so far, one a round."""
     version: int = 1
     state: State = State.RUNNING
     stop_reason: StopReason | None = None
@@ -114,6 +120,13 @@ class Debate:
     """The redundant rounds in a row up to now, oldest first."""
     summary: str = ""
     verdict: str = ""
+    """The rationale of the judgement; the only verdict of debates from before there were judgements."""
+    digests: tuple[Digest, ...] = ()
+    """Of the closing, if the debate is too long for one prompt; each is stored once it was paid for."""
+    judgement: Judgement | None = None
+    summary_absence: Absence | None = None
+    """Why an ended debate has no summary; None also if it ended before this was kept."""
+    verdict_absence: Absence | None = None
     end_time_us: int | None = None
     step: Step = Step.OPEN_ROUND
     due_us: int | None = None
@@ -140,6 +153,7 @@ class NewDebate:
     token_budget: int
     settings: Settings = field(default_factory=Settings)
     traceparent: str = ""
+    language: str = ""
     request_id: str = ""
     digest: str = ""
     """Of the request; the same request_id with another digest is refused."""

@@ -33,7 +33,9 @@ class Measure:
 
     round: int
     sentences: int
+    """Those that could be compared; with none the round is not measured."""
     redundancy: float
+    """Share of them, 0 to 1, that repeat earlier ones; 0 with none."""
     redundant: bool
     pairs: tuple[Pair, ...]
     embedding_model: str

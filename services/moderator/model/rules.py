@@ -73,6 +73,7 @@ def create(debate_id: str, new: NewDebate, owner: str, now_us: int) -> Change:
         token_budget=new.token_budget,
         create_time_us=now_us,
         traceparent=new.traceparent,
+        language=new.language,
         version=0,
         forfeits=(0,) * len(new.seats),
     )

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from services.moderator.model.change import (
+    AgendaPlanned,
     Created,
     Ended,
     Event,
@@ -16,6 +17,7 @@ from services.moderator.model.change import (
     TurnRecorded,
 )
 from services.moderator.model.debate import Debate, Seat, Settings, Stance, State, Step, StopReason
+from services.moderator.model.judgement import Absence, Digest, Judgement, SideScore
 from services.moderator.model.measure import Evidence, Measure, Opinion, Pair
 from services.moderator.model.turn import Floor, Turn
 
@@ -36,6 +38,7 @@ def debate_values(debate: Debate) -> dict[str, Any]:
         "token_budget": debate.token_budget,
         "create_time_us": debate.create_time_us,
         "traceparent": debate.traceparent,
+        "language": debate.language,
         **changing_values(debate),
     }
 
@@ -54,8 +57,13 @@ def changing_values(debate: Debate) -> dict[str, Any]:
         "tokens_spent": debate.tokens_spent,
         "forfeits": _dump(list(debate.forfeits)),
         "redundant": _dump(debate.redundant) if debate.redundant else "[]",
+        "agenda": _dump(debate.agenda) if debate.agenda else "[]",
         "summary": debate.summary,
         "verdict": debate.verdict,
+        "digests": _dump(debate.digests) if debate.digests else "[]",
+        "judgement": _dump(debate.judgement) if debate.judgement else None,
+        "summary_absence": debate.summary_absence.value if debate.summary_absence else None,
+        "verdict_absence": debate.verdict_absence.value if debate.verdict_absence else None,
         "end_time_us": debate.end_time_us,
         "step": debate.step.value,
         "due_us": debate.due_us,
@@ -66,7 +74,12 @@ def changing_values(debate: Debate) -> dict[str, Any]:
 
 
 def debate_of(row: Mapping[str, Any]) -> Debate:
-    """Returns the debate of a row (or of a snapshot in an event)."""
+    """Returns the debate of a row, or of a snapshot in an event, which lacks what a debate got since it was stored."""
+    judgement, summary_absence, verdict_absence = (
+        row.get("judgement"),
+        row.get("summary_absence"),
+        row.get("verdict_absence"),
+    )
     return Debate(
         id=row["id"],
         topic=row["topic"],
@@ -76,6 +89,8 @@ def debate_of(row: Mapping[str, Any]) -> Debate:
         token_budget=row["token_budget"],
         create_time_us=row["create_time_us"],
         traceparent=row["traceparent"],
+        language=row.get("language", ""),
+        agenda=tuple(json.loads(row.get("agenda", "[]"))),
         version=row["version"],
         state=State(row["state"]),
         stop_reason=StopReason(row["stop_reason"]) if row["stop_reason"] else None,
@@ -89,6 +104,10 @@ def debate_of(row: Mapping[str, Any]) -> Debate:
         redundant=tuple(_measure(measure) for measure in json.loads(row["redundant"])),
         summary=row["summary"],
         verdict=row["verdict"],
+        digests=tuple(Digest(**digest) for digest in json.loads(row.get("digests", "[]"))),
+        judgement=_judgement(json.loads(judgement)) if judgement else None,
+        summary_absence=Absence(summary_absence) if summary_absence else None,
+        verdict_absence=Absence(verdict_absence) if verdict_absence else None,
         end_time_us=row["end_time_us"],
         step=Step(row["step"]),
         due_us=row["due_us"],
@@ -173,6 +192,8 @@ def _kind_and_data(kind: EventKind) -> tuple[str, dict[str, Any]]:  # noqa: PLR0
                 "deadline_us": floor.deadline_us,
                 "allowance_tokens": floor.allowance_tokens,
             }
+        case AgendaPlanned(questions):
+            return "agenda_planned", {"questions": questions}
         case RoundOpened(number, question):
             return "round_opened", {"round": number, "question": question}
         case RoundMeasured(measure):
@@ -185,8 +206,10 @@ def _kind_and_data(kind: EventKind) -> tuple[str, dict[str, Any]]:  # noqa: PLR0
             return "ended", debate_values(debate)
 
 
-def _kind(kind: str, data: dict[str, Any]) -> EventKind:
+def _kind(kind: str, data: dict[str, Any]) -> EventKind:  # noqa: PLR0911 - one return a kind
     match kind:
+        case "agenda_planned":
+            return AgendaPlanned(tuple(data["questions"]))
         case "floor_granted":
             agent, stance = data.pop("seat")
             return FloorGranted(Floor(seat=Seat(agent, Stance(stance)), **data))
@@ -205,13 +228,23 @@ def _kind(kind: str, data: dict[str, Any]) -> EventKind:
             raise ValueError(message)
 
 
+def _judgement(data: Mapping[str, Any]) -> Judgement:
+    return Judgement(
+        winner=data["winner"],
+        scores=tuple(SideScore(**score) for score in data["scores"]),
+        decisive_turns=tuple(data["decisive_turns"]),
+        rationale=data["rationale"],
+    )
+
+
 def _measure(data: Mapping[str, Any]) -> Measure:
-    opinion = data["opinion"]
+    """Returns a stored measure. One without sentences was once stored as redundant; it is not measured."""
+    opinion, is_measured = data["opinion"], bool(data["sentences"])
     return Measure(
         round=data["round"],
         sentences=data["sentences"],
-        redundancy=data["redundancy"],
-        redundant=data["redundant"],
+        redundancy=data["redundancy"] if is_measured else 0.0,
+        redundant=data["redundant"] and is_measured,
         pairs=tuple(Pair(**pair) for pair in data["pairs"]),
         embedding_model=data["embedding_model"],
         opinion=Opinion(**opinion) if opinion else None,

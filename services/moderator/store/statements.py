@@ -18,7 +18,8 @@ UPDATE = (
             for name in (
                 *("version", "state", "stop_reason", "evidence", "round", "question", "turn_count", "event_count"),
                 *("tokens_spent", "forfeits", "redundant", "summary", "verdict", "end_time_us", "step", "due_us"),
-                *("owner", "attempt", "granted_us"),
+                *("owner", "attempt", "granted_us", "agenda", "digests", "judgement"),
+                *("summary_absence", "verdict_absence"),
             )
         }
     )

@@ -45,6 +45,12 @@ debates = sa.Table(
     sa.Column("owner", sa.String(255), nullable=False),
     sa.Column("attempt", sa.Integer(), nullable=False),
     sa.Column("granted_us", sa.BigInteger(), nullable=False),
+    sa.Column("language", sa.String(35), nullable=False, server_default=""),
+    sa.Column("agenda", sa.Text(), nullable=False, server_default="[]"),
+    sa.Column("judgement", sa.Text()),
+    sa.Column("summary_absence", sa.String(32)),
+    sa.Column("verdict_absence", sa.String(32)),
+    sa.Column("digests", sa.Text(), nullable=False, server_default="[]"),
     sa.Index("debates_due", "due_us"),
     sa.Index("debates_newest", "create_time_us", "id"),
 )

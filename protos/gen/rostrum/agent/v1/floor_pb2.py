@@ -27,7 +27,7 @@ from rostrum.bus.v1 import topic_pb2 as rostrum_dot_bus_dot_v1_dot_topic__pb2
 from rostrum.debate.v1 import debate_pb2 as rostrum_dot_debate_dot_v1_dot_debate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crostrum/agent/v1/floor.proto\x12\x10rostrum.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arostrum/bus/v1/topic.proto\x1a\x1erostrum/debate/v1/debate.proto\"\xf2\x02\n\x0c\x46loorGranted\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\t\x12\x13\n\x0bturn_number\x18\x02 \x01(\x05\x12\r\n\x05round\x18\x03 \x01(\x05\x12\x12\n\nmax_rounds\x18\x04 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\r\n\x05\x61gent\x18\x06 \x01(\t\x12)\n\x06stance\x18\x07 \x01(\x0e\x32\x19.rostrum.debate.v1.Stance\x12\r\n\x05topic\x18\x08 \x01(\t\x12\x10\n\x08question\x18\t \x01(\t\x12*\n\tlast_turn\x18\n \x01(\x0b\x32\x17.rostrum.debate.v1.Turn\x12,\n\x08\x64\x65\x61\x64line\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61llowance_tokens\x18\x0c \x01(\x05::\xa2\xbb\x18\x36\n\x1frostrum.agent.{agent}.floors.v1\x10\x06\x1a\x04\x08\x80\xa3\x05 \x80\x80\x80\x02*\x06\x64\x65\x62\x61te\"\x8c\x01\n\x0e\x46loorWithdrawn\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\t\x12\x13\n\x0bturn_number\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t:%\xa2\xbb\x18!\n\x1frostrum.agent.{agent}.floors.v1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1crostrum/agent/v1/floor.proto\x12\x10rostrum.agent.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arostrum/bus/v1/topic.proto\x1a\x1erostrum/debate/v1/debate.proto\"\x84\x03\n\x0c\x46loorGranted\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\t\x12\x13\n\x0bturn_number\x18\x02 \x01(\x05\x12\r\n\x05round\x18\x03 \x01(\x05\x12\x12\n\nmax_rounds\x18\x04 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\r\n\x05\x61gent\x18\x06 \x01(\t\x12)\n\x06stance\x18\x07 \x01(\x0e\x32\x19.rostrum.debate.v1.Stance\x12\r\n\x05topic\x18\x08 \x01(\t\x12\x10\n\x08question\x18\t \x01(\t\x12*\n\tlast_turn\x18\n \x01(\x0b\x32\x17.rostrum.debate.v1.Turn\x12,\n\x08\x64\x65\x61\x64line\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61llowance_tokens\x18\x0c \x01(\x05\x12\x10\n\x08language\x18\r \x01(\t::\xa2\xbb\x18\x36\n\x1frostrum.agent.{agent}.floors.v1\x10\x06\x1a\x04\x08\x80\xa3\x05 \x80\x80\x80\x02*\x06\x64\x65\x62\x61te\"\x8c\x01\n\x0e\x46loorWithdrawn\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\t\x12\x13\n\x0bturn_number\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t:%\xa2\xbb\x18!\n\x1frostrum.agent.{agent}.floors.v1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FLOORWITHDRAWN']._loaded_options = None
   _globals['_FLOORWITHDRAWN']._serialized_options = b'\242\273\030!\n\037rostrum.agent.{agent}.floors.v1'
   _globals['_FLOORGRANTED']._serialized_start=144
-  _globals['_FLOORGRANTED']._serialized_end=514
-  _globals['_FLOORWITHDRAWN']._serialized_start=517
-  _globals['_FLOORWITHDRAWN']._serialized_end=657
+  _globals['_FLOORGRANTED']._serialized_end=532
+  _globals['_FLOORWITHDRAWN']._serialized_start=535
+  _globals['_FLOORWITHDRAWN']._serialized_end=675
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,7 @@ class FloorGranted(_message.Message):
     LAST_TURN_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     ALLOWANCE_TOKENS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     debate: _builtins.str
     """Name of the debate. Required."""
     turn_number: _builtins.int
@@ -65,6 +66,10 @@ class FloorGranted(_message.Message):
     """The moderator's question that opened the round."""
     allowance_tokens: _builtins.int
     """Tokens of prompt and completion that this floor may spend."""
+    language: _builtins.str
+    """The language to speak, as a BCP 47 primary language subtag such as "en";
+    empty if it is not known, which is the topic's then.
+    """
     @_builtins.property
     def last_turn(self) -> _debate_pb2.Turn:
         """The turn before this one; unset for the first. Earlier ones that the
@@ -90,10 +95,11 @@ class FloorGranted(_message.Message):
         last_turn: _debate_pb2.Turn | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
         allowance_tokens: _builtins.int = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "last_turn", b"last_turn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "allowance_tokens", b"allowance_tokens", "attempt", b"attempt", "deadline", b"deadline", "debate", b"debate", "last_turn", b"last_turn", "max_rounds", b"max_rounds", "question", b"question", "round", b"round", "stance", b"stance", "topic", b"topic", "turn_number", b"turn_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "allowance_tokens", b"allowance_tokens", "attempt", b"attempt", "deadline", b"deadline", "debate", b"debate", "language", b"language", "last_turn", b"last_turn", "max_rounds", b"max_rounds", "question", b"question", "round", b"round", "stance", b"stance", "topic", b"topic", "turn_number", b"turn_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,51 +26,59 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erostrum/debate/v1/debate.proto\x12\x11rostrum.debate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x04Seat\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12)\n\x06stance\x18\x02 \x01(\x0e\x32\x19.rostrum.debate.v1.Stance\"\xcd\x05\n\x06\x44\x65\x62\x61te\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12&\n\x05seats\x18\x03 \x03(\x0b\x32\x17.rostrum.debate.v1.Seat\x12\x12\n\nmax_rounds\x18\x04 \x01(\x05\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.rostrum.debate.v1.Debate.State\x12\x39\n\x0bstop_reason\x18\x06 \x01(\x0e\x32$.rostrum.debate.v1.Debate.StopReason\x12\x12\n\nturn_count\x18\x07 \x01(\x05\x12\x0f\n\x07summary\x18\x08 \x01(\t\x12\x0f\n\x07verdict\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12\x14\n\x0ctoken_budget\x18\r \x01(\x05\x12\x14\n\x0ctokens_spent\x18\x0e \x01(\x05\x12\x33\n\x08settings\x18\x0f \x01(\x0b\x32!.rostrum.debate.v1.DebateSettings\x12\x36\n\rstop_evidence\x18\x10 \x01(\x0b\x32\x1f.rostrum.debate.v1.StopEvidence\x12\r\n\x05round\x18\x11 \x01(\x05\"6\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\t\n\x05\x45NDED\x10\x02\"|\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x0e\n\nMAX_ROUNDS\x10\x01\x12\r\n\tREDUNDANT\x10\x02\x12\x14\n\x10\x42UDGET_EXHAUSTED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x12\r\n\tFORFEITED\x10\x05\"\xe7\x01\n\x0e\x44\x65\x62\x61teSettings\x12\x30\n\rturn_deadline\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmax_attempts\x18\x02 \x01(\x05\x12\x1e\n\x16\x66loor_allowance_tokens\x18\x03 \x01(\x05\x12\x1d\n\x15max_forfeits_in_a_row\x18\x04 \x01(\x05\x12\x1b\n\x13sentence_similarity\x18\x05 \x01(\x01\x12\x17\n\x0fredundant_share\x18\x06 \x01(\x01\x12\x18\n\x10redundant_rounds\x18\x07 \x01(\x05\"^\n\x0cStopEvidence\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x06rounds\x18\x02 \x03(\x0b\x32\x1f.rostrum.debate.v1.RoundMeasure\x12\r\n\x05\x61gent\x18\x03 \x01(\t\"\xd2\x01\n\x0cRoundMeasure\x12\r\n\x05round\x18\x01 \x01(\x05\x12\x11\n\tsentences\x18\x02 \x01(\x05\x12\x12\n\nredundancy\x18\x03 \x01(\x01\x12\x11\n\tredundant\x18\x04 \x01(\x08\x12.\n\x05pairs\x18\x05 \x03(\x0b\x32\x1f.rostrum.debate.v1.SentencePair\x12\x30\n\x07opinion\x18\x06 \x01(\x0b\x32\x1f.rostrum.debate.v1.ModelOpinion\x12\x17\n\x0f\x65mbedding_model\x18\x07 \x01(\t\"b\n\x0cSentencePair\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x61rlier\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\x12\x1b\n\x13\x65\x61rlier_turn_number\x18\x04 \x01(\x05\"1\n\x0cModelOpinion\x12\x11\n\tredundant\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xbc\x02\n\x04Turn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\r\n\x05round\x18\x03 \x01(\x05\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x11\n\tforfeited\x18\x08 \x01(\x08\x12\r\n\x05model\x18\t \x01(\t\x12\x15\n\rprompt_tokens\x18\n \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x0b \x01(\x05\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66orfeit_reason\x18\r \x01(\t\x12*\n\x07\x65lapsed\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\"\xae\x04\n\x0b\x44\x65\x62\x61teEvent\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x0e\x64\x65\x62\x61te_created\x18\x03 \x01(\x0b\x32 .rostrum.debate.v1.DebateCreatedH\x00\x12\x36\n\x0cround_opened\x18\x04 \x01(\x0b\x32\x1e.rostrum.debate.v1.RoundOpenedH\x00\x12=\n\rfloor_granted\x18\x05 \x01(\x0b\x32$.rostrum.debate.v1.FloorGrantedEventH\x00\x12\x37\n\nturn_taken\x18\x06 \x01(\x0b\x32!.rostrum.debate.v1.TurnTakenEventH\x00\x12:\n\x0eturn_forfeited\x18\x07 \x01(\x0b\x32 .rostrum.debate.v1.TurnForfeitedH\x00\x12:\n\x0eround_measured\x18\x08 \x01(\x0b\x32 .rostrum.debate.v1.RoundMeasuredH\x00\x12:\n\x0e\x64\x65\x62\x61te_stopped\x18\t \x01(\x0b\x32 .rostrum.debate.v1.DebateStoppedH\x00\x12\x36\n\x0c\x64\x65\x62\x61te_ended\x18\n \x01(\x0b\x32\x1e.rostrum.debate.v1.DebateEndedH\x00\x42\x06\n\x04kind\":\n\rDebateCreated\x12)\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\x0b\x32\x19.rostrum.debate.v1.Debate\".\n\x0bRoundOpened\x12\r\n\x05round\x18\x01 \x01(\x05\x12\x10\n\x08question\x18\x02 \x01(\t\"\x9f\x01\n\x11\x46loorGrantedEvent\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12\r\n\x05round\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61llowance_tokens\x18\x06 \x01(\x05\"7\n\x0eTurnTakenEvent\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.rostrum.debate.v1.Turn\"6\n\rTurnForfeited\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.rostrum.debate.v1.Turn\"A\n\rRoundMeasured\x12\x30\n\x07measure\x18\x01 \x01(\x0b\x32\x1f.rostrum.debate.v1.RoundMeasure\"}\n\rDebateStopped\x12\x39\n\x0bstop_reason\x18\x01 \x01(\x0e\x32$.rostrum.debate.v1.Debate.StopReason\x12\x31\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x1f.rostrum.debate.v1.StopEvidence\"8\n\x0b\x44\x65\x62\x61teEnded\x12)\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\x0b\x32\x19.rostrum.debate.v1.Debate*6\n\x06Stance\x12\x16\n\x12STANCE_UNSPECIFIED\x10\x00\x12\x07\n\x03\x46OR\x10\x01\x12\x0b\n\x07\x41GAINST\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erostrum/debate/v1/debate.proto\x12\x11rostrum.debate.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x04Seat\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12)\n\x06stance\x18\x02 \x01(\x0e\x32\x19.rostrum.debate.v1.Stance\"\xa2\x07\n\x06\x44\x65\x62\x61te\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12&\n\x05seats\x18\x03 \x03(\x0b\x32\x17.rostrum.debate.v1.Seat\x12\x12\n\nmax_rounds\x18\x04 \x01(\x05\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.rostrum.debate.v1.Debate.State\x12\x39\n\x0bstop_reason\x18\x06 \x01(\x0e\x32$.rostrum.debate.v1.Debate.StopReason\x12\x12\n\nturn_count\x18\x07 \x01(\x05\x12\x0f\n\x07summary\x18\x08 \x01(\t\x12\x0f\n\x07verdict\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\x12\x14\n\x0ctoken_budget\x18\r \x01(\x05\x12\x14\n\x0ctokens_spent\x18\x0e \x01(\x05\x12\x33\n\x08settings\x18\x0f \x01(\x0b\x32!.rostrum.debate.v1.DebateSettings\x12\x36\n\rstop_evidence\x18\x10 \x01(\x0b\x32\x1f.rostrum.debate.v1.StopEvidence\x12\r\n\x05round\x18\x11 \x01(\x05\x12\x10\n\x08language\x18\x12 \x01(\t\x12\x0e\n\x06\x61genda\x18\x13 \x03(\t\x12/\n\tjudgement\x18\x14 \x01(\x0b\x32\x1c.rostrum.debate.v1.Judgement\x12\x33\n\x0fsummary_absence\x18\x15 \x01(\x0e\x32\x1a.rostrum.debate.v1.Absence\x12\x33\n\x0fverdict_absence\x18\x16 \x01(\x0e\x32\x1a.rostrum.debate.v1.Absence\"6\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0b\n\x07RUNNING\x10\x01\x12\t\n\x05\x45NDED\x10\x02\"\x93\x01\n\nStopReason\x12\x1b\n\x17STOP_REASON_UNSPECIFIED\x10\x00\x12\x0e\n\nMAX_ROUNDS\x10\x01\x12\r\n\tREDUNDANT\x10\x02\x12\x14\n\x10\x42UDGET_EXHAUSTED\x10\x03\x12\r\n\tCANCELLED\x10\x04\x12\r\n\tFORFEITED\x10\x05\x12\x15\n\x11MODEL_UNAVAILABLE\x10\x06\"t\n\tJudgement\x12\x0e\n\x06winner\x18\x01 \x01(\t\x12,\n\x06scores\x18\x02 \x03(\x0b\x32\x1c.rostrum.debate.v1.SideScore\x12\x16\n\x0e\x64\x65\x63isive_turns\x18\x03 \x03(\x05\x12\x11\n\trationale\x18\x04 \x01(\t\"a\n\tSideScore\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x10\n\x08\x61rgument\x18\x02 \x01(\x05\x12\x10\n\x08\x65vidence\x18\x03 \x01(\x05\x12\x10\n\x08rebuttal\x18\x04 \x01(\x05\x12\x0f\n\x07\x63larity\x18\x05 \x01(\x05\"\xe7\x01\n\x0e\x44\x65\x62\x61teSettings\x12\x30\n\rturn_deadline\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmax_attempts\x18\x02 \x01(\x05\x12\x1e\n\x16\x66loor_allowance_tokens\x18\x03 \x01(\x05\x12\x1d\n\x15max_forfeits_in_a_row\x18\x04 \x01(\x05\x12\x1b\n\x13sentence_similarity\x18\x05 \x01(\x01\x12\x17\n\x0fredundant_share\x18\x06 \x01(\x01\x12\x18\n\x10redundant_rounds\x18\x07 \x01(\x05\"^\n\x0cStopEvidence\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x06rounds\x18\x02 \x03(\x0b\x32\x1f.rostrum.debate.v1.RoundMeasure\x12\r\n\x05\x61gent\x18\x03 \x01(\t\"\xe8\x01\n\x0cRoundMeasure\x12\r\n\x05round\x18\x01 \x01(\x05\x12\x11\n\tsentences\x18\x02 \x01(\x05\x12\x12\n\nredundancy\x18\x03 \x01(\x01\x12\x11\n\tredundant\x18\x04 \x01(\x08\x12.\n\x05pairs\x18\x05 \x03(\x0b\x32\x1f.rostrum.debate.v1.SentencePair\x12\x30\n\x07opinion\x18\x06 \x01(\x0b\x32\x1f.rostrum.debate.v1.ModelOpinion\x12\x17\n\x0f\x65mbedding_model\x18\x07 \x01(\t\x12\x14\n\x0cnot_measured\x18\x08 \x01(\x08\"b\n\x0cSentencePair\x12\x10\n\x08sentence\x18\x01 \x01(\t\x12\x0f\n\x07\x65\x61rlier\x18\x02 \x01(\t\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\x12\x1b\n\x13\x65\x61rlier_turn_number\x18\x04 \x01(\x05\"1\n\x0cModelOpinion\x12\x11\n\tredundant\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xbc\x02\n\x04Turn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\r\n\x05round\x18\x03 \x01(\x05\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12\x10\n\x08question\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x11\n\tforfeited\x18\x08 \x01(\x08\x12\r\n\x05model\x18\t \x01(\t\x12\x15\n\rprompt_tokens\x18\n \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x0b \x01(\x05\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66orfeit_reason\x18\r \x01(\t\x12*\n\x07\x65lapsed\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\"\xea\x04\n\x0b\x44\x65\x62\x61teEvent\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\x0e\x64\x65\x62\x61te_created\x18\x03 \x01(\x0b\x32 .rostrum.debate.v1.DebateCreatedH\x00\x12\x36\n\x0cround_opened\x18\x04 \x01(\x0b\x32\x1e.rostrum.debate.v1.RoundOpenedH\x00\x12=\n\rfloor_granted\x18\x05 \x01(\x0b\x32$.rostrum.debate.v1.FloorGrantedEventH\x00\x12\x37\n\nturn_taken\x18\x06 \x01(\x0b\x32!.rostrum.debate.v1.TurnTakenEventH\x00\x12:\n\x0eturn_forfeited\x18\x07 \x01(\x0b\x32 .rostrum.debate.v1.TurnForfeitedH\x00\x12:\n\x0eround_measured\x18\x08 \x01(\x0b\x32 .rostrum.debate.v1.RoundMeasuredH\x00\x12:\n\x0e\x64\x65\x62\x61te_stopped\x18\t \x01(\x0b\x32 .rostrum.debate.v1.DebateStoppedH\x00\x12\x36\n\x0c\x64\x65\x62\x61te_ended\x18\n \x01(\x0b\x32\x1e.rostrum.debate.v1.DebateEndedH\x00\x12:\n\x0e\x61genda_planned\x18\x0b \x01(\x0b\x32 .rostrum.debate.v1.AgendaPlannedH\x00\x42\x06\n\x04kind\":\n\rDebateCreated\x12)\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\x0b\x32\x19.rostrum.debate.v1.Debate\"\"\n\rAgendaPlanned\x12\x11\n\tquestions\x18\x01 \x03(\t\".\n\x0bRoundOpened\x12\r\n\x05round\x18\x01 \x01(\x05\x12\x10\n\x08question\x18\x02 \x01(\t\"\x9f\x01\n\x11\x46loorGrantedEvent\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12\r\n\x05round\x18\x02 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\r\n\x05\x61gent\x18\x04 \x01(\t\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61llowance_tokens\x18\x06 \x01(\x05\"7\n\x0eTurnTakenEvent\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.rostrum.debate.v1.Turn\"6\n\rTurnForfeited\x12%\n\x04turn\x18\x01 \x01(\x0b\x32\x17.rostrum.debate.v1.Turn\"A\n\rRoundMeasured\x12\x30\n\x07measure\x18\x01 \x01(\x0b\x32\x1f.rostrum.debate.v1.RoundMeasure\"}\n\rDebateStopped\x12\x39\n\x0bstop_reason\x18\x01 \x01(\x0e\x32$.rostrum.debate.v1.Debate.StopReason\x12\x31\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x1f.rostrum.debate.v1.StopEvidence\"8\n\x0b\x44\x65\x62\x61teEnded\x12)\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\x0b\x32\x19.rostrum.debate.v1.Debate*6\n\x06Stance\x12\x16\n\x12STANCE_UNSPECIFIED\x10\x00\x12\x07\n\x03\x46OR\x10\x01\x12\x0b\n\x07\x41GAINST\x10\x02*\x94\x01\n\x07\x41\x62sence\x12\x17\n\x13\x41\x42SENCE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45\x42\x41TE_CANCELLED\x10\x01\x12\x10\n\x0cNOTHING_SAID\x10\x02\x12\x10\n\x0cMODEL_FAILED\x10\x03\x12\x13\n\x0f\x41NSWER_UNUSABLE\x10\x04\x12\x10\n\x0c\x42UDGET_SPENT\x10\x05\x12\x0f\n\x0bSTEP_FAILED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostrum.debate.v1.debate_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STANCE']._serialized_start=3113
-  _globals['_STANCE']._serialized_end=3167
+  _globals['_STANCE']._serialized_start=3661
+  _globals['_STANCE']._serialized_end=3715
+  _globals['_ABSENCE']._serialized_start=3718
+  _globals['_ABSENCE']._serialized_end=3866
   _globals['_SEAT']._serialized_start=118
   _globals['_SEAT']._serialized_end=182
   _globals['_DEBATE']._serialized_start=185
-  _globals['_DEBATE']._serialized_end=902
-  _globals['_DEBATE_STATE']._serialized_start=722
-  _globals['_DEBATE_STATE']._serialized_end=776
-  _globals['_DEBATE_STOPREASON']._serialized_start=778
-  _globals['_DEBATE_STOPREASON']._serialized_end=902
-  _globals['_DEBATESETTINGS']._serialized_start=905
-  _globals['_DEBATESETTINGS']._serialized_end=1136
-  _globals['_STOPEVIDENCE']._serialized_start=1138
-  _globals['_STOPEVIDENCE']._serialized_end=1232
-  _globals['_ROUNDMEASURE']._serialized_start=1235
-  _globals['_ROUNDMEASURE']._serialized_end=1445
-  _globals['_SENTENCEPAIR']._serialized_start=1447
-  _globals['_SENTENCEPAIR']._serialized_end=1545
-  _globals['_MODELOPINION']._serialized_start=1547
-  _globals['_MODELOPINION']._serialized_end=1596
-  _globals['_TURN']._serialized_start=1599
-  _globals['_TURN']._serialized_end=1915
-  _globals['_DEBATEEVENT']._serialized_start=1918
-  _globals['_DEBATEEVENT']._serialized_end=2476
-  _globals['_DEBATECREATED']._serialized_start=2478
-  _globals['_DEBATECREATED']._serialized_end=2536
-  _globals['_ROUNDOPENED']._serialized_start=2538
-  _globals['_ROUNDOPENED']._serialized_end=2584
-  _globals['_FLOORGRANTEDEVENT']._serialized_start=2587
-  _globals['_FLOORGRANTEDEVENT']._serialized_end=2746
-  _globals['_TURNTAKENEVENT']._serialized_start=2748
-  _globals['_TURNTAKENEVENT']._serialized_end=2803
-  _globals['_TURNFORFEITED']._serialized_start=2805
-  _globals['_TURNFORFEITED']._serialized_end=2859
-  _globals['_ROUNDMEASURED']._serialized_start=2861
-  _globals['_ROUNDMEASURED']._serialized_end=2926
-  _globals['_DEBATESTOPPED']._serialized_start=2928
-  _globals['_DEBATESTOPPED']._serialized_end=3053
-  _globals['_DEBATEENDED']._serialized_start=3055
-  _globals['_DEBATEENDED']._serialized_end=3111
+  _globals['_DEBATE']._serialized_end=1115
+  _globals['_DEBATE_STATE']._serialized_start=911
+  _globals['_DEBATE_STATE']._serialized_end=965
+  _globals['_DEBATE_STOPREASON']._serialized_start=968
+  _globals['_DEBATE_STOPREASON']._serialized_end=1115
+  _globals['_JUDGEMENT']._serialized_start=1117
+  _globals['_JUDGEMENT']._serialized_end=1233
+  _globals['_SIDESCORE']._serialized_start=1235
+  _globals['_SIDESCORE']._serialized_end=1332
+  _globals['_DEBATESETTINGS']._serialized_start=1335
+  _globals['_DEBATESETTINGS']._serialized_end=1566
+  _globals['_STOPEVIDENCE']._serialized_start=1568
+  _globals['_STOPEVIDENCE']._serialized_end=1662
+  _globals['_ROUNDMEASURE']._serialized_start=1665
+  _globals['_ROUNDMEASURE']._serialized_end=1897
+  _globals['_SENTENCEPAIR']._serialized_start=1899
+  _globals['_SENTENCEPAIR']._serialized_end=1997
+  _globals['_MODELOPINION']._serialized_start=1999
+  _globals['_MODELOPINION']._serialized_end=2048
+  _globals['_TURN']._serialized_start=2051
+  _globals['_TURN']._serialized_end=2367
+  _globals['_DEBATEEVENT']._serialized_start=2370
+  _globals['_DEBATEEVENT']._serialized_end=2988
+  _globals['_DEBATECREATED']._serialized_start=2990
+  _globals['_DEBATECREATED']._serialized_end=3048
+  _globals['_AGENDAPLANNED']._serialized_start=3050
+  _globals['_AGENDAPLANNED']._serialized_end=3084
+  _globals['_ROUNDOPENED']._serialized_start=3086
+  _globals['_ROUNDOPENED']._serialized_end=3132
+  _globals['_FLOORGRANTEDEVENT']._serialized_start=3135
+  _globals['_FLOORGRANTEDEVENT']._serialized_end=3294
+  _globals['_TURNTAKENEVENT']._serialized_start=3296
+  _globals['_TURNTAKENEVENT']._serialized_end=3351
+  _globals['_TURNFORFEITED']._serialized_start=3353
+  _globals['_TURNFORFEITED']._serialized_end=3407
+  _globals['_ROUNDMEASURED']._serialized_start=3409
+  _globals['_ROUNDMEASURED']._serialized_end=3474
+  _globals['_DEBATESTOPPED']._serialized_start=3476
+  _globals['_DEBATESTOPPED']._serialized_end=3601
+  _globals['_DEBATEENDED']._serialized_start=3603
+  _globals['_DEBATEENDED']._serialized_end=3659
 # @@protoc_insertion_point(module_scope)

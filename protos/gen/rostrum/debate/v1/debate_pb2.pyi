@@ -49,6 +49,46 @@ AGAINST: Stance.ValueType  # 2
 """Argues that the topic's claim is wrong or its effect bad."""
 Global___Stance: _TypeAlias = Stance  # noqa: Y015
 
+class _Absence:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AbsenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Absence.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ABSENCE_UNSPECIFIED: _Absence.ValueType  # 0
+    """It did, or the debate still runs."""
+    DEBATE_CANCELLED: _Absence.ValueType  # 1
+    """The debate was cancelled, which stops the spending."""
+    NOTHING_SAID: _Absence.ValueType  # 2
+    """No seat ever spoke."""
+    MODEL_FAILED: _Absence.ValueType  # 3
+    """The moderator's model did not answer, or refused the request."""
+    ANSWER_UNUSABLE: _Absence.ValueType  # 4
+    """None of the model's answers, to questions that differed, could be used."""
+    BUDGET_SPENT: _Absence.ValueType  # 5
+    """What is left of token_budget does not pay for it."""
+    STEP_FAILED: _Absence.ValueType  # 6
+    """The moderator failed at it as often as it may try. Its log says why."""
+
+class Absence(_Absence, metaclass=_AbsenceEnumTypeWrapper):
+    """Why the moderator wrote no summary, or no verdict."""
+
+ABSENCE_UNSPECIFIED: Absence.ValueType  # 0
+"""It did, or the debate still runs."""
+DEBATE_CANCELLED: Absence.ValueType  # 1
+"""The debate was cancelled, which stops the spending."""
+NOTHING_SAID: Absence.ValueType  # 2
+"""No seat ever spoke."""
+MODEL_FAILED: Absence.ValueType  # 3
+"""The moderator's model did not answer, or refused the request."""
+ANSWER_UNUSABLE: Absence.ValueType  # 4
+"""None of the model's answers, to questions that differed, could be used."""
+BUDGET_SPENT: Absence.ValueType  # 5
+"""What is left of token_budget does not pay for it."""
+STEP_FAILED: Absence.ValueType  # 6
+"""The moderator failed at it as often as it may try. Its log says why."""
+Global___Absence: _TypeAlias = Absence  # noqa: Y015
+
 @_typing.final
 class Seat(_message.Message):
     """A place at the table: who speaks, and for which side."""
@@ -133,6 +173,10 @@ class Debate(_message.Message):
         """
         FORFEITED: Debate._StopReason.ValueType  # 5
         """One seat forfeited settings.max_forfeits_in_a_row of its turns in a row."""
+        MODEL_UNAVAILABLE: Debate._StopReason.ValueType  # 6
+        """Nobody spoke in a round, and the moderator's own model does not answer
+        either: without a model there is nothing to debate.
+        """
 
     class StopReason(_StopReason, metaclass=_StopReasonEnumTypeWrapper):
         """Why floors stopped being granted."""
@@ -153,6 +197,10 @@ class Debate(_message.Message):
     """
     FORFEITED: Debate.StopReason.ValueType  # 5
     """One seat forfeited settings.max_forfeits_in_a_row of its turns in a row."""
+    MODEL_UNAVAILABLE: Debate.StopReason.ValueType  # 6
+    """Nobody spoke in a round, and the moderator's own model does not answer
+    either: without a model there is nothing to debate.
+    """
 
     NAME_FIELD_NUMBER: _builtins.int
     TOPIC_FIELD_NUMBER: _builtins.int
@@ -171,6 +219,11 @@ class Debate(_message.Message):
     SETTINGS_FIELD_NUMBER: _builtins.int
     STOP_EVIDENCE_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    AGENDA_FIELD_NUMBER: _builtins.int
+    JUDGEMENT_FIELD_NUMBER: _builtins.int
+    SUMMARY_ABSENCE_FIELD_NUMBER: _builtins.int
+    VERDICT_ABSENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "debates/{debate}": 1 to 32 characters of a-z and 0-9.
     Output only; chosen by the moderator.
@@ -190,12 +243,15 @@ class Debate(_message.Message):
     turn_count: _builtins.int
     """Turns in the record, forfeited ones included. Output only."""
     summary: _builtins.str
-    """The moderator's summary of what was argued. Output only; empty until the
-    debate ended, and for good if it was cancelled or no seat ever spoke.
+    """The moderator's summary of what was argued, in its model's own words.
+    Output only; empty until the debate ended, and for good if there is none:
+    summary_absence says why.
     """
     verdict: _builtins.str
-    """The moderator's verdict: which side argued better, and why. Output only;
-    empty when summary is.
+    """The rationale of the verdict, in the moderator's model's own words; the
+    verdict as data is `judgement`. Output only; empty until the debate ended,
+    and for good if there is none: verdict_absence says why. A debate that
+    ended before `judgement` was there has this text only.
     """
     etag: _builtins.str
     """Changes with every change of this resource. Output only; opaque."""
@@ -211,6 +267,20 @@ class Debate(_message.Message):
     round: _builtins.int
     """The round that is being held, from 1; 0 until round 1 is opened. Output
     only.
+    """
+    language: _builtins.str
+    """The language that is spoken, as a BCP 47 primary language subtag such as
+    "en" or "zh". Empty in CreateDebate means the language of the topic, and
+    the debate then has what was found; it stays empty if that is not clear,
+    and then each model follows the topic.
+    """
+    summary_absence: Global___Absence.ValueType
+    """Why summary is empty. Output only; unspecified while the debate runs, and
+    where there is a summary.
+    """
+    verdict_absence: Global___Absence.ValueType
+    """Why verdict is empty and judgement is unset. Output only; unspecified
+    while the debate runs, and where there is a verdict.
     """
     @_builtins.property
     def seats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Seat]:
@@ -235,6 +305,19 @@ class Debate(_message.Message):
     def stop_evidence(self) -> Global___StopEvidence:
         """What stop_reason rests on. Output only; unset while stop_reason is."""
 
+    @_builtins.property
+    def agenda(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The questions that the moderator's model planned, one a round in this
+        order; more are planned when a debate has more rounds than these. A round
+        without one has the topic itself as its question. Output only.
+        """
+
+    @_builtins.property
+    def judgement(self) -> Global___Judgement:
+        """The verdict as data. Output only; unset until the debate ended, and for
+        good where `verdict` is empty.
+        """
+
     def __init__(
         self,
         *,
@@ -255,14 +338,101 @@ class Debate(_message.Message):
         settings: Global___DebateSettings | None = ...,
         stop_evidence: Global___StopEvidence | None = ...,
         round: _builtins.int = ...,
+        language: _builtins.str = ...,
+        agenda: _abc.Iterable[_builtins.str] | None = ...,
+        judgement: Global___Judgement | None = ...,
+        summary_absence: Global___Absence.ValueType = ...,
+        verdict_absence: Global___Absence.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "settings", b"settings", "stop_evidence", b"stop_evidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "judgement", b"judgement", "settings", b"settings", "stop_evidence", b"stop_evidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "etag", b"etag", "max_rounds", b"max_rounds", "name", b"name", "round", b"round", "seats", b"seats", "settings", b"settings", "state", b"state", "stop_evidence", b"stop_evidence", "stop_reason", b"stop_reason", "summary", b"summary", "token_budget", b"token_budget", "tokens_spent", b"tokens_spent", "topic", b"topic", "turn_count", b"turn_count", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agenda", b"agenda", "create_time", b"create_time", "end_time", b"end_time", "etag", b"etag", "judgement", b"judgement", "language", b"language", "max_rounds", b"max_rounds", "name", b"name", "round", b"round", "seats", b"seats", "settings", b"settings", "state", b"state", "stop_evidence", b"stop_evidence", "stop_reason", b"stop_reason", "summary", b"summary", "summary_absence", b"summary_absence", "token_budget", b"token_budget", "tokens_spent", b"tokens_spent", "topic", b"topic", "turn_count", b"turn_count", "verdict", b"verdict", "verdict_absence", b"verdict_absence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Debate: _TypeAlias = Debate  # noqa: Y015
+
+@_typing.final
+class Judgement(_message.Message):
+    """The verdict of a debate as data: how each side argued, not which is right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINNER_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
+    DECISIVE_TURNS_FIELD_NUMBER: _builtins.int
+    RATIONALE_FIELD_NUMBER: _builtins.int
+    winner: _builtins.str
+    """Id of the agent whose side argued better; no other one's scores are higher
+    in sum. Empty if undecided.
+    """
+    rationale: _builtins.str
+    """Why, in the words of the moderator's model; the same text as
+    Debate.verdict.
+    """
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___SideScore]:
+        """One for each agent that spoke, in the order of the debate's seats."""
+
+    @_builtins.property
+    def decisive_turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the turns that decided it, ascending, each of a turn that was
+        spoken. May be empty.
+        """
+
+    def __init__(
+        self,
+        *,
+        winner: _builtins.str = ...,
+        scores: _abc.Iterable[Global___SideScore] | None = ...,
+        decisive_turns: _abc.Iterable[_builtins.int] | None = ...,
+        rationale: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisive_turns", b"decisive_turns", "rationale", b"rationale", "scores", b"scores", "winner", b"winner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Judgement: _TypeAlias = Judgement  # noqa: Y015
+
+@_typing.final
+class SideScore(_message.Message):
+    """How one side argued, from 0 (not at all) to 10 (nothing is left to wish)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    ARGUMENT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    REBUTTAL_FIELD_NUMBER: _builtins.int
+    CLARITY_FIELD_NUMBER: _builtins.int
+    agent: _builtins.str
+    """Id of the agent."""
+    argument: _builtins.int
+    """Its points: whether they bear on the topic and hold together."""
+    evidence: _builtins.int
+    """Its facts and examples."""
+    rebuttal: _builtins.int
+    """Its answers to what others said."""
+    clarity: _builtins.int
+    """Its language: whether it is easily followed."""
+    def __init__(
+        self,
+        *,
+        agent: _builtins.str = ...,
+        argument: _builtins.int = ...,
+        evidence: _builtins.int = ...,
+        rebuttal: _builtins.int = ...,
+        clarity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "argument", b"argument", "clarity", b"clarity", "evidence", b"evidence", "rebuttal", b"rebuttal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SideScore: _TypeAlias = SideScore  # noqa: Y015
 
 @_typing.final
 class DebateSettings(_message.Message):
@@ -369,18 +539,24 @@ class RoundMeasure(_message.Message):
     PAIRS_FIELD_NUMBER: _builtins.int
     OPINION_FIELD_NUMBER: _builtins.int
     EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
+    NOT_MEASURED_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     """The round, from 1."""
     sentences: _builtins.int
     """Sentences that were compared. Forfeited turns have none."""
     redundancy: _builtins.float
     """Share of them, 0 to 1, with an earlier sentence at least
-    settings.sentence_similarity alike. 1 when the round has no sentence.
+    settings.sentence_similarity alike. 0 when not_measured.
     """
     redundant: _builtins.bool
     """Whether redundancy reached settings.redundant_share. The measure decides."""
     embedding_model: _builtins.str
     """Name of the embedding model that measured."""
+    not_measured: _builtins.bool
+    """Whether the round has no sentence that could be compared (its turns are
+    forfeited, or of a few words). Such a round is not redundant, and ends a
+    row of redundant ones.
+    """
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SentencePair]:
         """The pairs behind the figure, most alike first, at most 10."""
@@ -403,10 +579,11 @@ class RoundMeasure(_message.Message):
         pairs: _abc.Iterable[Global___SentencePair] | None = ...,
         opinion: Global___ModelOpinion | None = ...,
         embedding_model: _builtins.str = ...,
+        not_measured: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["opinion", b"opinion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_model", b"embedding_model", "opinion", b"opinion", "pairs", b"pairs", "redundancy", b"redundancy", "redundant", b"redundant", "round", b"round", "sentences", b"sentences"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_model", b"embedding_model", "not_measured", b"not_measured", "opinion", b"opinion", "pairs", b"pairs", "redundancy", b"redundancy", "redundant", b"redundant", "round", b"round", "sentences", b"sentences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -568,6 +745,7 @@ class DebateEvent(_message.Message):
     ROUND_MEASURED_FIELD_NUMBER: _builtins.int
     DEBATE_STOPPED_FIELD_NUMBER: _builtins.int
     DEBATE_ENDED_FIELD_NUMBER: _builtins.int
+    AGENDA_PLANNED_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Place in the debate's history, from 1 without a gap."""
     @_builtins.property
@@ -608,6 +786,10 @@ class DebateEvent(_message.Message):
     def debate_ended(self) -> Global___DebateEnded:
         """The debate is ENDED. Always the last event."""
 
+    @_builtins.property
+    def agenda_planned(self) -> Global___AgendaPlanned:
+        """The moderator planned the questions of rounds to come."""
+
     def __init__(
         self,
         *,
@@ -621,12 +803,13 @@ class DebateEvent(_message.Message):
         round_measured: Global___RoundMeasured | None = ...,
         debate_stopped: Global___DebateStopped | None = ...,
         debate_ended: Global___DebateEnded | None = ...,
+        agenda_planned: Global___AgendaPlanned | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "debate_created", b"debate_created", "debate_ended", b"debate_ended", "debate_stopped", b"debate_stopped", "floor_granted", b"floor_granted", "kind", b"kind", "round_measured", b"round_measured", "round_opened", b"round_opened", "turn_forfeited", b"turn_forfeited", "turn_taken", b"turn_taken"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agenda_planned", b"agenda_planned", "create_time", b"create_time", "debate_created", b"debate_created", "debate_ended", b"debate_ended", "debate_stopped", b"debate_stopped", "floor_granted", b"floor_granted", "kind", b"kind", "round_measured", b"round_measured", "round_opened", b"round_opened", "turn_forfeited", b"turn_forfeited", "turn_taken", b"turn_taken"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "debate_created", b"debate_created", "debate_ended", b"debate_ended", "debate_stopped", b"debate_stopped", "floor_granted", b"floor_granted", "kind", b"kind", "number", b"number", "round_measured", b"round_measured", "round_opened", b"round_opened", "turn_forfeited", b"turn_forfeited", "turn_taken", b"turn_taken"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agenda_planned", b"agenda_planned", "create_time", b"create_time", "debate_created", b"debate_created", "debate_ended", b"debate_ended", "debate_stopped", b"debate_stopped", "floor_granted", b"floor_granted", "kind", b"kind", "number", b"number", "round_measured", b"round_measured", "round_opened", b"round_opened", "turn_forfeited", b"turn_forfeited", "turn_taken", b"turn_taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["debate_created", "round_opened", "floor_granted", "turn_taken", "turn_forfeited", "round_measured", "debate_stopped", "debate_ended"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["debate_created", "round_opened", "floor_granted", "turn_taken", "turn_forfeited", "round_measured", "debate_stopped", "debate_ended", "agenda_planned"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -657,6 +840,32 @@ class DebateCreated(_message.Message):
 Global___DebateCreated: _TypeAlias = DebateCreated  # noqa: Y015
 
 @_typing.final
+class AgendaPlanned(_message.Message):
+    """Kind of DebateEvent: questions were planned. Before round 1, and again when a
+    debate has more rounds than questions; not if the model gave none.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is added to Debate.agenda."""
+
+    def __init__(
+        self,
+        *,
+        questions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgendaPlanned: _TypeAlias = AgendaPlanned  # noqa: Y015
+
+@_typing.final
 class RoundOpened(_message.Message):
     """Kind of DebateEvent: a round begins."""
 
@@ -667,7 +876,9 @@ class RoundOpened(_message.Message):
     round: _builtins.int
     """The round, from 1."""
     question: _builtins.str
-    """The moderator's question for it."""
+    """The moderator's question for it: the agenda's, or what its model made of
+    that after what was said; the topic itself if there is none.
+    """
     def __init__(
         self,
         *,

@@ -40,8 +40,8 @@ class CreateDebateRequest(_message.Message):
     """
     @_builtins.property
     def debate(self) -> _debate_pb2.Debate:
-        """The debate to start: topic, seats, max_rounds, token_budget and settings
-        are read, the rest is ignored. Required.
+        """The debate to start: topic, language, seats, max_rounds, token_budget and
+        settings are read, the rest is ignored. Required.
         """
 
     def __init__(

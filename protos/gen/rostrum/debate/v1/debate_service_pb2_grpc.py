@@ -83,7 +83,8 @@ class DebateServiceServicer:
         Idempotent: only with request_id; then the debate that the first call
         made is returned as it now is. Without one each call makes a debate.
         Errors: INVALID_TOPIC, INVALID_ROUNDS, INVALID_SEATS, INVALID_BUDGET,
-        INVALID_SETTINGS, INVALID_REQUEST_ID, UNKNOWN_AGENT, REQUEST_ID_REUSED.
+        INVALID_SETTINGS, INVALID_LANGUAGE, INVALID_REQUEST_ID, UNKNOWN_AGENT,
+        REQUEST_ID_REUSED.
         Callers: ingress (operator).
         Emits: debate_created.
         """

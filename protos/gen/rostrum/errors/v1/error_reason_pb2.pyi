@@ -181,6 +181,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     were taken back; `cause` is the reason of why.
     {"cause": "CONFIGURATION_REFUSED"}
     """
+    INVALID_LANGUAGE: _ErrorReason.ValueType  # 34
+    """INVALID_ARGUMENT. The language is no BCP 47 tag of a language.
+    {"field": "debate.language", "value": "klingon"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed."""
@@ -334,5 +338,9 @@ NOT_CHANGED: ErrorReason.ValueType  # 33
 """FAILED_PRECONDITION. Resources were right, could not be made active, and
 were taken back; `cause` is the reason of why.
 {"cause": "CONFIGURATION_REFUSED"}
+"""
+INVALID_LANGUAGE: ErrorReason.ValueType  # 34
+"""INVALID_ARGUMENT. The language is no BCP 47 tag of a language.
+{"field": "debate.language", "value": "klingon"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
