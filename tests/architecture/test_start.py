@@ -12,7 +12,10 @@ from tests.support.error_classes import error_classes
 
 MODEL_CLIENTS = ("openai", "ollama", "anyio")
 """Each is imported by the users of one kind of model alone."""
+LANGUAGES = ("icu4py", "sentencex", "regex", "langcodes", "language_data", "py3langid")
+"""Each is imported by the first call of mesh.language that needs it."""
 NEVER_BY_A_SERVICE = (
+    *LANGUAGES,
     *(*MODEL_CLIENTS, "alembic", "mako", "sqlalchemy.dialects.postgresql", "pydantic", "cryptography", "jwt"),
     *("envoy", "ryaml", "rich", "typer", "opentelemetry.exporter", "opentelemetry.sdk.metrics.export"),
     *("mesh.local", "mesh.cli", "mesh.sidecar", "mesh.manifests"),
@@ -21,6 +24,7 @@ NEVER_BY_A_SERVICE = (
 FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     "services.cli": (
         *MODEL_CLIENTS,
+        *LANGUAGES,
         "opentelemetry",
         "kafka",
         "sqlalchemy",
