@@ -5,21 +5,25 @@ Errors are raised as they are; mesh.rpc turns them into google.rpc.Status.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
-from mesh.agent.messages import utterance_message
+from mesh.agent.messages import floor_event_message, utterance_message
 from mesh.errors import InvalidPageTokenError, UnknownAgentError
 from mesh.resource_names import AGENTS, CONVERSATIONS
 from mesh.store.paging import checked_page_size, page_position, page_token
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import grpc.aio
 
     from mesh.agent.model import Profile
     from mesh.agent.ports import Store
     from mesh.agent.questions import Questions
+    from mesh.agent.watching import Watching
 
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
@@ -27,11 +31,12 @@ SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].ful
 class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
     """The service; see agent_service.proto for what each RPC promises."""
 
-    def __init__(self, profile: Profile, *, store: Store, questions: Questions) -> None:
+    def __init__(self, profile: Profile, *, store: Store, questions: Questions, watching: Watching) -> None:
         self._profile = profile
         self._agent = profile.agent
         self._store = store
         self._questions = questions
+        self._watching = watching
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Adds the service to a server."""
@@ -54,6 +59,15 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
     ) -> agent_service_pb2.Utterance:
         self._check_agent(request.name, "name")
         return utterance_message(self._agent, await self._questions.ask(request.question, request.request_id))
+
+    async def WatchFloor(  # noqa: N802, D102
+        self, request: agent_service_pb2.WatchFloorRequest, _context: Any
+    ) -> AsyncIterator[agent_service_pb2.FloorEvent]:
+        self._check_agent(request.name, "name")
+        CONVERSATIONS.parse(request.debate, "debate")
+        async with contextlib.aclosing(self._watching.watch(request.debate, request.turn_number)) as events:
+            async for event in events:
+                yield floor_event_message(event)
 
     async def ListUtterances(  # noqa: N802, D102
         self, request: agent_service_pb2.ListUtterancesRequest, _context: Any

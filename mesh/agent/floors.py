@@ -14,15 +14,15 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.agent.drafts import FloorDraft
 from mesh.agent.errors import ForfeitError
 from mesh.agent.metered_model import MeteredModel, turn_place
-from mesh.agent.model import Kind, Speech, Utterance
+from mesh.agent.model import Kind, Speech, Utterance, Withdrawal
 from mesh.agent.notes import StoredNotes
 from mesh.agent.ports import FloorContext
 
 if TYPE_CHECKING:
     from mesh.agent.catching_up import CatchingUp
+    from mesh.agent.drafts import Drafts, FloorDraft
     from mesh.agent.model import Counters, Floor, Memory
     from mesh.agent.ports import Speaker, Store
     from mesh.clock import Clock
@@ -54,6 +54,7 @@ class Floors:
         catching_up: CatchingUp,
         clock: Clock,
         counters: Counters,
+        drafts: Drafts,
     ) -> None:
         self._speaker = speaker
         self._model = model
@@ -61,6 +62,7 @@ class Floors:
         self._catching_up = catching_up
         self._clock = clock
         self._counters = counters
+        self._drafts = drafts
         self._speaking: dict[str, _Speaking] = {}
         self._revoked: dict[str, tuple[int, int]] = {}
         """Conversation -> place before which all floors are revoked, those that still wait to be handled included."""
@@ -91,31 +93,39 @@ class Floors:
             self._counters.republished += 1
             await committed.published
             return
-        utterance = await self._speak_in_time(floor, memory)
-        if utterance is None:
-            self._counters.revoked += 1
-            return
-        committed = await self._store.record_turn(floor, utterance)
+        with self._drafts.open(floor) as draft:
+            utterance = await self._speak_in_time(floor, memory, draft)
+            if utterance is None:
+                self._counters.revoked += 1
+                return
+            committed = await self._store.record_turn(floor, utterance)
+            draft.commit(utterance.text)
         self._counters.spoken += 1
         self._counters.forfeited += utterance.forfeited
         await committed.published
 
-    async def _speak_in_time(self, floor: Floor, memory: Memory) -> Utterance | None:
-        """Returns the turn, or None if the floor is revoked before it is there."""
+    async def _speak_in_time(self, floor: Floor, memory: Memory, draft: FloorDraft) -> Utterance | None:
+        """Returns the turn, or None if the floor is revoked before it is there; then the draft is withdrawn."""
         seconds = (floor.deadline_us - self._clock.now_us()) / 1e6
-        if seconds <= 0 or floor.place < self._revoked.get(floor.conversation, (0, 0)):
+        if floor.place < self._revoked.get(floor.conversation, (0, 0)):
+            draft.withdraw(Withdrawal.REVOKED)
             return None
-        task = asyncio.get_running_loop().create_task(self._speak(floor, memory))
+        if seconds <= 0:
+            draft.withdraw(Withdrawal.DEADLINE_PASSED)
+            return None
+        task = asyncio.get_running_loop().create_task(self._speak(floor, memory, draft))
         speaking = self._speaking[floor.conversation] = _Speaking(floor, task)
         try:
             async with asyncio.timeout(seconds):
                 return await task
         except TimeoutError:
             log.info("the deadline of turn %d of %s passed", floor.turn_number, floor.conversation)
+            draft.withdraw(Withdrawal.DEADLINE_PASSED)
             return None
         except asyncio.CancelledError:
             if speaking.revoked:
                 log.info("the floor of turn %d of %s was revoked", floor.turn_number, floor.conversation)
+                draft.withdraw(Withdrawal.REVOKED)
                 return None
             raise  # this consumer lost the partition, or the process ends
         finally:
@@ -123,13 +133,13 @@ class Floors:
             if self._speaking.get(floor.conversation) is speaking:
                 del self._speaking[floor.conversation]
 
-    async def _speak(self, floor: Floor, memory: Memory) -> Utterance:
+    async def _speak(self, floor: Floor, memory: Memory, draft: FloorDraft) -> Utterance:
         turns = await self._catching_up.load_turns(floor, memory)
         model = MeteredModel(self._model, self._counters, turn_place(floor.conversation, floor.turn_number))
         notes = StoredNotes(self._store, floor, model, self._clock)
         reason = ""
         try:
-            speech = await self._speaker.speak(FloorContext(floor, turns, model, notes, FloorDraft()))
+            speech = await self._speaker.speak(FloorContext(floor, turns, model, notes, draft))
         except ForfeitError as error:
             speech, reason = Speech("", model.name), error.reason
         has_text = bool(speech.text.strip())

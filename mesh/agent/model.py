@@ -145,6 +145,57 @@ class Memory:
         return next((number for number in range(1, floor.turn_number) if number not in known), None)
 
 
+class Withdrawal(StrEnum):
+    """Why a floor that the agent was working on got no turn; names of FloorEvent.Withdrawn.Reason in the contract."""
+
+    REVOKED = "REVOKED"
+    """A newer floor or a withdrawal came."""
+    DEADLINE_PASSED = "DEADLINE_PASSED"
+    INTERRUPTED = "INTERRUPTED"
+    """The process ends, or another replica has taken over: the floor is taken again."""
+    FAILED = "FAILED"
+    """A fault of the agent's own: the floor is taken again, a few times."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftStarted:
+    """The agent is at work on a floor, or begins its text again."""
+
+    turn_number: int
+    attempt: int
+    try_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DraftWritten:
+    """More of the text."""
+
+    text: str
+    whole: bool
+    """Whether it is all of the text so far, and replaces what came before it; else it goes after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCommitted:
+    """The turn is stored, and will be sent."""
+
+    turn_number: int
+    text: str
+    """As stored; empty if the turn was forfeited."""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftWithdrawn:
+    """There will be no turn of this work; what was written counts for nothing."""
+
+    turn_number: int
+    reason: Withdrawal
+
+
+DraftEvent = DraftStarted | DraftWritten | DraftCommitted | DraftWithdrawn
+"""What somebody who watches a floor is notified of."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What happened to floors and questions since the process started. Numbers only grow."""

@@ -120,6 +120,10 @@ class Store(Protocol):
         """
         ...
 
+    async def find_turn(self, conversation: str, turn_number: int) -> Utterance | None:
+        """Returns what was said at this turn, if anything is stored."""
+        ...
+
     async def load_note(self, conversation: str, name: str) -> Note | None:
         """Returns the note of that name, or None."""
         ...

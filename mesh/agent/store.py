@@ -161,6 +161,12 @@ class AgentStore:
 
         return await self._database.write(job)
 
+    async def find_turn(self, conversation: str, turn_number: int) -> Utterance | None:
+        """Returns what was said at this turn, if anything is stored."""
+        place = {"conversation": conversation, "number": turn_number}
+        row = await self._database.read(lambda connection: self._select_turn.row(connection, place))
+        return None if row is None else _utterance(row)
+
     async def load_note(self, conversation: str, name: str) -> Note | None:
         """Returns the note of that name, or None."""
         return await self._database.read(lambda connection: self._find_note(connection, conversation, name))

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from mesh.agent.api import SERVICE_NAME, AgentApi
 from mesh.agent.catching_up import CatchingUp
+from mesh.agent.drafts import Drafts
 from mesh.agent.events import FLOORS, FloorEvents
 from mesh.agent.floors import Floors
 from mesh.agent.model import Counters, Profile
 from mesh.agent.questions import Questions
 from mesh.agent.store import AgentStore
+from mesh.agent.watching import Watching
 from mesh.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def build_agent(
     people, shown by GetAgent.
     """
     agent = foundation.settings.service
-    model, clock, counters = foundation.model, SystemClock(), Counters()
+    model, clock, counters, drafts = foundation.model, SystemClock(), Counters(), Drafts()
     store = AgentStore(foundation.database, encoder, agent)
     floors = Floors(
         speaker=speaker,
@@ -44,10 +46,12 @@ def build_agent(
         catching_up=CatchingUp(store, record, clock),
         clock=clock,
         counters=counters,
+        drafts=drafts,
     )
     questions = Questions(speaker=speaker, model=model, store=store, clock=clock, counters=counters)
     topic = FLOORS.of(agent).name
-    api = AgentApi(Profile(agent, description, model.name, topic), store=store, questions=questions)
+    profile = Profile(agent, description, model.name, topic)
+    api = AgentApi(profile, store=store, questions=questions, watching=Watching(drafts, store))
     api.add_to(foundation.server.grpc)
     events = FloorEvents(agent, floors)
     consumer = foundation.consumer(topic, events.handle, receive=events.receive)

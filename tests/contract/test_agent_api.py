@@ -13,11 +13,13 @@ from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
 from mesh.agent.api import SERVICE_NAME, AgentApi
 from mesh.agent.catching_up import CatchingUp
+from mesh.agent.drafts import Drafts
 from mesh.agent.events import FLOORS
 from mesh.agent.floors import Floors
-from mesh.agent.model import Counters, Profile
+from mesh.agent.model import Counters, Profile, Withdrawal
 from mesh.agent.questions import Questions
 from mesh.agent.store import AgentStore
+from mesh.agent.watching import Watching
 from mesh.rpc.channels import Channels
 from mesh.rpc.server import Server
 from mesh.rpc.status import from_rpc_error
@@ -41,6 +43,8 @@ Utterance = agent_service_pb2.Utterance
 AskRequest = agent_service_pb2.AskRequest
 GetRequest = agent_service_pb2.GetAgentRequest
 ListRequest = agent_service_pb2.ListUtterancesRequest
+WatchRequest = agent_service_pb2.WatchFloorRequest
+FloorEvent = agent_service_pb2.FloorEvent
 
 
 @dataclass
@@ -49,6 +53,7 @@ class _Service:
     model: ScriptedModel
     floors: Floors
     store: AgentStore
+    drafts: Drafts
 
     async def speak(self, turn_number: int) -> None:
         """Takes a floor; the answer stays in the outbox, since there is no broker here."""
@@ -70,7 +75,7 @@ async def _service(folder: Path, answer: Answer = USUAL) -> AsyncIterator[_Servi
     await database.start()
     model = ScriptedModel(script=lambda _call: answer)
     store = AgentStore(database, TurnMessages(), "team-a")
-    speaker, clock, counters = Debater("team-a"), FakeClock(), Counters()
+    speaker, clock, counters, drafts = Debater("team-a"), FakeClock(), Counters(), Drafts()
     floors = Floors(
         speaker=speaker,
         model=model,
@@ -78,16 +83,17 @@ async def _service(folder: Path, answer: Answer = USUAL) -> AsyncIterator[_Servi
         catching_up=CatchingUp(store, FakeRecord(), clock),
         clock=clock,
         counters=counters,
+        drafts=drafts,
     )
     questions = Questions(speaker=speaker, model=model, store=store, clock=clock, counters=counters)
     server = Server("127.0.0.1:0")
     profile = Profile("team-a", "One line", model.name, FLOORS.of("team-a").name)
-    api = AgentApi(profile, store=store, questions=questions)
+    api = AgentApi(profile, store=store, questions=questions, watching=Watching(drafts, store))
     api.add_to(server.grpc)
     await server.start([SERVICE_NAME], {"the store": database.usable})
     channel = Channels().open(f"127.0.0.1:{server.port}")
     try:
-        yield _Service(agent_service_pb2_grpc.AgentServiceStub(channel), model, floors, store)
+        yield _Service(agent_service_pb2_grpc.AgentServiceStub(channel), model, floors, store, drafts)
     finally:
         await channel.close(None)
         await server.stop(0)
@@ -176,6 +182,43 @@ async def test_list_pages_newest_first(service: _Service) -> None:
     assert [(turn.kind, turn.debate, turn.turn_number) for turn in turns] == [(Utterance.TURN, CONVERSATION, 1)]
 
 
+async def test_a_floor_is_watched_while_it_is_written(service: _Service) -> None:
+    """Started, the text so far, what comes after it, and the end of the stream with the end of the floor."""
+    with service.drafts.open(floor()) as draft:
+        draft.show("Tea is")
+        events = aiter(service.stub.WatchFloor(WatchRequest(name=AGENT, debate=CONVERSATION, turn_number=1)))
+        assert await anext(events) == FloorEvent(started=FloorEvent.Started(turn_number=1, attempt=1, try_number=1))
+        assert await anext(events) == FloorEvent(written=FloorEvent.Written(text="Tea is", whole=True))
+        draft.show("Tea is \u8336 \U0001f375")
+        assert await anext(events) == FloorEvent(written=FloorEvent.Written(text=" \u8336 \U0001f375"))
+        draft.withdraw(Withdrawal.DEADLINE_PASSED)
+        withdrawn = FloorEvent.Withdrawn(turn_number=1, reason=FloorEvent.Withdrawn.DEADLINE_PASSED)
+        assert [event async for event in events] == [FloorEvent(withdrawn=withdrawn)]
+
+
+async def test_a_turn_that_was_said_is_committed_for_who_watches_it(service: _Service) -> None:
+    """The stream has its text from the store, and ends."""
+    await service.speak(1)
+    request = WatchRequest(name=AGENT, debate=CONVERSATION, turn_number=1)
+    [event] = [event async for event in service.stub.WatchFloor(request)]
+    assert event.committed.turn_number == 1
+    assert event.committed.text
+
+
+async def test_a_watcher_who_leaves_is_forgotten(service: _Service) -> None:
+    """A call that is cancelled, or whose deadline passes, leaves nothing behind it."""
+    request = WatchRequest(name=AGENT, debate=CONVERSATION, turn_number=1)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(service.stub.WatchFloor(request, timeout=0.2)))
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    call = service.stub.WatchFloor(request)
+    reading = asyncio.ensure_future(anext(aiter(call)))
+    await until("somebody who watches", lambda: service.drafts._waiting, seconds=5)
+    call.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await until("nobody who watches", lambda: not service.drafts._waiting, seconds=5)
+
+
 BAD = [
     ("GetAgent", GetRequest(), "INVALID_NAME"),
     ("GetAgent", GetRequest(name="team-a"), "INVALID_NAME"),
@@ -189,6 +232,11 @@ BAD = [
     ("Ask", AskRequest(name=AGENT, question="a\x00b"), "INVALID_QUESTION"),
     ("Ask", AskRequest(name=AGENT, question="Why?", request_id="x" * 129), "INVALID_REQUEST_ID"),
     ("Ask", AskRequest(name=AGENT, question="Why?", request_id="é"), "INVALID_REQUEST_ID"),
+    ("WatchFloor", WatchRequest(name="team-a", debate=CONVERSATION), "INVALID_NAME"),
+    ("WatchFloor", WatchRequest(name="agents/team-b", debate=CONVERSATION), "UNKNOWN_AGENT"),
+    ("WatchFloor", WatchRequest(name=AGENT), "INVALID_NAME"),
+    ("WatchFloor", WatchRequest(name=AGENT, debate="d1"), "INVALID_NAME"),
+    ("WatchFloor", WatchRequest(name=AGENT, debate=CONVERSATION, turn_number=-1), "INVALID_ARGUMENT"),
     ("ListUtterances", ListRequest(parent="agents/"), "INVALID_NAME"),
     ("ListUtterances", ListRequest(parent="agents/team-b"), "UNKNOWN_AGENT"),
     ("ListUtterances", ListRequest(parent=AGENT, page_size=-1), "INVALID_PAGE_SIZE"),
@@ -201,8 +249,10 @@ BAD = [
 @pytest.mark.parametrize(("method", "request_", "reason"), BAD, ids=[f"{m} {r} {i}" for i, (m, _, r) in enumerate(BAD)])
 async def test_bad_input(service: _Service, method: str, request_: Any, reason: str) -> None:
     """The right reason and code, a message that says what to do, and no model call."""
+    call = getattr(service.stub, method)(request_)
+    answer = anext(aiter(call)) if method == "WatchFloor" else call
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await getattr(service.stub, method)(request_)
+        await answer
     error = from_rpc_error(caught.value)
     assert error.reason == reason
     assert caught.value.code().name == error.code

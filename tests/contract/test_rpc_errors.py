@@ -35,6 +35,7 @@ CLASSES = error_classes()
 class _Agent(agent_service_pb2_grpc.AgentServiceServicer):
     Ask: Any
     ListUtterances: Any
+    WatchFloor: Any
 
     def __init__(self, behave: Callable[[], Awaitable[None]]) -> None:
         self._behave = behave

@@ -31,6 +31,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class _Agent(agent_service_pb2_grpc.AgentServiceServicer):
     Ask: Any
     ListUtterances: Any
+    WatchFloor: Any
 
     async def GetAgent(self, request: agent_service_pb2.GetAgentRequest, _context: Any) -> agent_service_pb2.Agent:  # noqa: N802
         span = trace.get_current_span().get_span_context()

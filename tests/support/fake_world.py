@@ -182,6 +182,10 @@ class FakeAgent(agent_service_pb2_grpc.AgentServiceServicer):
             create_time=Timestamp(seconds=1000),
         )  # fmt: skip
 
+    def WatchFloor(self, request: Any, context: grpc.ServicerContext) -> Iterator[agent_service_pb2.FloorEvent]:
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        yield from ()
+
     def ListUtterances(self, request: Any, context: grpc.ServicerContext) -> agent_service_pb2.ListUtterancesResponse:
         said = agent_service_pb2.Utterance(
             name=f"{request.parent}/utterances/1", kind=Kind.TURN, debate=request.debate or "debates/d1", turn_number=1,

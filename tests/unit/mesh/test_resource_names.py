@@ -57,7 +57,7 @@ class NothingSaid:
 
 def agent_api() -> AgentApi:
     store: Any = NothingSaid()
-    return AgentApi(Profile("team-a", "", "scripted", "t"), store=store, questions=store)
+    return AgentApi(Profile("team-a", "", "scripted", "t"), store=store, questions=store, watching=store)
 
 
 async def get_debate(name: str) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mesh.agent.catching_up import CatchingUp
+from mesh.agent.drafts import Drafts
 from mesh.agent.errors import ForfeitError
 from mesh.agent.floors import Floors
 from mesh.agent.model import Counters, Floor, Memory, Note, RememberedTurn, Speech, Utterance
@@ -63,6 +64,9 @@ class FakeStore:
         stored = self.turns.setdefault((floor.conversation, floor.turn_number), utterance)
         self.sent.append((floor.turn_number, floor.attempt, stored))
         return FakeCommitted(self._wait_published())
+
+    async def find_turn(self, conversation: str, turn_number: int) -> Utterance | None:
+        return self.turns.get((conversation, turn_number))
 
     async def load_note(self, conversation: str, name: str) -> Note | None:
         return self.notes.get((conversation, name))
@@ -154,6 +158,7 @@ class FakeAgent:
         self.store = store or FakeStore()
         self.clock = clock or FakeClock()
         self.counters = Counters()
+        self.drafts = Drafts()
         speaker = speaker or PlainSpeaker()
         self.floors = Floors(
             speaker=speaker,
@@ -162,6 +167,7 @@ class FakeAgent:
             catching_up=CatchingUp(self.store, record or FakeRecord(), self.clock, retry_seconds=0.0),
             clock=self.clock,
             counters=self.counters,
+            drafts=self.drafts,
         )
         self.questions = Questions(
             speaker=speaker, model=self.model, store=self.store, clock=self.clock, counters=self.counters

@@ -269,3 +269,226 @@ class ListUtterancesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListUtterancesResponse: _TypeAlias = ListUtterancesResponse  # noqa: Y015
+
+@_typing.final
+class WatchFloorRequest(_message.Message):
+    """Request of WatchFloor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEBATE_FIELD_NUMBER: _builtins.int
+    TURN_NUMBER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"agents/{agent}". Required."""
+    debate: _builtins.str
+    """The debate that the floor is of, "debates/{debate}". Required."""
+    turn_number: _builtins.int
+    """The turn that is written. Not negative. 0 means the one that this replica
+    is writing now or, if it writes none, the next that it writes.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        debate: _builtins.str = ...,
+        turn_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["debate", b"debate", "name", b"name", "turn_number", b"turn_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFloorRequest: _TypeAlias = WatchFloorRequest  # noqa: Y015
+
+@_typing.final
+class FloorEvent(_message.Message):
+    """What happens while an agent writes a turn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Started(_message.Message):
+        """The agent is at work on the floor. Comes again each time that it throws
+        its text away and begins another; then what was written so far is gone.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TURN_NUMBER_FIELD_NUMBER: _builtins.int
+        ATTEMPT_FIELD_NUMBER: _builtins.int
+        TRY_NUMBER_FIELD_NUMBER: _builtins.int
+        turn_number: _builtins.int
+        """Number of the turn."""
+        attempt: _builtins.int
+        """The moderator's attempt at this turn, from 1."""
+        try_number: _builtins.int
+        """The agent's own, from 1."""
+        def __init__(
+            self,
+            *,
+            turn_number: _builtins.int = ...,
+            attempt: _builtins.int = ...,
+            try_number: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "try_number", b"try_number", "turn_number", b"turn_number"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Written(_message.Message):
+        """More of the text."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TEXT_FIELD_NUMBER: _builtins.int
+        WHOLE_FIELD_NUMBER: _builtins.int
+        text: _builtins.str
+        """Text, never empty. A piece may end within a character as people see it,
+        such as an emoji of several code points.
+        """
+        whole: _builtins.bool
+        """Whether it is all of the text so far, and replaces what came before it;
+        else it goes after that.
+        """
+        def __init__(
+            self,
+            *,
+            text: _builtins.str = ...,
+            whole: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "whole", b"whole"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Committed(_message.Message):
+        """The turn is stored with the agent and on its way to the moderator, which
+        says whether it counts. The last event.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TURN_NUMBER_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        turn_number: _builtins.int
+        """Number of the turn."""
+        text: _builtins.str
+        """What the agent said, which may differ from what was written; empty if it
+        forfeited the turn.
+        """
+        def __init__(
+            self,
+            *,
+            turn_number: _builtins.int = ...,
+            text: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "turn_number", b"turn_number"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Withdrawn(_message.Message):
+        """There will be no turn of this work: what was written counts for nothing.
+        The last event.
+        """
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Reason:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[FloorEvent.Withdrawn._Reason.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            REASON_UNSPECIFIED: FloorEvent.Withdrawn._Reason.ValueType  # 0
+            """Never sent."""
+            REVOKED: FloorEvent.Withdrawn._Reason.ValueType  # 1
+            """The moderator withdrew the floor or granted a newer one."""
+            DEADLINE_PASSED: FloorEvent.Withdrawn._Reason.ValueType  # 2
+            """The floor's deadline passed."""
+            INTERRUPTED: FloorEvent.Withdrawn._Reason.ValueType  # 3
+            """The replica ends, or another one has taken over; the floor is taken
+            again there.
+            """
+            FAILED: FloorEvent.Withdrawn._Reason.ValueType  # 4
+            """A fault of the agent's own; the floor is taken again, a few times."""
+
+        class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+            """Why there is none."""
+
+        REASON_UNSPECIFIED: FloorEvent.Withdrawn.Reason.ValueType  # 0
+        """Never sent."""
+        REVOKED: FloorEvent.Withdrawn.Reason.ValueType  # 1
+        """The moderator withdrew the floor or granted a newer one."""
+        DEADLINE_PASSED: FloorEvent.Withdrawn.Reason.ValueType  # 2
+        """The floor's deadline passed."""
+        INTERRUPTED: FloorEvent.Withdrawn.Reason.ValueType  # 3
+        """The replica ends, or another one has taken over; the floor is taken
+        again there.
+        """
+        FAILED: FloorEvent.Withdrawn.Reason.ValueType  # 4
+        """A fault of the agent's own; the floor is taken again, a few times."""
+
+        TURN_NUMBER_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        turn_number: _builtins.int
+        """Number of the turn."""
+        reason: Global___FloorEvent.Withdrawn.Reason.ValueType
+        """Why there is none."""
+        def __init__(
+            self,
+            *,
+            turn_number: _builtins.int = ...,
+            reason: Global___FloorEvent.Withdrawn.Reason.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "turn_number", b"turn_number"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    STARTED_FIELD_NUMBER: _builtins.int
+    WRITTEN_FIELD_NUMBER: _builtins.int
+    COMMITTED_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def started(self) -> Global___FloorEvent.Started:
+        """It began, or began again."""
+
+    @_builtins.property
+    def written(self) -> Global___FloorEvent.Written:
+        """It wrote more."""
+
+    @_builtins.property
+    def committed(self) -> Global___FloorEvent.Committed:
+        """It ended with a turn."""
+
+    @_builtins.property
+    def withdrawn(self) -> Global___FloorEvent.Withdrawn:
+        """It ended without one."""
+
+    def __init__(
+        self,
+        *,
+        started: Global___FloorEvent.Started | None = ...,
+        written: Global___FloorEvent.Written | None = ...,
+        committed: Global___FloorEvent.Committed | None = ...,
+        withdrawn: Global___FloorEvent.Withdrawn | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["committed", b"committed", "kind", b"kind", "started", b"started", "withdrawn", b"withdrawn", "written", b"written"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed", b"committed", "kind", b"kind", "started", b"started", "withdrawn", b"withdrawn", "written", b"written"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["started", "written", "committed", "withdrawn"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___FloorEvent: _TypeAlias = FloorEvent  # noqa: Y015

@@ -50,6 +50,11 @@ class AgentServiceStub:
                 request_serializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.ListUtterancesRequest.SerializeToString,
                 response_deserializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.ListUtterancesResponse.FromString,
                 _registered_method=True)
+        self.WatchFloor = channel.unary_stream(
+                '/rostrum.agent.v1.AgentService/WatchFloor',
+                request_serializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorRequest.SerializeToString,
+                response_deserializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.FloorEvent.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -97,6 +102,31 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchFloor(self, request, context):
+        """Streams what the agent is writing for one floor of a debate, while it
+        writes. It is a draft and not the record, which is the turn that the
+        moderator takes: what is written may be begun again, or be withdrawn.
+        Whoever comes late gets the whole text so far first; whoever reads slowly
+        gets fewer and longer pieces, without a gap.
+
+        The stream ends with OK after committed or withdrawn, one of which comes
+        last; and without either if no such floor has begun after 10 minutes. For
+        the next floor, call again: its floor_granted is in WatchDebate.
+
+        Each replica knows only what it writes itself. One that does not write
+        this floor sends nothing until the turn is stored, if turn_number is
+        given, and then committed, within a second or two.
+
+        Idempotent: yes; it only reads.
+        Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number),
+        RATE_LIMITED (200 callers watch this replica).
+        Callers: ingress (viewer, operator).
+        Emits: nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +144,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ListUtterances,
                     request_deserializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.ListUtterancesRequest.FromString,
                     response_serializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.ListUtterancesResponse.SerializeToString,
+            ),
+            'WatchFloor': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchFloor,
+                    request_deserializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorRequest.FromString,
+                    response_serializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.FloorEvent.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -198,6 +233,33 @@ class AgentService:
             '/rostrum.agent.v1.AgentService/ListUtterances',
             rostrum_dot_agent_dot_v1_dot_agent__service__pb2.ListUtterancesRequest.SerializeToString,
             rostrum_dot_agent_dot_v1_dot_agent__service__pb2.ListUtterancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchFloor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rostrum.agent.v1.AgentService/WatchFloor',
+            rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorRequest.SerializeToString,
+            rostrum_dot_agent_dot_v1_dot_agent__service__pb2.FloorEvent.FromString,
             options,
             channel_credentials,
             insecure,

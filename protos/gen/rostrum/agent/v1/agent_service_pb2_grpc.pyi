@@ -68,6 +68,27 @@ class AgentServiceStub:
     Callers: ingress (viewer, operator).
     Emits: nothing.
     """
+    WatchFloor: _grpc.UnaryStreamMultiCallable[_agent_service_pb2.WatchFloorRequest, _agent_service_pb2.FloorEvent]
+    """Streams what the agent is writing for one floor of a debate, while it
+    writes. It is a draft and not the record, which is the turn that the
+    moderator takes: what is written may be begun again, or be withdrawn.
+    Whoever comes late gets the whole text so far first; whoever reads slowly
+    gets fewer and longer pieces, without a gap.
+
+    The stream ends with OK after committed or withdrawn, one of which comes
+    last; and without either if no such floor has begun after 10 minutes. For
+    the next floor, call again: its floor_granted is in WatchDebate.
+
+    Each replica knows only what it writes itself. One that does not write
+    this floor sends nothing until the turn is stored, if turn_number is
+    given, and then committed, within a second or two.
+
+    Idempotent: yes; it only reads.
+    Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number),
+    RATE_LIMITED (200 callers watch this replica).
+    Callers: ingress (viewer, operator).
+    Emits: nothing.
+    """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -100,6 +121,27 @@ class AgentServiceAsyncStub(AgentServiceStub):
     Idempotent: yes.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
     INVALID_PAGE_TOKEN.
+    Callers: ingress (viewer, operator).
+    Emits: nothing.
+    """
+    WatchFloor: _aio.UnaryStreamMultiCallable[_agent_service_pb2.WatchFloorRequest, _agent_service_pb2.FloorEvent]  # type: ignore[assignment]
+    """Streams what the agent is writing for one floor of a debate, while it
+    writes. It is a draft and not the record, which is the turn that the
+    moderator takes: what is written may be begun again, or be withdrawn.
+    Whoever comes late gets the whole text so far first; whoever reads slowly
+    gets fewer and longer pieces, without a gap.
+
+    The stream ends with OK after committed or withdrawn, one of which comes
+    last; and without either if no such floor has begun after 10 minutes. For
+    the next floor, call again: its floor_granted is in WatchDebate.
+
+    Each replica knows only what it writes itself. One that does not write
+    this floor sends nothing until the turn is stored, if turn_number is
+    given, and then committed, within a second or two.
+
+    Idempotent: yes; it only reads.
+    Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number),
+    RATE_LIMITED (200 callers watch this replica).
     Callers: ingress (viewer, operator).
     Emits: nothing.
     """
@@ -150,6 +192,33 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent: yes.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_PAGE_SIZE,
         INVALID_PAGE_TOKEN.
+        Callers: ingress (viewer, operator).
+        Emits: nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchFloor(
+        self,
+        request: _agent_service_pb2.WatchFloorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_service_pb2.FloorEvent], _abc.AsyncIterator[_agent_service_pb2.FloorEvent]]:
+        """Streams what the agent is writing for one floor of a debate, while it
+        writes. It is a draft and not the record, which is the turn that the
+        moderator takes: what is written may be begun again, or be withdrawn.
+        Whoever comes late gets the whole text so far first; whoever reads slowly
+        gets fewer and longer pieces, without a gap.
+
+        The stream ends with OK after committed or withdrawn, one of which comes
+        last; and without either if no such floor has begun after 10 minutes. For
+        the next floor, call again: its floor_granted is in WatchDebate.
+
+        Each replica knows only what it writes itself. One that does not write
+        this floor sends nothing until the turn is stored, if turn_number is
+        given, and then committed, within a second or two.
+
+        Idempotent: yes; it only reads.
+        Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number),
+        RATE_LIMITED (200 callers watch this replica).
         Callers: ingress (viewer, operator).
         Emits: nothing.
         """
