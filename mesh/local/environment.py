@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.local import models
 from mesh.local.folders import PodFolder
 from mesh.local.manifests import Manifests
 from mesh.manifests import ManifestError
@@ -49,7 +50,7 @@ class Environment:
             "SIDECAR_FOLDER": folder.short,
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
             "DATABASE_URL": f"sqlite:///{self.home / 'stores' / _service(deployment)}.db",
-            "MODEL": self.model,
+            "MODEL": self._model_of(deployment),
         }
         if kafka_tls is not None:
             own["KAFKA_TLS_FOLDER"] = str(kafka_tls)
@@ -66,6 +67,11 @@ class Environment:
             found.pop("KAFKA_TLS_FOLDER", None)
         passed = {name: value for name, value in self.caller.items() if name in PASSED or name.startswith(PREFIXES)}
         return {**self.machine, **found, **own, **passed}
+
+    def _model_of(self, deployment: Workload) -> str:
+        if deployment.name == models.SERVER:
+            return models.embedded_model(self.manifests.deployments.values(), self.model)
+        return models.model_of(deployment, self.model)
 
     def _value(self, deployment: Workload, variable: EnvVar, pod: str, ip: str, own: Mapping[str, str]) -> str | None:
         source = variable.value_from

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rostrum.local.v1 import runner_pb2
 
-from mesh.local import broker, declared, folders, tokens
+from mesh.local import broker, declared, folders, models, tokens
 from mesh.local.addresses import Addresses
 from mesh.local.applied import AppliedFile
 from mesh.local.changes import Changes
@@ -178,7 +178,10 @@ class System:
         return found if found is not None and self._is_run(found) else None
 
     def _is_run(self, deployment: Workload) -> bool:
-        return deployment.name != "model" or self._home.model.partition(":")[0] == "embedded"
+        if deployment.name != models.SERVER:
+            return True
+        deployments = self._reconciler.current.resources.manifests.deployments
+        return bool(models.embedded_model(deployments.values(), self._home.model))
 
     def list_resources(self, kind: str) -> list[ActiveResource]:
         """Istio's resources that are active; of one kind, or of all if it is empty. Raises ManifestError."""
