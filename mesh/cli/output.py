@@ -19,26 +19,31 @@ from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.text import Text
 
+from mesh.cli.waiting import LineWaiting, TerminalWaiting
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
-    from rich.status import Status
+
+    from mesh.cli.waiting import Waiting
 
 WIDTH = 100
 """Columns of running text on a terminal at most: longer lines are hard to read."""
 
+INDENT = 2
+"""Columns before a turn's text."""
 
-NO_BREAK_SPACE = "\u00a0"
-"""Not printable to Python, but harmless, and French and German texts have it."""
+HARMLESS = frozenset("\n\t\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
+"""Not printable to Python: line breaks and tabs, the no-break space of French and German, the soft hyphen, and the
+invisible characters by which Persian, Hindi and emoji join or do not join. Those that turn the direction of all that
+follows are not among them."""
 
 
 def clean(text: str) -> str:
-    """Returns the text without control characters but line breaks and tabs."""
-    return "".join(
-        character for character in text if character in "\n\t" or character.isprintable() or character == NO_BREAK_SPACE
-    )
+    """Returns the text without control characters, but for those that are harmless."""
+    return "".join(character for character in text if character in HARMLESS or character.isprintable())
 
 
 def json_of(message: Message) -> dict[str, Any]:
@@ -57,7 +62,7 @@ class Output:
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self._out = Console(file=stdout or sys.stdout, highlight=False, emoji=False, markup=False)
         self._err = Console(file=stderr or sys.stderr, highlight=False, emoji=False, markup=False)
-        self._spinner: Status | None = None  # the one that turns now
+        self._waiting: TerminalWaiting | None = None  # what is on the terminal now
 
     @property
     def for_people(self) -> bool:
@@ -105,30 +110,17 @@ class Output:
             )
 
     @contextmanager
-    def waiting(self) -> Iterator[Callable[[str], None]]:
-        """Yields a function that says what is waited for: a spinner on a terminal, else a line a change."""
+    def waiting(self) -> Iterator[Waiting]:
+        """Yields what says what is waited for: a spinner on a terminal, else a line a change."""
         if not self._err.is_terminal:
-            last = ""
-
-            def line(text: str) -> None:
-                nonlocal last
-                if text and text != last:
-                    last = text
-                    self.note(text)
-
-            yield line
+            yield LineWaiting(self.note)
             return
-        spinner = self._err.status("")
-
-        def turn(text: str) -> None:
-            spinner.update(Text(clean(text)))
-            self._spinner = spinner if text else None
-            (spinner.start if text else spinner.stop)()
-
+        waiting = self._waiting = TerminalWaiting(self._err, clean, width=WIDTH - INDENT, indent=INDENT)
         try:
-            yield turn
+            yield waiting
         finally:
-            turn("")
+            waiting("")
+            self._waiting = None
 
     @contextmanager
     def download(self, title: str) -> Iterator[Callable[[int, int], None]]:
@@ -154,9 +146,8 @@ class Output:
         if not console.is_terminal:
             console.print(body, soft_wrap=True)
             return
-        spinner = self._spinner
-        if spinner is not None:
-            spinner.stop()
+        if self._waiting is not None:
+            self._waiting.pause()
         console.print(Padding(body, (0, 0, 0, indent)), width=min(WIDTH, console.width))
-        if spinner is not None:
-            spinner.start()
+        if self._waiting is not None:
+            self._waiting.resume()

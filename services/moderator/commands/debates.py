@@ -18,6 +18,7 @@ from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
 from mesh.errors import RostrumError
 from services.moderator import errors  # noqa: F401 - a reason comes back as its class, with advice, once that is imported
 from services.moderator.commands.following import follow_events
+from services.moderator.commands.live import LiveTurns
 from services.moderator.commands.rendering import REASONS, Story, debate_id
 
 if TYPE_CHECKING:
@@ -199,17 +200,20 @@ async def _follow(
     """Shows the events to the end. Returns the debate as it ended, and whether a seat spoke in what was shown."""
     spoken = False
     story = Story(world.output, found)
+    notice = world.output.note
     with world.output.waiting() as waiting:
-        async for event in follow_events(stub, found.name, after, notice=world.output.note):
-            if as_json:
-                world.output.json_line(event)
-            else:
-                waits_for = story.event(event)
-                if world.output.for_people:
-                    waiting(waits_for)
-            spoken = spoken or event.HasField("turn_taken")
-            if event.HasField("debate_ended"):
-                found = event.debate_ended.debate
+        async with LiveTurns(found.name, dial=world.dial, write=waiting.write, notice=notice) as live:
+            async for event in follow_events(stub, found.name, after, notice=notice):
+                if as_json:
+                    world.output.json_line(event)
+                elif world.output.for_people:
+                    await live.turn_to(event)
+                    waiting(story.event(event))
+                else:
+                    story.event(event)
+                spoken = spoken or event.HasField("turn_taken")
+                if event.HasField("debate_ended"):
+                    found = event.debate_ended.debate
         waiting("")
     return found, spoken
 
