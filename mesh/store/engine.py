@@ -70,8 +70,6 @@ def _open_sqlite(url: sa.URL, *, writer: bool) -> sa.Engine:
         _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        # What undoes one statement (an insert that may meet a unique key) is in memory, not in a file made for it.
-        cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         cursor.close()
 
