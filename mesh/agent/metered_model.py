@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from mesh.agent.model import Counters
     from mesh.llm.port import Completion, Limits, Message, Model, Profile
 
-CHARACTERS_PER_TOKEN = 3
-"""On the low side for English (about 4), so that a prompt's cost is not underrated."""
+BYTES_PER_TOKEN = 3
+"""On the low side for English (about 4) and near it for other scripts, so that a prompt's cost is not underrated."""
+
+
+def estimate_tokens(text: str) -> int:
+    """Returns about how many tokens a text is, in any script; rather more than it is."""
+    return len(text.encode(errors="replace")) // BYTES_PER_TOKEN
 
 
 def turn_place(conversation: str, turn_number: int) -> str:
@@ -68,7 +73,7 @@ class MeteredModel:
 
     def tokens_left(self, allowance_tokens: int, messages: Sequence[Message]) -> int:
         """Returns what an allowance leaves for the answer to this prompt, after the calls so far; may be below 0."""
-        prompt_tokens = sum(len(message.content) for message in messages) // CHARACTERS_PER_TOKEN
+        prompt_tokens = sum(estimate_tokens(message.content) for message in messages)
         return allowance_tokens - self.prompt_tokens - self.completion_tokens - prompt_tokens
 
     async def profile(self) -> Profile:

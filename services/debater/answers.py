@@ -1,200 +1,183 @@
 """What a debater makes of its model's answer: `tidy` makes a turn of it, `explain_unusable` says why it cannot be one.
 
-Pure functions from text to text. The answer is JSON with a sentence a slot (see `prompts`), or plain prose where a
-server knows no schemas or the model forgot them.
+Pure functions from text to text. Tidying takes off what a model puts around its words (fences, JSON, labels, a half
+sentence at its limit) and leaves the words: no sentence goes because of what it says or how it begins. An answer is
+taken unless it is empty, a refusal or plainly no answer; what is only doubtful is asked for once more in another way.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
+
+from mesh.language.tags import detect_language
+from mesh.language.text import ends_sentence, shorten, split_sentences, split_words
+from services.debater.refusals import is_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-WORDS = 100
-"""Words a turn may have: about half a minute of speech."""
-
-MIN_WORDS = 20
-"""A turn shorter than this says nothing. Answers to `ask` may be short."""
-
-FIRM_WORDS = 35
-"""Words that must be kept before a concession is cut off: below, it belongs to the refutation."""
+    from collections.abc import Iterator, Sequence
 
 MAX_CHARACTERS = 4000
-"""A longer answer is no turn: see the limit of Turn.text."""
+"""The limit of Turn.text: a longer answer ends at the last sentence within it."""
 
-SHORT_SENTENCE = 6
-"""Different words below which a sentence may come again: "That is not true." """
+MAX_ANSWER_CHARACTERS = 20_000
+"""A longer answer is no turn of a debate: the model has lost its way."""
 
-REPEAT_RATIO = 0.8
-"""Share of an earlier turn, or of a sentence of it, that makes an answer or a sentence a repetition."""
+FIELD_CHARACTERS = 320
+"""The limit of a field of a guided answer: one that reaches it was cut off there."""
 
-_LABEL = re.compile(
-    r"^\W*(?:(?:team|side|speaker|debater)\s+\w+|for|against|pro|con|opponent|me|answer|response|rebuttal|argument|"
-    r"round \d+(?: of \d+)?|paragraph|topic|position|my (?:position|answer|argument))\s*[:\-–—]\s*",
-    re.IGNORECASE,
-)
-_GREETING = re.compile(
-    r"^(?:(?:good (?:morning|afternoon|evening|day)|hello|hi|greetings|dear|ladies and gentlemen|honou?rable|esteemed|"
-    r"distinguished|thank you|thanks|welcome)\b[^.!?]*[.!?]\s+|"
-    r"(?:ladies and gentlemen|thank you|hello|good (?:morning|afternoon|evening))\s*,\s*|"
-    r"(?:as|on behalf of|speaking for|representing|we at|i am from)\s+(?:a |the |my )?"
-    r"(?:team|side|debater|member)\b[^,.]*[,.]\s*|"
-    r"(?:certainly|sure|of course|absolutely|great)\b[!,.]\s*|"
-    r"(?:here is|here's|this is) (?:my|the|a)\b[^.:]*[.:]\s*)",
-    re.IGNORECASE,
-)
-_CLOSING = re.compile(r"\s*(?:thank you(?: very much| for [^.!?]*)?|thanks(?: for [^.!?]*)?)[.!]*$", re.IGNORECASE)
-_REFUSAL = re.compile(
-    r"\b(?:as an ai\b|as a (?:large )?language model|i(?:'m| am) (?:sorry|unable|not able)|i (?:cannot|can't|can not) "
-    r"(?:assist|help|provide|answer|fulfil|take|argue)|i apologi[sz]e)",
-    re.IGNORECASE,
-)
-_CONCESSION = re.compile(
-    r"(?:however|on the other hand|nevertheless|that said|at the same time|it is (?:also )?"
-    r"(?:important|essential|crucial|worth)|in conclusion|overall|ultimately|while (?:it|there|ai|this)\b)",
-    re.IGNORECASE,
-)
-"""How a sentence begins with which a small model leaves its side or starts to sum up."""
+LANGUAGE_CHARACTERS = 40
+"""Of a shorter text the language is not judged."""
 
-_VALUE = re.compile(r'"\w+"\s*:\s*(?P<text>"(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")')
+ENGLISH_SHARE = 0.9
+"""Share of ASCII above which an answer that was to be English is taken for English."""
+
+_FENCE = re.compile(r"^\s*```[\w-]*\s*$|```(?:json|text|markdown)?", re.MULTILINE)
+_MARK = re.compile(r"^\s*(?:#{1,6}\s+|[-*•]\s+|\d{1,2}[.)]\s+)", re.MULTILINE)
+"""A heading's, a list's or a numbered list's mark at the beginning of a line."""
+_BOLD = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__")
+_VALUE = re.compile(r'"(?P<name>\w+)"\s*:\s*"(?P<text>(?:[^"\\]|\\.)*)', re.DOTALL)
+_QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」"}
 
 
-def _extract_prose(text: str) -> str:
-    """Returns the sentences of an answer in JSON, also of one that was cut off; another answer as it is."""
-    if not text.lstrip().startswith("{"):
-        return text
-    values = [str(json.loads(found["text"], strict=False)).strip() for found in _VALUE.finditer(text)]
-    return " ".join(values).encode(errors="ignore").decode() or text  # JSON may hold half a surrogate pair
+def tidy(text: str, *, fields: Sequence[str] = (), names: Sequence[str] = (), cut: bool = False) -> str:
+    """Returns an answer as it may be said: one paragraph without fences, JSON, labels and quotation marks around it.
 
-
-def tidy(text: str, *, cut: bool = False, earlier: Sequence[str] = ()) -> str:
-    """Returns an answer as one paragraph without JSON, labels, greetings, quotes around it or list marks.
-
-    What is beyond WORDS is left out sentence by sentence, and so is what follows a turn to the other side ("However,
-    it also ..."): small models cannot stop. Sentences that repeat one of the `earlier` turns go. `cut`: the model was
-    stopped by its limit, so a half sentence at the end is taken off; it is in any case when the text ends without a
-    mark.
+    `fields`: those of a JSON answer that are spoken, in order; without them, or if it has others, all are. `names`:
+    who may be named in a label before the words. `cut`: the model was stopped by its limit, so a half sentence at the
+    end is taken off, if there is a whole one before it.
     """
-    text = _extract_prose(re.sub(r"```(?:\w*)", " ", text))
-    text = re.sub(r"(?m)^\s*(?:#+\s.*$|[-*•]\s+|\d+[.)]\s+)", "", text)
-    text = " ".join(text.replace("**", "").split())
-    before = None
-    while before != text:
-        before = text
-        text = _GREETING.sub("", _LABEL.sub("", text)).strip()
-        if len(text) > 1 and text[0] in "\"“'" and (text[-1] in "\"”'" or text.count(text[0]) == 1):
-            text = text.strip("\"“”'").strip()
-    text = _CLOSING.sub("", text).strip()
-    if text and (cut or text[-1] not in '.!?"”)'):
-        end = max(text.rfind(mark) for mark in ".!?")
-        text = text[: end + 1] if end > len(text) // 3 else text
-    if len(text) <= MAX_CHARACTERS:  # else not a turn at all: `explain_unusable` says so
-        text = _cut_short(_drop_repeated(_split_sentences(text), earlier))
-    return text[:1].upper() + text[1:]
+    text = _FENCE.sub("\n", text).strip()
+    values = list(_read_json(text, fields))
+    paragraphs = [_drop_half_sentence(value) if len(value) >= FIELD_CHARACTERS else value for value in values]
+    paragraphs = paragraphs or [_BOLD.sub(r"\1\2", _MARK.sub("", text))]
+    if cut:
+        paragraphs[-1] = _drop_half_sentence(paragraphs[-1])
+    distinct = list(dict.fromkeys(" ".join(paragraph.split()) for paragraph in paragraphs if paragraph.strip()))
+    text = " ".join([*map(_close, distinct[:-1]), *distinct[-1:]])
+    text = _unquote(_drop_label(text, names))
+    return shorten(text, MAX_CHARACTERS) if MAX_CHARACTERS < len(text) <= MAX_ANSWER_CHARACTERS else text
 
 
-def _drop_repeated(sentences: Sequence[str], earlier: Sequence[str]) -> Sequence[str]:
-    """Returns the sentences that were not said before."""
-    kept: list[str] = []
-    words_of_kept: list[frozenset[str]] = []
-    before = [(_distinct_words(turn), turn) for turn in earlier]
-    for sentence in sentences:
-        words = _distinct_words(sentence)
-        if not _is_said(words, before, words_of_kept):
-            kept.append(sentence)
-            words_of_kept.append(words)
-    return kept
+def render_draft(text: str, fields: Sequence[str] = (), names: Sequence[str] = ()) -> str:
+    """Returns what of an unfinished answer may be shown: `tidy`, without what is only the beginning of a wrapper."""
+    if len(text) > MAX_ANSWER_CHARACTERS:
+        return ""
+    shown = tidy(text, fields=fields, names=names)
+    return "" if shown.startswith(("{", "`")) else shown
 
 
-def _is_said(
-    words: frozenset[str], before: Sequence[tuple[frozenset[str], str]], kept: Sequence[frozenset[str]]
-) -> bool:
-    """Says whether an earlier turn, or this one, has a sentence in nearly these words."""
-    enough = REPEAT_RATIO * len(words)
-    if len(words) < SHORT_SENTENCE:
+def explain_unusable(text: str) -> str:
+    """Returns why a tidied answer is none at all, as a clause for people and for the next try; empty if it is one."""
+    if len(text) > MAX_ANSWER_CHARACTERS:
+        return f"it had {len(text):,} characters"
+    if is_refusal(text):
+        return "it refused to argue"
+    # Emoji are an answer, if a short one; marks of JSON and of sentences alone are none.
+    return "" if text.strip(" .,;:!?{}[]()\"'`-_*#…\n") else "it was empty"
+
+
+def explain_doubt(text: str, earlier: Sequence[str], language: str) -> str:
+    """Returns what speaks against a usable answer, as a clause for the next try; empty if nothing does.
+
+    `earlier` are all turns so far, own ones included; `language`: in which it was asked for, "" if that is not known.
+    """
+    words = split_words(text)
+    if any(words == split_words(turn) for turn in earlier):
+        return "it repeated an earlier turn word for word"
+    return "it was in another language" if _is_foreign(text, language) else ""
+
+
+def _is_foreign(text: str, language: str) -> bool:
+    """Says whether a text is in another language than this, as far as that is sure.
+
+    English in its own letters is not looked at: that would load the identifier's 75 MB in every English debate.
+    """
+    primary = language.partition("-")[0]
+    if not primary or len(text) < LANGUAGE_CHARACTERS:
         return False
-    if any(len(words & others) >= enough for others in kept):
-        return True
-    return any(
-        len(words & _distinct_words(sentence)) >= enough
-        for all_words, turn in before
-        if len(words & all_words) >= enough
-        for sentence in _split_sentences(turn)
-    )
+    if primary == "en" and sum(map(str.isascii, text)) > ENGLISH_SHARE * len(text):
+        return False
+    return detect_language(text) not in {"", primary}
 
 
-def _distinct_words(text: str) -> frozenset[str]:
-    return frozenset(text.lower().split())
+def read_fields(text: str) -> Any:
+    """Returns the JSON value of an answer, also of one that was cut off; None if there is none.
 
-
-def _split_sentences(text: str) -> list[str]:
-    return re.split(r"(?<=[.!?])\s+", text)
-
-
-def _cut_short(sentences: Sequence[str]) -> str:
-    """Returns the sentences before WORDS is passed and before the first that concedes, but enough for a turn."""
-    kept: list[str] = []
-    words = 0
-    for sentence in sentences:
-        length = len(sentence.split())
-        if words >= FIRM_WORDS and (words + length > WORDS or _CONCESSION.match(sentence)):
-            break
-        kept.append(sentence)
-        words += length
-    return " ".join(kept)
-
-
-def explain_unusable(text: str, earlier: Sequence[str], *, topic: str) -> str:
-    """Returns why a tidied answer cannot be a turn, as a clause for people and for the next try; empty if it can.
-
-    `earlier` are all turns so far, own ones included; `topic` lets an answer in another script be seen.
+    JSON in a fence or after an introduction is found; a string may hold line breaks.
     """
-    words = text.split()
-    unspaced = len(words) < len(text) / 20  # Chinese, Japanese, Thai
-    too_short = not unspaced and len(words) < MIN_WORDS
-    checks = (
-        (lambda: not words, "it was empty"),
-        (lambda: len(text) > MAX_CHARACTERS, f"it had {len(text):,} characters"),
-        (lambda: _REFUSAL.search(text), "it refused to argue"),
-        (lambda: not _is_prose(text, topic), "it was not prose in the topic's language"),
-        (lambda: too_short, f"it had only {len(words)} words that were new"),
-        (lambda: len({word.lower() for word in words}) < 0.4 * len(words), "it repeated the same words"),
-        (lambda: _repeats_turn(text, earlier), "it repeated an earlier turn"),
-    )
-    return next((reason for failed, reason in checks if failed()), "")
-
-
-def _is_prose(text: str, topic: str) -> bool:
-    """Says whether it is mostly letters and, if the topic is in Latin script, they are too."""
-    letters = _keep_letters(text)
-    return len(letters) >= 0.6 * len(text) and (_are_latin(letters) or not is_latin(topic))
-
-
-def is_latin(text: str) -> bool:
-    """Says whether nearly all letters of a text are of the Latin script."""
-    return _are_latin(_keep_letters(text))
-
-
-def _keep_letters(text: str) -> str:
-    return "".join(filter(str.isalpha, text))
-
-
-def _are_latin(letters: str) -> bool:
-    return letters.isascii() or sum(letter < "\u0250" for letter in letters) >= 0.9 * len(letters)
-
-
-def _repeats_turn(text: str, earlier: Sequence[str]) -> bool:
-    """Says whether the text is nearly an earlier turn; word order is compared only where the words are the same."""
-    words = text.lower().split()
-    distinct = frozenset(words)
-    for turn in earlier:
-        others = turn.lower().split()
-        if len(distinct.intersection(others)) < REPEAT_RATIO * 0.75 * len(distinct):
+    text = _FENCE.sub("\n", text).strip()
+    start = next((place for place, character in enumerate(text) if character in "{["), None)
+    if start is None or (start and text[start - 1] != "\n"):
+        return None
+    for read in (lambda part: from_json(part, allow_partial="trailing-strings"), _read_loose):
+        try:
+            return read(text[start:])
+        except ValueError:
             continue
-        if SequenceMatcher(None, words, others, autojunk=False).ratio() >= REPEAT_RATIO:
-            return True
-    return False
+    return _read_values(text[start:])
+
+
+def _read_loose(text: str) -> Any:
+    return json.JSONDecoder(strict=False).raw_decode(text)[0]
+
+
+def _read_values(text: str) -> dict[str, str] | None:
+    """Returns the strings of JSON that is not quite JSON, by name."""
+    found = {match["name"]: match["text"].replace('\\"', '"').replace("\\n", " ") for match in _VALUE.finditer(text)}
+    return found or None
+
+
+def _read_json(text: str, fields: Sequence[str]) -> Iterator[str]:
+    value = read_fields(text)
+    if isinstance(value, dict) and fields and any(name in value for name in fields):
+        value = [value.get(name) for name in fields]
+    yield from _list_strings(value)
+
+
+def _list_strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        # JSON may hold half a surrogate pair, which no store takes.
+        yield value.encode(errors="ignore").decode()
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _list_strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _list_strings(inner)
+
+
+def _drop_half_sentence(text: str) -> str:
+    text = " ".join(text.split())
+    sentences = split_sentences(text)
+    if len(sentences) > 1 and not ends_sentence(sentences[-1]):
+        # What is before it as it stands, not the sentences joined: scripts differ in what is between them.
+        return text[: text.rindex(sentences[-1])].rstrip()
+    return text
+
+
+def _close(value: str) -> str:
+    """Returns a field's value with an end mark, if it has none: the border of the field is that of a sentence."""
+    if ends_sentence(value):
+        return value
+    return f"{value}。" if unicodedata.east_asian_width(value[-1]) in "WF" else f"{value}."
+
+
+def _drop_label(text: str, names: Sequence[str]) -> str:
+    """Takes off the speaker's name, with a colon, before the words."""
+    for name in names:
+        label = re.compile(rf"\W*{re.escape(name)}\W{{0,3}}[:：]\W*", re.IGNORECASE)
+        if name and (found := label.match(text)):
+            return text[found.end() :]
+    return text
+
+
+def _unquote(text: str) -> str:
+    """Takes off quotation marks around the whole text, which has none of them inside."""
+    if len(text) > 2 and _QUOTES.get(text[0]) == text[-1] and not set(text[1:-1]) & {text[0], text[-1]}:
+        return text[1:-1].strip()
+    return text

@@ -1,109 +1,226 @@
-"""What a debater says to a floor and to a question: bounded tries, and a reason where no try gave a turn.
+"""What a debater says to a floor and to a question: a case first, then a turn in bounded tries that differ.
 
-Its promises (each turn once, in time) are mesh.agent's; what a model is asked is in `prompts`, and what of its answer
-is usable in `answers`.
+Its promises (each turn once, in time) are mesh.agent's; what a model is asked is in `prompts`, what of its answer is
+usable in `answers`, what is prepared and stored in `preparation`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.agent.errors import ForfeitError
+from mesh.agent.metered_model import estimate_tokens
 from mesh.agent.model import Speech
 from mesh.errors import ModelError, ModelRefusedError
-from mesh.llm.port import Limits
+from mesh.language.tags import language_name
+from mesh.language.text import shorten
+from mesh.llm.port import Limits, Profile
 from services.debater import answers, prompts
+from services.debater.case import Case
+from services.debater.history import list_lines, plan_history
+from services.debater.preparation import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mesh.agent.metered_model import MeteredModel
+    from mesh.agent.model import Floor, RememberedTurn
     from mesh.agent.ports import FloorContext
+    from mesh.clock import Clock
     from mesh.llm.port import Completion
+    from services.debater.prompts import Ask, Brief
 
 log = logging.getLogger(__name__)
 
 TRIES = 3
-"""Model calls for one floor at most, and for one question."""
-MAX_ANSWER_CHARACTERS = 20_000
-"""A longer answer is no turn of a debate: the model has lost its way, and the try counts as unusable."""
-MAX_TURN_TOKENS = 180
-"""Room for four sentences in JSON, about 100 words, and no more: small models use all they get."""
+"""Model calls for one turn at most, beside what is prepared, and for one question."""
+MAX_TURN_TOKENS = 300
+"""Room for prompts.TURN_WORDS words in most languages."""
+MAX_GUIDED_TURN_TOKENS = 220
+"""Small models use all they get."""
 MIN_TURN_TOKENS = 40
 """Fewer would cut the first sentence: rather forfeit."""
+TRY_TOKENS = 1500
+"""Tokens of the allowance that the first try leaves to the next ones, whose prompts are short."""
+MIN_HISTORY_TOKENS = 300
+"""Of the debate so far, whatever the model's context and the allowance."""
+PLAIN_CHARACTERS = 600
+"""Of the last turn, in the simplest prompt."""
 CALL_SECONDS = 90.0
 """A model call that takes longer is given up and tried again, if the deadline allows."""
 RETRY_SECONDS = 0.5
 """Wait before asking a model again that did not answer."""
+UNKNOWN = Profile(context_tokens=4096, temperature=None, guided=False)
+"""For a model whose server does not say now: the calls to come will say what is wrong."""
 
 
 class Debater:
     """One debater. Implements mesh.agent.ports.Speaker."""
 
-    def __init__(self, agent: str, *, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(self, agent: str, *, clock: Clock, persona: str = "", retry_seconds: float = RETRY_SECONDS) -> None:
+        """`persona`: who it is, in its operator's words; empty for nobody in particular."""
         self._agent = agent
+        self._clock = clock
+        self._persona = persona
         self._retry_seconds = retry_seconds
 
     async def speak(self, context: FloorContext) -> Speech:
         """Returns an argument for the seat's side. Raises ForfeitError after TRIES, or if the allowance is spent."""
-        floor, turns, model = context.floor, context.turns, context.model
-        own = [turn.text for turn in turns if turn.agent == self._agent and turn.text]
-        others = [turn.text for turn in turns if turn.agent != self._agent and turn.text]
-        complaint = reason = ""
-        while model.calls < TRIES:
-            messages, schema = prompts.compose_turn(
-                topic=floor.topic,
-                stance=floor.role,
-                question=floor.question,
-                round_number=floor.round,
-                own=own,
-                others=others,
-                complaint=complaint,
-                plain=model.calls == TRIES - 1,
-            )
-            tokens = model.tokens_left(floor.allowance_tokens, messages)
-            if tokens < MIN_TURN_TOKENS:
-                reason = reason or f"the allowance of {floor.allowance_tokens} tokens does not pay for the prompt"
-                break
-            try:
-                completion = await model.complete(messages, Limits(min(MAX_TURN_TOKENS, tokens), CALL_SECONDS), schema)
-            except ModelError as error:
-                reason = error.message
-                if error.retriable and model.calls < TRIES:
-                    await asyncio.sleep(self._retry_seconds)
-                continue
-            text = _tidy(completion, own)
-            complaint = _explain_length(completion) or answers.explain_unusable(
-                text, [*own, *others], topic=floor.topic
-            )
-            if not complaint:
-                return Speech(text, completion.model)
-            reason = f"no usable answer: {complaint}"
-            log.warning("try %d of turn %d of %s: %s", model.calls, floor.turn_number, floor.conversation, complaint)
-        raise ForfeitError(reason)
+        profile = await _load_profile(context.model)
+        brief = prompts.Brief(
+            topic=context.floor.topic,
+            stance=context.floor.role,
+            language=language_name(context.floor.language),
+            persona=self._persona,
+            guided=profile.guided,
+        )
+        preparation = Preparation(context, brief, lambda: self._count_seconds_left(context.floor))
+        case = await preparation.load_case()
+        spoken = [turn for turn in context.turns if turn.text]
+        plan = plan_history(spoken, _count_history_tokens(context.floor, profile, brief, case))
+        summary = await preparation.load_summary(plan)
+        return await _Turn(context, brief, case, spoken, plan.newest, summary, self._retry_seconds).speak(
+            tries=max(1, TRIES - preparation.failed_calls), reason=preparation.failure
+        )
 
     async def answer(self, question: str, model: MeteredModel) -> Speech:
         """Returns an answer in prose. Raises ModelUnavailableError, ModelRefusedError."""
-        messages = prompts.compose_answer(agent=self._agent, question=question)
+        ask = prompts.compose_answer(agent=self._agent, question=question, persona=self._persona)
         while model.calls < TRIES:
-            completion = await model.complete(messages, Limits(MAX_TURN_TOKENS, CALL_SECONDS))
-            text = _tidy(completion)
-            if text:
+            completion = await model.complete(ask.messages, Limits(MAX_TURN_TOKENS, CALL_SECONDS))
+            text = _tidy(completion, ask, [self._agent])
+            if not answers.explain_unusable(text):
                 return Speech(text, completion.model)
         message = f"the model {model.name} gave no usable answer in {TRIES} tries; ask again or use another model"
         raise ModelRefusedError(message, model=model.name)
 
-
-def _explain_length(completion: Completion) -> str:
-    """Returns what is wrong with the length of an answer; empty if nothing is."""
-    length = len(completion.text)
-    return f"it had {length:,} characters" if length > MAX_ANSWER_CHARACTERS else ""
+    def _count_seconds_left(self, floor: Floor) -> float:
+        return (floor.deadline_us - self._clock.now_us()) / 1e6
 
 
-def _tidy(completion: Completion, earlier: Sequence[str] = ()) -> str:
-    """Returns the answer as it may be said; empty if it is far too long, which tidying would only hide."""
-    if _explain_length(completion):
-        return ""
-    return answers.tidy(completion.text, cut=completion.finish_reason == "length", earlier=earlier)
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One turn, once all that it needs is prepared."""
+
+    context: FloorContext
+    brief: Brief
+    case: Case
+    spoken: Sequence[RememberedTurn]
+    newest: Sequence[RememberedTurn]
+    """Those that stand in the prompt as they are."""
+    summary: str
+    """Of those before them."""
+    retry_seconds: float
+
+    async def speak(self, tries: int, reason: str) -> Speech:
+        """Returns what the model says, a doubtful answer only if no later try gave a better one.
+
+        `tries`: model calls at most; `reason`: what was wrong before the first. Raises ForfeitError.
+        """
+        floor, model = self.context.floor, self.context.model
+        names = self._list_names()
+        earlier = [turn.text for turn in self.spoken]
+        complaint = ""
+        doubtful: Speech | None = None
+        asked = 0
+        for number in range(1, tries + 1):
+            ask = self._compose(asked, complaint)
+            tokens = min(self._max_tokens, model.tokens_left(floor.allowance_tokens, ask.messages))
+            if tokens < MIN_TURN_TOKENS:
+                reason = reason or f"the allowance of {floor.allowance_tokens} tokens does not pay for the prompt"
+                break
+            try:
+                completion = await self._call(ask, tokens, names)
+            except ModelError as error:
+                reason = error.message
+                asked += not error.retriable  # what it refuses it refuses again: ask something else
+                if error.retriable and number < tries:
+                    await asyncio.sleep(self.retry_seconds)
+                continue
+            asked += 1
+            text = _tidy(completion, ask, names)
+            complaint = answers.explain_unusable(text)
+            if not complaint:
+                doubt = await asyncio.to_thread(answers.explain_doubt, text, earlier, floor.language)
+                if not doubt:
+                    return Speech(text, completion.model)
+                doubtful = doubtful or Speech(text, completion.model)
+                complaint = doubt
+            reason = f"no usable answer: {complaint}"
+            log.warning("try %d of turn %d of %s: %s", number, floor.turn_number, floor.conversation, complaint)
+        if doubtful is not None:
+            return doubtful
+        raise ForfeitError(reason)
+
+    @property
+    def _max_tokens(self) -> int:
+        return MAX_GUIDED_TURN_TOKENS if self.brief.guided else MAX_TURN_TOKENS
+
+    def _compose(self, asked: int, complaint: str) -> Ask:
+        """Returns another question for each answer that could not be taken: in full, in prose, in the fewest words."""
+        floor = self.context.floor
+        others = [turn for turn in self.spoken if turn.agent != floor.agent]
+        if asked >= TRIES - 1:
+            return prompts.compose_plain_turn(
+                self.brief,
+                self.case,
+                last=shorten(others[-1].text, PLAIN_CHARACTERS) if others else "",
+                question=floor.question,
+                complaint=complaint,
+            )
+        return prompts.compose_turn(
+            self.brief,
+            self.case,
+            lines=list_lines(self.newest if asked == 0 else self._list_unanswered(), floor.agent),
+            is_answer=bool(others),
+            summary=self.summary if asked == 0 else "",
+            question=floor.question,
+            round_number=floor.round,
+            complaint=complaint,
+        )
+
+    def _list_unanswered(self) -> Sequence[RememberedTurn]:
+        """Returns the turns since its own last one."""
+        own = [place for place, turn in enumerate(self.spoken, 1) if turn.agent == self.context.floor.agent]
+        return self.spoken[own[-1] if own else 0 :]
+
+    def _list_names(self) -> list[str]:
+        """Returns by what a model may label its words: its name, its side, what prompts call them."""
+        floor = self.context.floor
+        return [floor.agent, floor.agent.replace("-", " "), floor.role, "you", "debater", "answer", "my turn"]
+
+    async def _call(self, ask: Ask, tokens: int, names: Sequence[str]) -> Completion:
+        draft = self.context.draft
+        draft.show("")
+        return await self.context.model.complete(
+            ask.messages,
+            Limits(tokens, CALL_SECONDS),
+            ask.schema,
+            lambda text: draft.show(answers.render_draft(text, ask.fields, names)),
+        )
+
+
+async def _load_profile(model: MeteredModel) -> Profile:
+    try:
+        return await model.profile()
+    except ModelError as error:
+        log.warning("the model's profile is not known: %s", error.message)
+        return UNKNOWN
+
+
+def _count_history_tokens(floor: Floor, profile: Profile, brief: Brief, case: Case) -> int:
+    """Returns the room for the debate so far: the same at each floor of a debate, so that its plan stays the same."""
+    empty = prompts.compose_turn(
+        brief, case, lines=(), is_answer=True, summary="", question=floor.topic, round_number=1
+    )
+    around = sum(estimate_tokens(message.content) for message in empty.messages)
+    most = min(profile.context_tokens, floor.allowance_tokens - TRY_TOKENS)
+    return max(MIN_HISTORY_TOKENS, most - around - MAX_TURN_TOKENS)
+
+
+def _tidy(completion: Completion, ask: Ask, names: Sequence[str]) -> str:
+    cut = completion.finish_reason == "length"
+    return answers.tidy(completion.text, fields=ask.fields, names=names, cut=cut)

@@ -1,291 +1,293 @@
 """What a debater asks its model for: pure functions from plain values to messages and the schema of the answer.
 
-Written for small models (1.5B), which slide to the other side in the middle of a sentence: the answer is JSON whose
-schema fixes how each sentence begins, one-sided up to the verb's object, and leaves no comma for a second thought. The
-beginnings differ from round to round and take up the person of whom the other side spoke.
+Prompts instruct; every word that is spoken is the model's. They are English and name the language to write in. What
+others wrote (topic, question, turns) stands in them as quoted data (mesh.llm.quoting). What stays the same from turn to
+turn stands first and the debate grows after it, so that a server's prompt cache is of use; the task stands last.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mesh.llm.patterns import literal
 from mesh.llm.port import Message
-from services.debater.answers import is_latin
+from mesh.llm.quoting import QUOTING_RULE, neutralize_text, quote_text
+from services.debater.answers import FIELD_CHARACTERS
+from services.debater.case import Case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-OWN_POINTS = 3
-POINT_CHARACTERS = 60
-"""Earlier turns of its own that a model is reminded of, and how much of each: of more, a small one copies."""
-
-OPPONENT_CHARACTERS = 80
-"""What a model is shown of the turn that it answers, which it copies too; the person named there comes on top."""
-
-SLOT_WORDS = (3, 30)
-"""Words that may follow the beginning of a sentence. A small model writes the last ones as one, so few get there."""
-
-SLOTS: Mapping[str, tuple[str, ...]] = {
-    "FOR": ("benefit", "winners", "example", "reply"),
-    "AGAINST": ("harm", "victims", "example", "reply"),
+SIDES: Mapping[str, str] = {
+    "FOR": "FOR it: the answer is yes, it is right and does good",
+    "AGAINST": "AGAINST it: the answer is no, it is wrong and does harm",
 }
-"""What the sentences of a turn are about, in order; there is no reply before somebody else has spoken."""
+"""What a stance means, for motions that are claims, questions or mere subjects."""
 
-BEGINNINGS: Mapping[str, tuple[tuple[str, str, str, str], ...]] = {
-    "FOR": (
-        (
-            "The greatest gain from {it} is that people can",
-            "Helped most are people who",
-            "Think of a teacher who now has time for",
-            "The {person} whom my opponent pities can gain",
-        ),
-        (
-            "{It} helps ordinary people most because they gain",
-            "They can finally",
-            "Think of a shop owner who can now",
-            "The {person} of whom my opponent spoke will also find",
-        ),
-        (
-            "{It} already helps people who work in",
-            "There they can now",
-            "Think of a nurse who has more",
-            "My opponent pities one {person} and is silent about all those who enjoy",
-        ),
-        (
-            "People feared the new once before and then it brought them",
-            "Think of a weaver who in those days found",
-            "In the same way {it} will bring",
-            "My opponent's {person} need not worry because there will be",
-        ),
-        (
-            "{It} will make most people richer because they gain",
-            "Lower prices help people to buy",
-            "Think of a family that can now afford",
-            "For every {person} whom my opponent pities many others earn",
-        ),
-        (
-            "In ten years we will be glad that {it} brought",
-            "There will be far more",
-            "Think of a student who will soon",
-            "My opponent's {person} has every chance to find",
-        ),
-        (
-            "People can adapt fast because they have",
-            "A skill that pays well is",
-            "Think of a worker of fifty who has learned to",
-            "My opponent gives up on the {person} but everybody can learn to",
-        ),
-        (
-            "The gap between rich and poor grows smaller because {it} gives the poor",
-            "Regions that were forgotten now have",
-            "Think of a young woman in a village who can now",
-            "My opponent's {person} will be better off with",
-        ),
-        (
-            "People can trust {it} because it helps them to",
-            "Fewer people will suffer from",
-            "Think of a patient who was saved by",
-            "What my opponent's {person} suffered can be prevented by",
-        ),
-        (
-            "Good rules are enough to",
-            "With them everybody can enjoy",
-            "Think of a small town that will gain",
-            "My opponent's {person} is best protected by",
-        ),
-    ),
-    "AGAINST": (
-        (
-            "The greatest damage from {it} is that people lose",
-            "Worst hit are people who",
-            "Think of a cashier who can no longer",
-            "For every {person} whom my opponent praises many others have to give up",
-        ),
-        (
-            "Ordinary people pay the price for {it} because they lose",
-            "They can no longer",
-            "Think of a lorry driver who has lost",
-            "My opponent's {person} is lucky but most people must fear",
-        ),
-        (
-            "{It} already harms people who work in",
-            "They have to fear",
-            "Think of a young secretary who lost",
-            "My opponent speaks of one {person} and is silent about all those who suffer from",
-        ),
-        (
-            "People were promised a better life once before and instead they lost",
-            "Think of a blacksmith who in those days lost",
-            "Because of {it} the same will happen to",
-            "What my opponent's {person} wins is paid for by people who no longer have",
-        ),
-        (
-            "{It} will make most people poorer because they lose",
-            "The profit goes only to",
-            "Think of a pensioner who can no longer pay for",
-            "My opponent's {person} will not pay the bills of those who",
-        ),
-        (
-            "In ten years we will regret that {it} destroyed",
-            "There will be far fewer",
-            "Think of a young graduate who will never get",
-            "Even my opponent's {person} will one day be without",
-        ),
-        (
-            "People cannot adapt fast enough because they have no",
-            "What they learned in many years is worth nothing when",
-            "Think of a mechanic of fifty who cannot",
-            "My opponent's {person} had help but most people get no",
-        ),
-        (
-            "The gap between rich and poor grows wider because {it} takes from the poor their",
-            "The rich keep for themselves",
-            "Think of a small town that has lost its",
-            "One lucky {person} does not make up for all those who cannot",
-        ),
-        (
-            "Nobody can trust {it} because it fails when",
-            "A single mistake can cost people their",
-            "Think of a patient who was harmed by",
-            "My opponent's {person} will be the first to suffer from",
-        ),
-        (
-            "Laws come too late and cannot stop",
-            "Nobody is held responsible when people lose",
-            "Think of a father who asks in vain for",
-            "My opponent's {person} does not protect anybody from",
-        ),
-    ),
-}
-"""For each stance and round, in the order of the moderator's questions, how the sentences of a turn begin. Each is
-one-sided as far as it goes, so that whatever a small model adds ("people lose ...") stays on its side."""
-
-_PERSON = re.compile(r"\bThink of an? (?P<person>(?:\w+ ){0,4}?\w+) (?:who|that)\b")
-_NAME = re.compile(r"[\w'\u2019-]+(?: [\w'\u2019-]+){0,3}")
-"""A topic's cause that is short and plain enough to stand in a pattern."""
-_WORD = "[A-Za-z0-9\u00c0-\u00ff'\u2019-]+"
-
-_IMPACT = re.compile(
-    r"^(?:the )?(?:(?P<a>.+?)(?:'s|’s|s') (?:impact|effect|effects|influence|consequences) (?:on|for) (?P<b>.+)"
-    r"|(?:impact|effect|effects|influence|consequences) of (?P<c>.+?) (?:on|for) (?P<d>.+))$",
-    re.IGNORECASE,
-)
-_QUESTION = re.compile(r"^(?:should|is|are|do|does|can|will|would|must|has|have)\b.*\?$", re.IGNORECASE)
+TURN_WORDS = 120
+"""Words of a turn at most: three quarters of a minute of speech."""
+MIN_POINTS = 3
+"""Points of a case at least; otherwise one for each round."""
+MOST_POINTS = 6
+"""A model of any size finds so many that differ; in later rounds it is asked for one more."""
+MOST_POINTS_GUIDED = 5
+OBJECTIONS = 2
+OBJECTIONS_GUIDED = 1
+"""A small model's second one says the first again."""
 
 
-def state_position(topic: str, stance: str) -> str:
-    """Returns what the stance claims, as a sentence: a topic need not be a claim that one can be for or against."""
-    good = stance == "FOR"
-    bare = topic.strip().rstrip(".")
-    if found := _IMPACT.match(bare):
-        cause, target = found["a"] or found["c"], found["b"] or found["d"]
-        verb = "are" if cause.lower().endswith("s") and not cause.lower().endswith("ss") else "is"
-        return f"{cause} {verb} {'good' if good else 'bad'} for {target}"
-    if _QUESTION.match(bare):
-        return f'the answer to "{bare}" is {"yes" if good else "no"}'
-    return f'"{bare}" is {"right and does good" if good else "wrong and does harm"}'
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of the model in one call."""
+
+    messages: list[Message]
+    schema: Mapping[str, Any] | None = None
+    """None means prose."""
+    fields: tuple[str, ...] = ()
+    """Those of the schema whose values are spoken, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What does not change in a debate for one seat."""
+
+    topic: str
+    stance: str
+    """Name of the contract's enum value: "FOR" or "AGAINST"."""
+    language: str
+    """English name of the language to write in; empty if it is not known."""
+    persona: str = ""
+    """Who the debater is, in its operator's words; empty for nobody in particular."""
+    guided: bool = False
+    """Whether the model's answers are held to a schema."""
+
+    @property
+    def side(self) -> str:
+        """What its stance means."""
+        return SIDES.get(self.stance, self.stance)
+
+    @property
+    def in_language(self) -> str:
+        """The language as the end of an instruction."""
+        return f"in {self.language}" if self.language else "in the language of the motion"
+
+
+def count_points(max_rounds: int, *, guided: bool) -> int:
+    """Returns how many points a case is to have."""
+    return max(MIN_POINTS, min(max_rounds, MOST_POINTS_GUIDED if guided else MOST_POINTS))
+
+
+def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
+    """Returns what is asked for the case; `again`: as a plain list, after an answer that could not be read."""
+    system = _join(
+        f"You prepare a debater. {_describe_persona(brief)}",
+        quote_text("motion", brief.topic),
+        f"The debater is {brief.side}.",
+    )
+    if again:
+        task = (
+            f"Write {points + 1} lines {brief.in_language} and nothing else. First line: the debater's side of the "
+            f"motion in one sentence. Then {points} lines, each with another reason for this side and an example of it."
+        )
+        return _ask(system, task)
+    if not brief.guided:
+        task = _join(
+            f"Prepare the case for this side {brief.in_language}. Write these lines, with these labels, and nothing "
+            "else:",
+            "CLAIM: the side in one clear sentence",
+            f"then {points} times, about something else each time:",
+            "POINT: a reason for this side, in one sentence",
+            "EXAMPLE: a fact, place, group of people or event that shows it, in one sentence",
+            f"then {OBJECTIONS} times:",
+            "OBJECTION: one of the strongest things that the other side will say",
+            "REPLY: what is wrong with it, in one sentence",
+        )
+        return _ask(system, task)
+    task = _join(
+        f"Prepare the case for this side as JSON, all texts {brief.in_language}.",
+        '"claim": the side in one clear sentence.',
+        f'"points": {points} reasons for it, each about another subject. "subject": in one to three words. "reason": '
+        'one sentence. "example": a fact, place, group of people or event that shows it, one sentence.',
+        '"objections": the strongest thing that the other side will say. "objection": one sentence. "reply": what is '
+        "wrong with it, one sentence.",
+    )
+    schema = _object(
+        claim=_text(200),
+        points=_list(points, _object(subject=_text(40), reason=_text(200), example=_text(240))),
+        objections=_list(OBJECTIONS_GUIDED, _object(objection=_text(200), reply=_text(240))),
+    )
+    return _ask(system, task, schema)
 
 
 def compose_turn(
+    brief: Brief,
+    case: Case,
     *,
-    topic: str,
-    stance: str,
+    lines: Sequence[str],
+    is_answer: bool,
+    summary: str,
     question: str,
     round_number: int,
-    own: Sequence[str],
-    others: Sequence[str],
     complaint: str = "",
-    plain: bool = False,
-) -> tuple[list[Message], Mapping[str, Any] | None]:
-    """Returns the chat for one turn, and the schema of the answer; None means prose.
+) -> Ask:
+    """Returns what is asked for one turn.
 
-    `stance` is "FOR" or "AGAINST"; `own` and `others` are the turns so far, oldest first; `complaint` is what was
-    wrong with the answer before, on a new try; `plain` asks for prose, for servers that know no schemas. A topic in
-    another script than Latin gets prose in its language.
+    `lines`: the turns so far, as `history` lists them, after what the `summary` holds; `is_answer`: whether somebody
+    else has spoken; `complaint`: what was wrong with the answer before, on a new try, which asks for prose.
     """
-    claim = state_position(topic, stance)
-    latin = is_latin(topic)
-    sentences = dict(zip(SLOTS[stance], _choose_beginnings(topic, stance, round_number, others), strict=False))
-    parts = []
-    if others and not complaint:  # what a small model copied once, it copies again
-        named = f" Then of a {_find_person(others)}." if _find_person(others) else ""
-        parts.append(
-            f"Your opponent spoke of this: {shorten(take_first_sentence(others[-1]), OPPONENT_CHARACTERS)}{named}"
-        )
-    if own:
-        points = " / ".join(shorten(take_first_sentence(text), POINT_CHARACTERS) for text in own[-OWN_POINTS:])
-        parts.append(f"You said already, so not again: {points}")
-    parts.append(f"Question: {question}")
-    parts.append(f"Answer the question and show that {claim}. Be concrete: name people, places and things.")
-    if not latin:
-        parts.append("Write 3 or 4 full sentences in the language of the topic, no list.")
-    elif plain:
-        parts.append("Write one sentence with each of these beginnings, no list:")
-        parts.extend(f"{beginning} ..." for beginning in sentences.values())
+    told = []
+    if summary:
+        told.append(f"What was said before, in short: {quote_text('summary', summary)}")
+    if lines:
+        told += ["The debate so far:", *lines]
+    if question:
+        told.append(f"The question of this round: {quote_text('question', question)}")
+    if brief.guided and not complaint:
+        task, schema = _task_in_fields(brief, case, is_answer=is_answer, round_number=round_number)
     else:
-        parts.append("Answer in JSON with short full sentences that begin like this:")
-        parts.extend(f'"{slot}": "{beginning} ..."' for slot, beginning in sentences.items())
+        task, schema = _task_in_prose(brief, case, is_answer=is_answer, round_number=round_number), None
     if complaint:
-        parts.append(f"Your last answer could not be used: {complaint}. Write a different one.")
-    system = f"You are a debater. You argue that {claim}. You speak only of the " + (
-        "good that it does." if stance == "FOR" else "harm that it does."
+        told.append(f"Your last answer could not be used: {complaint}. Write another one.")
+    ask = _ask(_describe_debater(brief, case), _join(*told, task), schema)
+    return Ask(ask.messages, schema, tuple(schema["properties"]) if schema else ())
+
+
+def compose_plain_turn(brief: Brief, case: Case, *, last: str, question: str, complaint: str) -> Ask:
+    """Returns the simplest question for a turn, after other ones gave none. `last`: what the other side said last."""
+    system = _join(
+        "You speak for one side in a debate.",
+        quote_text("motion", brief.topic),
+        f"You are {brief.side}. {neutralize_text(case.claim)}",
     )
-    chat = [Message("system", system), Message("user", "\n".join(parts))]
-    return chat, _make_schema(sentences) if latin and not plain else None
+    task = _join(
+        f"The other side says: {quote_text('turn', last)}" if last else None,
+        f"You are asked: {quote_text('question', question)}" if question else None,
+        f"Answer for your side in two to four full sentences {brief.in_language}.",
+        f"An answer was not taken because {complaint}." if complaint else None,
+    )
+    return _ask(system, task)
 
 
-def _choose_beginnings(topic: str, stance: str, round_number: int, others: Sequence[str]) -> list[str]:
-    rounds = BEGINNINGS[stance]
-    chosen = rounds[(round_number - 1) % len(rounds)]
-    found = _IMPACT.match(topic.strip().rstrip("."))
-    cause = (found["a"] or found["c"]) if found else ""
-    it = cause if _NAME.fullmatch(cause) else "it"
-    person = _find_person(others) or "person"
-    filled = [beginning.format(it=it, It=it[:1].upper() + it[1:], person=person) for beginning in chosen]
-    return filled if others else filled[:-1]
+def compose_summary(brief: Brief, lines: Sequence[str], before: str) -> Ask:
+    """Returns what is asked for the summary of a debate's first turns; `before`: that of the turns before these."""
+    system = f"You keep notes on a debate. {quote_text('motion', brief.topic)}"
+    task = _join(
+        f"What was said before, in short: {quote_text('summary', before)}" if before else None,
+        "What was said then:" if before else "What was said:",
+        *lines,
+        "",
+        f"Sum all of this up {brief.in_language} in at most 150 words of prose: which arguments and examples each side "
+        'used, and which were answered. Call the two sides "you" and "your opponent". Write only the summary.',
+    )
+    return _ask(system, task)
 
 
-def _find_person(others: Sequence[str]) -> str:
-    """Returns of whom the other side spoke in its last turn, such as "young nurse"; empty if of nobody."""
-    found = _PERSON.search(others[-1]) if others else None
-    return found["person"] if found else ""
+def compose_answer(*, agent: str, question: str, persona: str = "") -> Ask:
+    """Returns what is asked when somebody puts a question to the agent outside of a debate."""
+    system = (
+        f"You are {agent}, a debater with clear opinions. {neutralize_text(persona)} Answer the question in at most "
+        "100 words of plain prose, in the language of the question, without a greeting."
+    )
+    return _ask(" ".join(system.split()), neutralize_text(question))
 
 
-def _make_schema(sentences: Mapping[str, str]) -> Mapping[str, Any]:
-    """Returns the schema of an object of sentences with these beginnings; after a comma a small model would concede."""
-    least, most = SLOT_WORDS
-    rest = f"( {_WORD}){{{least},{most}}}\\.$"
+def _describe_debater(brief: Brief, case: Case) -> str:
+    """Returns the system prompt of all turns of one seat."""
+    points = [
+        neutralize_text(f"{number}. {point.reason} {point.example}") for number, point in enumerate(case.points, 1)
+    ]
+    objections = [
+        neutralize_text(f"- {objection.objection} Your reply: {objection.reply}")
+        for objection in case.objections
+        if objection.reply
+    ]
+    return _join(
+        f"You are a debater. You defend one side of a motion and never leave it. {_describe_persona(brief)}",
+        quote_text("motion", brief.topic),
+        f"You are {brief.side}.",
+        f"Your claim: {neutralize_text(case.claim)}" if case.claim else None,
+        f"You write {brief.in_language}: plain, concrete sentences, no greeting, no heading, no list.",
+        QUOTING_RULE,
+        "Your points:" if points else None,
+        *points,
+        "What the other side may say:" if objections else None,
+        *objections,
+    )
+
+
+def _describe_persona(brief: Brief) -> str:
+    return f"Who the debater is: {neutralize_text(brief.persona)}" if brief.persona else ""
+
+
+def _task_in_prose(brief: Brief, case: Case, *, is_answer: bool, round_number: int) -> str:
+    point = case.choose_point(round_number)
+    own = "a point of your own that nobody has made yet"
+    proof = "Support it with a fact or an example."
+    if point:
+        own = f"this point of yours: {_cite(point.reason)}"
+        proof = f"Use this: {_cite(point.example)}" if point.example else proof
+    opening = (
+        "Say first why the strongest thing that the other side said, and that you have not answered yet, is wrong or "
+        f"does not decide the matter. Then make {own}"
+        if is_answer
+        else f"Make {own}"
+    )
+    return _join(
+        f"It is your turn. {opening}",
+        f"{proof} Keep to the question of the round as far as this allows, and repeat nothing that was said.",
+        f"At most {TURN_WORDS} words {brief.in_language}. Write only the words that you say.",
+    )
+
+
+def _task_in_fields(brief: Brief, case: Case, *, is_answer: bool, round_number: int) -> tuple[str, Mapping[str, Any]]:
+    point = case.choose_point(round_number)
+    fields = {}
+    if is_answer:
+        fields["answer"] = (
+            "name what the other side said last and say why it is wrong. One or two sentences. Do not agree with it."
+        )
+    fields["point"] = (
+        f"make this point of yours in one or two sentences: {_cite(point.reason)}"
+        if point
+        else "one new reason for your side that nobody has named yet, in one or two sentences."
+    )
+    fields["evidence"] = (
+        f"prove it in one or two sentences with this: {_cite(point.example)}"
+        if point and point.example
+        else "a fact or an example that proves it, in one or two sentences."
+    )
+    task = _join(
+        f"Write your turn as JSON, {brief.in_language}:", *(f'"{name}": {what}' for name, what in fields.items())
+    )
+    return task, _object(**{name: _text(FIELD_CHARACTERS) for name in fields})
+
+
+def _cite(text: str) -> str:
+    """Returns what the model itself prepared, on one line in quotation marks."""
+    return '"' + neutralize_text(text).replace('"', "'") + '"'
+
+
+def _join(*lines: str | None) -> str:
+    """Returns the lines of a prompt that there are."""
+    return "\n".join(line.rstrip() for line in lines if line is not None)
+
+
+def _ask(system: str, task: str, schema: Mapping[str, Any] | None = None) -> Ask:
+    return Ask([Message("system", system), Message("user", task)], schema)
+
+
+def _text(characters: int) -> dict[str, Any]:
+    return {"type": "string", "maxLength": characters}
+
+
+def _list(items: int, of: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": of, "minItems": items, "maxItems": items}
+
+
+def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {
-            slot: {"type": "string", "pattern": f"^{literal(beginning)}{rest}"} for slot, beginning in sentences.items()
-        },
-        "required": list(sentences),
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }
-
-
-def compose_answer(*, agent: str, question: str) -> list[Message]:
-    """Returns the chat for a question put to the agent outside of a debate."""
-    system = (
-        f"You are {agent}, a debater with clear opinions. Answer the question in at most 100 words of plain prose, "
-        "without a greeting."
-    )
-    return [Message("system", system), Message("user", question)]
-
-
-def take_first_sentence(text: str) -> str:
-    """Returns the first sentence of a turn, at most 200 characters."""
-    return shorten(re.split(r"(?<=[.!?])\s+", text.strip(), maxsplit=1)[0], 200)
-
-
-def shorten(text: str, characters: int) -> str:
-    """Returns the text, or what of it ends at a sentence, else at a word, within that many characters."""
-    flat = " ".join(text.split())
-    if len(flat) <= characters:
-        return flat
-    cut = flat[:characters]
-    end = max(cut.rfind(mark) for mark in (". ", "! ", "? "))
-    return cut[: end + 1] if end > characters // 2 else cut.rsplit(" ", 1)[0] + " ..."

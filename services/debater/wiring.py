@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.agent.wiring import build_agent
+from mesh.clock import SystemClock
 from mesh.service import Foundation
 from mesh.settings import load
 from services.debater.clients import ModeratorRecord
@@ -34,7 +35,7 @@ def build(environ: Mapping[str, str], *, model: Model | None = None) -> Sequence
     return build_agent(
         foundation,
         record,
-        speaker=Debater(foundation.settings.service),
+        speaker=Debater(foundation.settings.service, clock=SystemClock()),
         encoder=TurnMessages(),
         record=record,
         description=settings.description,

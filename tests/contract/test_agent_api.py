@@ -75,7 +75,8 @@ async def _service(folder: Path, answer: Answer = USUAL) -> AsyncIterator[_Servi
     await database.start()
     model = ScriptedModel(script=lambda _call: answer)
     store = AgentStore(database, TurnMessages(), "team-a")
-    speaker, clock, counters, drafts = Debater("team-a"), FakeClock(), Counters(), Drafts()
+    clock, counters, drafts = FakeClock(), Counters(), Drafts()
+    speaker = Debater("team-a", clock=clock)
     floors = Floors(
         speaker=speaker,
         model=model,

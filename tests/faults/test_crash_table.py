@@ -31,6 +31,8 @@ pytestmark = pytest.mark.timeout(120)
 
 ROUNDS = 2
 AGENTS = ["team-a", "team-b"] * ROUNDS
+FIRST_TURNS = (1, 2)
+"""Of each seat, before which it makes its case."""
 TURN_BYTES = 300
 HELD_ROUND = ["floor_granted", "turn_taken"] * 2
 EVENTS = [
@@ -67,6 +69,10 @@ ROWS = {
     "debater after the commit": Row("team-a-0", Point.AFTER_COMMIT, "/3/1/taken"),
     "debater after the publish": Row("team-a-0", Point.AFTER_PUBLISH, "/3/1/granted", "/3/1/taken", held="turn 4"),
     "debater after the offset commit": Row("team-a-0", Point.AFTER_OFFSET, "/3/1/granted", held="turn 4"),
+    # Before its first turn a debater prepares its case, which is stored by itself and part of that turn's price.
+    "case after the model call": Row("team-a-0", Point.AFTER_MODEL, "case 1", lost="case 1"),
+    "case after its commit": Row("team-a-0", Point.BEFORE_MODEL, "turn 1"),
+    "first turn after the model call": Row("team-a-0", Point.AFTER_MODEL, "turn 1", lost="turn 1"),
     # The moderator hears turn 3.
     "hearing before the commit": Row("moderator-0", Point.BEFORE_COMMIT, "/4/1/granted"),
     "hearing after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/4/1/granted"),
@@ -87,9 +93,13 @@ ROWS = {
 
 def calls_of(name: str) -> dict[str, int]:
     """Returns the seed of each model call of a debate in which nobody dies."""
-    turns = {f"turn {number}": call_seed(turn_place(name, number), 1) for number in range(1, len(AGENTS) + 1)}
+    cases = {f"case {number}": call_seed(turn_place(name, number), 1) for number in FIRST_TURNS}
+    turns = {
+        f"turn {number}": call_seed(turn_place(name, number), 2 if number in FIRST_TURNS else 1)
+        for number in range(1, len(AGENTS) + 1)
+    }
     own = {"question 1": "1/question", "question 2": "3/question", "opinion": "5/opinion", "closing": "5/closing"}
-    return turns | {purpose: seed_for(f"{name}/{place}") for purpose, place in own.items()}
+    return cases | turns | {purpose: seed_for(f"{name}/{place}") for purpose, place in own.items()}
 
 
 class Table:
@@ -163,8 +173,7 @@ def test_a_death_at_a_boundary(table: Table, boundary: str) -> None:
     assert {call: len(completions[call]) for call in made} == made
     tokens = {purpose: completions[call][0] for purpose, call in calls.items()}
     assert all(len(set(completions[call])) == 1 for call in made), "a repeated call was another call"
-    spent = debate.tokens_spent
-    assert spent == sum(tokens.values())
+    assert debate.tokens_spent == sum(tokens.values())
 
     turns = system.turns(name)
     assert [(turn.number, turn.agent, turn.attempt) for turn in turns] == [
@@ -173,7 +182,8 @@ def test_a_death_at_a_boundary(table: Table, boundary: str) -> None:
     for turn in turns:
         assert turn.text == turn_text(calls[f"turn {turn.number}"], TURN_BYTES)
         assert not turn.forfeited
-        assert turn.prompt_tokens + turn.completion_tokens == tokens[f"turn {turn.number}"]
+        spent = tokens[f"turn {turn.number}"] + tokens.get(f"case {turn.number}", 0)
+        assert turn.prompt_tokens + turn.completion_tokens == spent
     said = {(utterance.turn_number, utterance.text) for agent in set(AGENTS) for utterance in system.said(agent, name)}
     assert said == {(turn.number, turn.text) for turn in turns}
 

@@ -39,17 +39,22 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 
 @pytest.mark.parametrize(
-    ("agent", "reason", "tries"),
+    ("agent", "reason", "case_calls", "tries"),
     [
-        ("silent", "it was empty", 3),
-        ("broken", "is scripted not to answer", 3),
-        ("wordy", "it had 103,400 characters", 1),
+        ("silent", "it was empty", 2, 3),
+        ("broken", "is scripted not to answer", 0, 3),
+        ("wordy", "it had 103,400 characters", 0, 1),
     ],
 )
-def test_a_model_without_a_usable_answer_forfeits(system: System, agent: str, reason: str, tries: int) -> None:
+def test_a_model_without_a_usable_answer_forfeits(
+    system: System, agent: str, reason: str, case_calls: int, tries: int
+) -> None:
     """A model that says nothing or fails is tried three times for a turn, no more; one that answers with 100 KB but
     once, because that spends the floor's allowance. Then the turn is forfeited with the reason, the other seat goes on,
-    and the third forfeit in a row ends the debate: FORFEITED, with the seat as evidence, a summary and a verdict."""
+    and the third forfeit in a row ends the debate: FORFEITED, with the seat as evidence, a summary and a verdict.
+
+    Beside the tries stand the calls for the case, before a seat's first turn: one, and two of a model that answered
+    with nothing, once in a debate; a case that is not answered, or that spends the allowance, is itself a try."""
     before = system.calls()
     name = system.create(f"Against a model that is {agent}", rounds=8, agents=("team-a", agent))
     debate = system.wait_for_end(name)
@@ -68,9 +73,10 @@ def test_a_model_without_a_usable_answer_forfeits(system: System, agent: str, re
     assert debate.verdict
     calls = system.calls() - before
     for turn in turns:
-        made = [calls[call_seed(turn_place(name, turn.number), number)] for number in (1, 2, 3, 4)]
+        made = [calls[call_seed(turn_place(name, turn.number), number)] for number in range(1, 7)]
         assert sorted(made, reverse=True) == made
-        assert sum(made) == (tries if turn.forfeited else 1)
+        prepared = 0 if turn.round > 1 else case_calls if turn.forfeited else 1
+        assert sum(made) == prepared + (tries if turn.forfeited else 1)
 
 
 def test_a_model_that_is_too_slow_loses_its_floors(system: System) -> None:
@@ -103,6 +109,7 @@ def test_a_debate_that_nobody_speaks_in_ends_without_a_verdict(system: System) -
     assert not debate.verdict
     shown = system.rostrum("show", name)
     assert shown.returncode == 0
+    assert "(forfeited: no usable answer: it was empty (model calls: 5))" in shown.stdout  # two of them for its case
     assert "(forfeited: no usable answer: it was empty (model calls: 3))" in shown.stdout
 
 

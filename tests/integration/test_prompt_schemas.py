@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from mesh.llm.port import Limits
 from mesh.llm.select import open_model
 from services.debater import answers
 from services.debater import prompts as debater
+from services.debater.case import EMPTY, read_case
 from services.moderator import prompts as moderator
 from services.moderator.model.debate import Seat, Stance
 from services.moderator.model.turn import Turn
@@ -35,16 +34,24 @@ async def answer(
         await model.aclose()
 
 
-@pytest.mark.parametrize("stance", ["FOR", "AGAINST"])
-@pytest.mark.parametrize("number", [1, 9])
-async def test_turn_begins_on_its_side(tiny_model: ModelServers, stance: str, number: int) -> None:
-    """A turn's first sentence begins as its round asks, an apostrophe in it or none, and `tidy` makes prose of it."""
-    messages, schema = debater.compose_turn(
-        topic=TOPIC, stance=stance, question="Why?", round_number=number, own=[], others=["Think of a nurse who rests."]
-    )
-    text = answers.tidy(await answer(tiny_model, messages, schema, 90), cut=True)
-    assert text.startswith(debater.BEGINNINGS[stance][number - 1][0].format(it="AI", It="AI"))
-    assert "{" not in text
+async def test_a_guided_turn_is_its_fields(tiny_model: ModelServers) -> None:
+    """A guided answer is JSON of the generic fields, a cut one too, and `tidy` makes prose of it."""
+    brief = debater.Brief(TOPIC, "FOR", "English", guided=True)
+    ask = debater.compose_turn(brief, EMPTY, lines=[], is_answer=True, summary="", question="Why?", round_number=1)
+    written = await answer(tiny_model, ask.messages, ask.schema, 90)
+    assert re.match(r'\{\s*"answer"\s*:\s*"', written)
+    text = answers.tidy(written, fields=ask.fields, cut=True)
+    assert text
+    assert not set(text) & set("{}")
+
+
+async def test_a_guided_case_can_be_read(tiny_model: ModelServers) -> None:
+    """A case of the schema has a claim and so many points."""
+    ask = debater.compose_case(debater.Brief(TOPIC, "FOR", "English", guided=True), 3)
+    found = read_case(await answer(tiny_model, ask.messages, ask.schema, 600))
+    assert found is not None
+    assert found.claim
+    assert len(found.points) <= 3
 
 
 async def test_summary_begins_with_a_side(tiny_model: ModelServers) -> None:
