@@ -62,7 +62,7 @@ class Floor:
     allowance_tokens: int
     """Tokens of prompt and completion that this floor may spend."""
     language: str = ""
-    """BCP 47 primary language subtag to speak in; empty if it is not known."""
+    """BCP 47 tag of the language to speak in; empty if it is not known."""
 
     @property
     def place(self) -> tuple[int, int]:

@@ -54,7 +54,7 @@ def debate_message(debate: Debate) -> debate_pb2.Debate:
         stop_evidence=_evidence_message(debate.evidence) if debate.evidence else None,
         round=debate.round,
         language=debate.language,
-        agenda=debate.agenda,
+        agenda=[question for question in debate.agenda if question],
         judgement=_judgement_message(debate.judgement) if debate.judgement and has_ended else None,
         summary_absence=_absence_value(debate.summary_absence if has_ended else None),
         verdict_absence=_absence_value(debate.verdict_absence if has_ended else None),

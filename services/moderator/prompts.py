@@ -1,122 +1,279 @@
-"""What the moderator asks of its model: the questions, the redundancy check, the summary and the verdict.
+"""What the moderator asks of its model: the agenda, a round's question, an opinion, digests, summary and judgement.
 
-Pure functions from turns to messages, with the JSON schema of each answer that must be JSON, and the plain
-question that opens a round when the model gives none. Written for small models: the angle of a round's question comes
-from a list, not from the model, because a small model asks the same question eight times.
+Pure functions from a debate and its turns to a Prompt. Prompts instruct, in English, and name the language to answer
+in; no text here ever reaches a reader. What others wrote stands in them as quoted data. What is said comes first and
+what is asked last, so that a server's prompt cache serves summary and judgement alike. A guided model gets a schema of
+generic fields; others are asked for lines, and for JSON where lines did not do. `answers` reads what comes back.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mesh.llm.patterns import literal
+from mesh.language.tags import language_name
+from mesh.language.text import shorten
 from mesh.llm.port import Message
+from mesh.llm.quoting import QUOTING_RULE, quote_text
+from services.moderator.answers import MAX_QUESTION_CHARACTERS, NEW, REPEATS, UNDECIDED
+from services.moderator.model.judgement import CRITERIA, MAX_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.moderator.model.debate import Seat
+    from services.moderator.model.debate import Debate, Seat
+    from services.moderator.model.judgement import Digest
     from services.moderator.model.turn import Turn
 
-ANGLES = (
-    ("its overall effect", "Taken as a whole, does it do more good or more harm?"),
-    ("who wins and who loses", "Who gains the most from it, and who pays for that?"),
-    ("one concrete industry or place", "In which industry or place can its effect already be seen, and what is it?"),
-    ("lessons from history", "What does a similar change in the past tell us about it?"),
-    ("money: wages, prices and investment", "What does it do to wages, prices and investment?"),
-    ("the next ten years", "What will be different in ten years because of it?"),
-    ("education, skills and adapting", "Can people learn and adapt fast enough?"),
-    ("fairness between regions, ages, rich and poor", "Does it make society fairer or less fair?"),
-    ("safety, quality and trust", "Can people trust it, and what happens when it fails?"),
-    ("laws and the role of government", "What should governments do about it, if anything?"),
-)
-"""For each round what its question is about, and the plain question on that."""
+BYTES_PER_TOKEN = 3
+"""On the low side for English (about 4) and near to what other scripts have (a Chinese character is 3 bytes)."""
+MAX_AGENDA = 10
+"""Questions that are planned at once; a longer debate plans the next ones when it comes to them."""
+MAX_NAMED_QUESTIONS = 20
+"""Of those that were asked, the latest so many are named in a prompt."""
 
-OPINION_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {"reason": {"type": "string", "maxLength": 300}, "redundant": {"type": "boolean"}},
-    "required": ["reason", "redundant"],
-    "additionalProperties": False,
-}
-
-CLAUSE = '[^."\\\\]{40,300}\\.'
-"""The rest of a sentence of summary and verdict, as a pattern that llama.cpp can follow."""
+QUESTION_TOKENS = 45
+OPINION_TOKENS = 120
+DIGEST_TOKENS = 300
+SUMMARY_TOKENS = 400
+JUDGEMENT_TOKENS = 500
+"""Room for each answer."""
 
 
-def plain_question(topic: str, round_number: int) -> str:
-    """Returns the question of a round for which the model gave none."""
-    return f"{topic}: {ANGLES[(round_number - 1) % len(ANGLES)][1]}"
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One call of the model."""
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    schema: Mapping[str, Any] | None = None
+
+    @property
+    def token_estimate(self) -> int:
+        """What the call may cost at most, by estimate."""
+        return self.max_tokens + sum(estimate_tokens(message.content) for message in self.messages)
 
 
-def round_question(topic: str, round_number: int, max_rounds: int, turns: Sequence[Turn]) -> list[Message]:
-    """Returns the chat for the question that opens a round; `turns` are all so far."""
-    subject = ANGLES[(round_number - 1) % len(ANGLES)][0]
-    parts = [f"Debate topic: {topic}"]
-    asked = list(dict.fromkeys(turn.question for turn in turns if turn.question))
-    if asked:
-        parts.append("Asked already, so not again: " + " / ".join(asked[-4:]))
+def estimate_tokens(text: str) -> int:
+    """Returns about how many tokens a text has, rather too many than too few."""
+    return len(text.encode(errors="replace")) // BYTES_PER_TOKEN + 1
+
+
+def compose_agenda(debate: Debate, turns: Sequence[Turn], count: int, *, guided: bool, fault: str = "") -> Prompt:
+    """Returns the prompt for the next `count` questions of the agenda; `turns` are those of the newest round."""
+    parts = [_quote_topic(debate), *_quote_asked((*debate.agenda, *(turn.question for turn in turns)))]
+    parts += [*_quote_turns(debate, turns)]
     parts.append(
-        f"Write the question for round {round_number} of {max_rounds}. It must be about {subject}. One neutral "
-        "question of at most 20 words that both sides can answer. It begins with How, What, Which, Who or Does and "
-        "ends with a question mark. Only the question."
+        f"Plan the debate: write {count} questions that the moderator asks, one a round. Each is about another aspect "
+        "of the topic, concrete and neutral, so that both sides can answer it in different ways, and has at most 20 "
+        f"words. {_language_rule(debate)}"
     )
-    system = "You moderate a debate. You ask short, concrete, neutral questions. You never greet and never explain."
-    return [Message("system", system), Message("user", "\n".join(parts))]
+    schema = None
+    if guided:
+        item = {"type": "string", "minLength": 8, "maxLength": 160}
+        items = {"type": "array", "items": item, "minItems": count, "maxItems": count}
+        schema = _object({"questions": items})
+        parts.append('Answer in JSON: {"questions": [...]}.')
+    else:
+        parts.append("One question a line, numbered, and nothing else.")
+    return _prompt("You moderate a debate.", parts, fault, count * QUESTION_TOKENS + 20, schema)
 
 
-def redundancy_opinion(
-    topic: str, this: Sequence[Turn], earlier: Sequence[Turn]
-) -> tuple[list[Message], Mapping[str, Any]]:
-    """Returns the chat that asks whether a round only repeats, and the schema of the answer."""
-    before = "\n".join(f"- {_start(turn.text, 160)}" for turn in earlier[-8:] if turn.text)
-    now = "\n".join(f"- {_start(turn.text, 400)}" for turn in this if turn.text)
-    user = (
-        f"Debate topic: {topic}\n\nSaid in earlier rounds:\n{before}\n\nSaid in the newest round:\n{now}\n\n"
-        "Does the newest round only repeat what was said before, without any new argument, example or fact? "
-        'Answer in JSON: "reason" in one sentence, then "redundant": true or false.'
-    )
-    system = "You judge debates strictly and answer in JSON only."
-    return [Message("system", system), Message("user", user)], OPINION_SCHEMA
+def compose_question(debate: Debate, turns: Sequence[Turn], planned: str, fault: str = "") -> Prompt:
+    """Returns the prompt that lets a model fit the planned question to what was said in the newest round, `turns`."""
+    parts = [
+        _quote_topic(debate),
+        *_quote_turns(debate, turns),
+        "This question is planned for the next round: " + quote_text("question", planned),
+        "If what was said calls for it, sharpen the question or refer to what was said, on the same aspect; else "
+        f"repeat it as it is. One neutral question of at most 25 words, and nothing else. {_language_rule(debate)}",
+    ]
+    return _prompt("You moderate a debate.", parts, fault, 2 * QUESTION_TOKENS)
 
 
-def closing(topic: str, seats: Sequence[Seat], turns: Sequence[Turn]) -> tuple[list[Message], Mapping[str, Any]]:
-    """Returns the chat for summary and verdict, and the schema of the answer; somebody must have spoken.
+def compose_opinion(debate: Debate, turns: Sequence[Turn], room: int, *, guided: bool, fault: str = "") -> Prompt:
+    """Returns the prompt that asks whether the newest round only repeats; `turns` are all of the debate."""
+    earlier = [turn for turn in turns if turn.text and turn.round < debate.round]
+    newest = [turn for turn in turns if turn.text and turn.round == debate.round]
+    texts = fit_texts([turn.text for turn in (*earlier, *newest)], room)
+    said = [_quote_turn(debate, turn, text) for turn, text in zip((*earlier, *newest), texts, strict=True)]
+    ask = f"Does round {debate.round} only repeat what was said before it, without a new argument, example or fact?"
+    if guided:
+        schema = _object({"reason": {"type": "string", "maxLength": 300}, "redundant": {"type": "boolean"}})
+        how = 'Answer in JSON: "reason", one sentence, then "redundant", true or false.'
+    else:
+        schema = None
+        how = f"Write {REPEATS} or {NEW} on the first line, and your reason, one sentence, on the second."
+    parts = [_quote_topic(debate), *said, f"{ask} {how}"]
+    return _prompt("You judge strictly what a debate repeats.", parts, fault, OPINION_TOKENS, schema)
 
-    What was said is grouped by side, and the schema has a sentence for each side begin with its name: a small model
-    mixes the sides up otherwise.
+
+def compose_digest(debate: Debate, turns: Sequence[Turn], room: int, fault: str = "") -> Prompt:
+    """Returns the prompt for what was argued in a part of a debate that is too long for one prompt."""
+    parts = [
+        *_quote_record(debate, (), turns, room),
+        "This is a part of the debate. Note for each speaker, by name, which points it made, with which facts or "
+        "examples, and what it answered to whom, with the numbers of the turns. At most 150 words, plain text. "
+        + _language_rule(debate),
+    ]
+    return _prompt(_JUDGE, parts, fault, DIGEST_TOKENS)
+
+
+def compose_summary(
+    debate: Debate, digests: Sequence[Digest], turns: Sequence[Turn], room: int, *, guided: bool, fault: str = ""
+) -> Prompt:
+    """Returns the prompt for the summary of all that was said: `digests`, and the `turns` after them."""
+    sides = _list_sides(speaking_seats(debate, digests, turns))
+    ask = f"Sum up for a reader what each side argued, its points and its best example, without judging: {sides}. "
+    agents = [seat.agent for seat in speaking_seats(debate, digests, turns)]
+    if guided:
+        schema = _object({agent: {"type": "string", "minLength": 20, "maxLength": 500} for agent in agents})
+        ask += "Answer in JSON: for each of them, under its name, two sentences. "
+    else:
+        schema = None
+        ask += "Plain text of at most 120 words that names each of them. "
+    parts = [*_quote_record(debate, digests, turns, room), ask + _language_rule(debate)]
+    return _prompt(_JUDGE, parts, fault, SUMMARY_TOKENS, schema)
+
+
+def compose_judgement(  # noqa: PLR0917 - what is judged, how it is asked for, and what was wrong before
+    debate: Debate,
+    digests: Sequence[Digest],
+    turns: Sequence[Turn],
+    sides: Sequence[Seat],
+    numbers: Sequence[int],
+    room: int,
+    *,
+    as_json: bool,
+    fault: str = "",
+) -> Prompt:
+    """Returns the prompt for the judgement. `sides`: those who spoke, in the order in which they are scored.
+
+    `numbers`: of all turns that were spoken, digested ones included.
     """
-    spoken = [turn for turn in turns[-16:] if turn.text]
-    speakers = {turn.agent for turn in spoken}
-    sides = {seat.agent: f"{seat.agent} ({seat.stance})" for seat in seats if seat.agent in speakers}
-    said = "\n\n".join(
-        f"What {name} said:\n" + "\n".join(f"- {_start(turn.text, 200)}" for turn in spoken if turn.agent == agent)
-        for agent, name in sides.items()
+    agents = [seat.agent for seat in sides]
+    ask = (
+        f"Judge how well each side argued, not whether you agree: {_list_sides(sides)}. Score each from 0 to "
+        f"{MAX_SCORE} for argument (points that bear on the topic and hold together), evidence (facts and examples), "
+        "rebuttal (answers to what others said) and clarity. Use the whole range: sides rarely argue equally well. "
+        f"The winner has the higher scores in sum; it is {UNDECIDED} if they are equal. The rationale says in two "
+        f"or three sentences what decided it. {_language_rule(debate)}"
     )
-    names = list(sides.values())
-    user = (
-        f"Debate topic: {topic}\n\n{said}\n\n"
-        f'Answer in JSON. "summary": for each side one sentence on its main arguments: "{names[0]} argued that ...". '
-        f'"verdict": which side argued better, {" or ".join(names)}, and which of its own arguments or examples '
-        f'convinced: "{names[0]} argued better because ..." or "{names[-1]} argued better because ...".'
+    if as_json:
+        schema: Mapping[str, Any] | None = _judgement_schema(agents, numbers)
+        how = (
+            'Answer in JSON: "scores", for each side by name its four numbers, "winner", "decisive_turns", the numbers '
+            'of the one to three turns that decided, and "rationale".'
+        )
+    else:
+        schema = None
+        lines = [f"Scores {agent}: argument N, evidence N, rebuttal N, clarity N" for agent in agents]
+        lines += [f"Winner: {', '.join(agents)} or {UNDECIDED}", "Deciding turns: one to three numbers of turns"]
+        how = "Answer in these lines, with these labels in English:\n" + "\n".join(
+            [*lines, "Rationale: your sentences"]
+        )
+    return _prompt(
+        _JUDGE, [*_quote_record(debate, digests, turns, room), f"{ask}\n{how}"], fault, JUDGEMENT_TOKENS, schema
     )
-    system = "You are a neutral moderator who judges how well each side argued, not whether you agree. JSON only."
-    return [Message("system", system), Message("user", user)], _closing_schema(names)
 
 
-def _closing_schema(names: Sequence[str]) -> Mapping[str, Any]:
-    escaped = [literal(name) for name in names]
-    summary = " ".join(f"{name} argued that {CLAUSE}" for name in escaped)
+def speaking_seats(debate: Debate, digests: Sequence[Digest], turns: Sequence[Turn]) -> list[Seat]:
+    """Returns the seats whose agents spoke; where a part is digested, all of them."""
+    speakers = {turn.agent for turn in turns if turn.text}
+    return [seat for seat in debate.seats if digests or seat.agent in speakers]
+
+
+def estimate_record(debate: Debate, digests: Sequence[Digest], turns: Sequence[Turn]) -> int:
+    """Returns about how many tokens the record has in a prompt, uncut."""
+    quoted = [quote_text("part", digest.text) for digest in digests]
+    quoted += [_quote_turn(debate, turn, turn.text) for turn in turns if turn.text]
+    return sum(map(estimate_tokens, quoted))
+
+
+def fit_texts(texts: Sequence[str], room: int) -> list[str]:
+    """Returns the texts so that they fit into `room` tokens: the longest are shortened, each to the same length."""
+    costs = [estimate_tokens(text) for text in texts]
+    if sum(costs) <= room:
+        return list(texts)
+    share, left, rest = 0, max(0, room), len(texts)
+    for cost in sorted(costs):
+        share = left // rest
+        if cost > share:
+            break
+        left, rest = left - cost, rest - 1
+    return [
+        text if cost <= share else shorten(text, max(1, len(text) * share // cost))
+        for text, cost in zip(texts, costs, strict=True)
+    ]
+
+
+_JUDGE = "You are a neutral judge of a debate."
+
+
+def _prompt(
+    role: str, parts: Sequence[str], fault: str, max_tokens: int, schema: Mapping[str, Any] | None = None
+) -> Prompt:
+    again = f"\nYour last answer could not be used: {fault}. Answer as asked for." if fault else ""
+    messages = Message("system", f"{role} {QUOTING_RULE}"), Message("user", "\n".join(parts) + again)
+    return Prompt(messages, max_tokens, schema)
+
+
+def _language_rule(debate: Debate) -> str:
+    return f"Write in {language_name(debate.language)}." if debate.language else "Write in the language of the topic."
+
+
+def _quote_topic(debate: Debate) -> str:
+    return quote_text("topic", debate.topic)
+
+
+def _quote_asked(asked: Sequence[str]) -> list[str]:
+    questions = list(dict.fromkeys(question for question in asked if question))[-MAX_NAMED_QUESTIONS:]
+    return [quote_text("asked", question[:MAX_QUESTION_CHARACTERS]) for question in questions]
+
+
+def _quote_turns(debate: Debate, turns: Sequence[Turn], room: int = 2_000) -> list[str]:
+    spoken = [turn for turn in turns if turn.text]
+    texts = fit_texts([turn.text for turn in spoken], room)
+    return [_quote_turn(debate, turn, text) for turn, text in zip(spoken, texts, strict=True)]
+
+
+def _quote_turn(debate: Debate, turn: Turn, text: str) -> str:
+    stance = next((seat.stance.value.lower() for seat in debate.seats if seat.agent == turn.agent), "")
+    return quote_text("turn", text, number=turn.number, round=turn.round, speaker=turn.agent, side=stance)
+
+
+def _quote_record(debate: Debate, digests: Sequence[Digest], turns: Sequence[Turn], room: int) -> list[str]:
+    """Quotes the topic and all that was said, in at most `room` tokens."""
+    spoken = [turn for turn in turns if turn.text]
+    overhead = estimate_record(debate, (), spoken) - sum(estimate_tokens(turn.text) for turn in spoken)
+    texts = fit_texts([*(digest.text for digest in digests), *(turn.text for turn in spoken)], room - overhead)
+    parts = [quote_text("part", text, through=digest.through) for digest, text in zip(digests, texts, strict=False)]
+    parts += [_quote_turn(debate, turn, text) for turn, text in zip(spoken, texts[len(digests) :], strict=True) if text]
+    return [_quote_topic(debate), *parts]
+
+
+def _list_sides(seats: Sequence[Seat]) -> str:
+    return ", ".join(f"{seat.agent} ({seat.stance.value.lower()} the topic's claim)" for seat in seats)
+
+
+def _judgement_schema(agents: Sequence[str], numbers: Sequence[int]) -> Mapping[str, Any]:
+    score = {"type": "integer", "enum": list(range(MAX_SCORE + 1))}
+    sides = {agent: _object(dict.fromkeys(CRITERIA, score)) for agent in agents}
+    turn = {"type": "integer", "enum": list(numbers)}
+    return _object(
+        {
+            "scores": _object(sides),
+            "winner": {"type": "string", "enum": [*agents, UNDECIDED]},
+            "decisive_turns": {"type": "array", "items": turn, "minItems": 1, "maxItems": 3},
+            "rationale": {"type": "string", "minLength": 20, "maxLength": 600},
+        }
+    )
+
+
+def _object(properties: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "type": "object",
-        "properties": {
-            "summary": {"type": "string", "pattern": f"^{summary}$"},
-            "verdict": {"type": "string", "pattern": f"^({'|'.join(escaped)}) argued better because {CLAUSE}$"},
-        },
-        "required": ["summary", "verdict"],
+        "properties": properties,
+        "required": list(properties),
         "additionalProperties": False,
     }
-
-
-def _start(text: str, characters: int) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= characters else flat[:characters].rsplit(" ", 1)[0] + " ..."

@@ -36,13 +36,13 @@ FIRST_TURNS = (1, 2)
 TURN_BYTES = 300
 HELD_ROUND = ["floor_granted", "turn_taken"] * 2
 EVENTS = [
-    "debate_created",
+    *("debate_created", "agenda_planned"),
     *("round_opened", *HELD_ROUND, "round_measured"),
     *("round_opened", *HELD_ROUND, "round_measured"),
     "debate_stopped",
     "debate_ended",
 ]
-MEASURED = 13
+MEASURED = 14
 """Number of the event of the second round's measure, the one for which the moderator's model is asked."""
 FRESH_RESTARTS = 3
 """A pod that was started again so often is replaced before the next row, since each restart waits twice as long."""
@@ -78,15 +78,21 @@ ROWS = {
     "hearing after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/4/1/granted"),
     "hearing after the publish": Row("moderator-0", Point.AFTER_PUBLISH, "/3/1/taken", "/4/1/granted", held="turn 4"),
     "hearing after the offset commit": Row("moderator-0", Point.AFTER_OFFSET, "/3/1/taken", held="turn 4"),
-    # The moderator's leased steps: the second round's question, that round's measure, the end.
+    # The moderator's leased steps: the agenda with the first round's question, the second round's question, that
+    # round's measure, the summary, the verdict.
+    "agenda before the model call": Row("moderator-0", Point.BEFORE_MODEL, "agenda"),
+    "agenda after the model call": Row("moderator-0", Point.AFTER_MODEL, "agenda", lost="agenda"),
+    "agenda after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/1/1/granted"),
     "question before the model call": Row("moderator-0", Point.BEFORE_MODEL, "question 2"),
     "question after the model call": Row("moderator-0", Point.AFTER_MODEL, "question 2", lost="question 2"),
     "question after the commit": Row("moderator-0", Point.AFTER_COMMIT, "/3/1/granted"),
     "measure before the model call": Row("moderator-0", Point.BEFORE_MODEL, "opinion"),
     "measure after the model call": Row("moderator-0", Point.AFTER_MODEL, "opinion", lost="opinion"),
     "measure after the commit": Row("moderator-0", Point.AFTER_COMMIT, f"/events/{MEASURED}"),
-    "verdict before the model call": Row("moderator-0", Point.BEFORE_MODEL, "closing"),
-    "verdict after the model call": Row("moderator-0", Point.AFTER_MODEL, "closing", lost="closing"),
+    "summary before the model call": Row("moderator-0", Point.BEFORE_MODEL, "summary"),
+    "summary after the model call": Row("moderator-0", Point.AFTER_MODEL, "summary", lost="summary"),
+    "verdict before the model call": Row("moderator-0", Point.BEFORE_MODEL, "verdict"),
+    "verdict after the model call": Row("moderator-0", Point.AFTER_MODEL, "verdict", lost="verdict"),
     "verdict after the commit": Row("moderator-0", Point.AFTER_COMMIT, f"/events/{len(EVENTS)}"),
 }
 
@@ -98,7 +104,13 @@ def calls_of(name: str) -> dict[str, int]:
         f"turn {number}": call_seed(turn_place(name, number), 2 if number in FIRST_TURNS else 1)
         for number in range(1, len(AGENTS) + 1)
     }
-    own = {"question 1": "1/question", "question 2": "3/question", "opinion": "5/opinion", "closing": "5/closing"}
+    own = {
+        "agenda": "1/agenda",
+        "question 2": "3/question",
+        "opinion": "5/opinion",
+        "summary": "5/summary",
+        "verdict": "5/verdict",
+    }
     return cases | turns | {purpose: seed_for(f"{name}/{place}") for purpose, place in own.items()}
 
 
@@ -192,6 +204,8 @@ def test_a_death_at_a_boundary(table: Table, boundary: str) -> None:
     assert [event.WhichOneof("kind") for event in events] == EVENTS
     assert events[MEASURED - 1].round_measured.measure.HasField("opinion")
     assert debate.stop_reason == debate_pb2.Debate.MAX_ROUNDS
+    assert len(debate.agenda) == ROUNDS
     assert debate.summary
     assert debate.verdict
+    assert debate.judgement.winner == "team-a"
     assert events[-1].debate_ended.debate.verdict == debate.verdict

@@ -107,6 +107,7 @@ def test_a_debate_that_nobody_speaks_in_ends_without_a_verdict(system: System) -
     assert debate.turn_count == 5
     assert not debate.summary
     assert not debate.verdict
+    assert (debate.summary_absence, debate.verdict_absence) == (debate_pb2.NOTHING_SAID, debate_pb2.NOTHING_SAID)
     shown = system.rostrum("show", name)
     assert shown.returncode == 0
     assert "(forfeited: no usable answer: it was empty (model calls: 5))" in shown.stdout  # two of them for its case

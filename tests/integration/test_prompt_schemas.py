@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from services.debater import answers
 from services.debater import prompts as debater
 from services.debater.case import EMPTY, read_case
 from services.moderator import prompts as moderator
-from services.moderator.model.debate import Seat, Stance
+from services.moderator.answers import read_judgement, read_object
+from services.moderator.model import rules
+from services.moderator.model.debate import NewDebate, Seat, Stance
 from services.moderator.model.turn import Turn
 
 if TYPE_CHECKING:
@@ -54,8 +57,21 @@ async def test_a_guided_case_can_be_read(tiny_model: ModelServers) -> None:
     assert len(found.points) <= 3
 
 
-async def test_summary_begins_with_a_side(tiny_model: ModelServers) -> None:
-    """The summary begins with the first side's name and what it argued."""
-    turns = [Turn(number, 1, f"team-{'ab'[number - 1]}", "Why?", "Jobs matter.", 1, 0) for number in (1, 2)]
-    text = await answer(tiny_model, *moderator.closing(TOPIC, SEATS, turns), 40)
-    assert re.match(r'\{\s*"summary"\s*:\s*"team-a \(FOR\) argued that ', text)
+TURNS = [Turn(number, 1, f"team-{'ab'[number - 1]}", "Why?", "Jobs matter.", 1, 0) for number in (1, 2)]
+DEBATE = rules.create("d1", NewDebate(TOPIC, SEATS, 8, 100_000, language="en"), "moderator-0", 0).debate
+
+
+async def test_the_agenda_is_a_list_of_texts(tiny_model: ModelServers) -> None:
+    """As many as asked for, whatever they say."""
+    prompt = moderator.compose_agenda(DEBATE, (), 3, guided=True)
+    text = await answer(tiny_model, list(prompt.messages), prompt.schema, 300)
+    assert len(read_object(text)["questions"]) == 3  # type: ignore[index]
+
+
+async def test_a_judgement_has_numbers_names_and_words(tiny_model: ModelServers) -> None:
+    """Scores, winner and turns can be read; whether the winner agrees with the scores is up to the model."""
+    prompt = moderator.compose_judgement(DEBATE, (), TURNS, SEATS, [1, 2], 1_000, as_json=True)
+    answered = read_object(await answer(tiny_model, list(prompt.messages), prompt.schema, 400))
+    assert answered is not None
+    judged = read_judgement(json.dumps({**answered, "winner": "undecided"}), ("team-a", "team-b"), [1, 2], cut=False)
+    assert judged.rationale

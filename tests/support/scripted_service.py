@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import sys
 import zlib
 from dataclasses import replace
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from mesh.runtime import run
 from mesh.testing.scripted_model import BY_NAME, Answer, Call, ScriptedModel
+from services.moderator.answers import NEW
 from tests.support import debates
 
 if TYPE_CHECKING:
@@ -96,8 +98,7 @@ def scripted(environ: Mapping[str, str], *, moderator: bool) -> ScriptedModel:
         if not moderator:
             text = turn_text(call.seed or 0, text_bytes) if usual.text is None else usual.text
             return replace(usual, text=text, delay_seconds=usual.delay_seconds + delay_seconds)
-        question = f"What follows from point {call.seed} for those it concerns?"
-        return Answer(text=question if call.schema is None else None, delay_seconds=delay_seconds)
+        return Answer(text=moderator_text(call), delay_seconds=delay_seconds)
 
     text_bytes = int(environ.get("SCRIPTED_TEXT_BYTES", "400"))
     log = environ.get("SCRIPTED_CALL_LOG")
@@ -111,6 +112,29 @@ def _texts(says: str) -> list[str]:
     turns = [turn[int(seat)] for turn in getattr(debates, debate)]
     step = int(rounds_a_call)
     return [" ".join(turns[start : start + step]) for start in range(0, len(turns), step)]
+
+
+def moderator_text(call: Call) -> str:
+    """Returns what a model without a schema answers the moderator: an agenda, a question, an opinion, a judgement."""
+    asked, seed = call.messages[-1].content, call.seed or 0
+    if found := re.search(r"write (\d+) questions", asked):
+        questions = (turn_text(seed + number, 40).replace(".", "") for number in range(int(found[1])))
+        return "\n".join(f"{number}. {question}?" for number, question in enumerate(questions, 1))
+    if "<question>" in asked:
+        return f"What follows from point {seed} for those it concerns?"
+    if f"{NEW} on the first line" in asked:
+        return f"{NEW}\nIt has points of its own."
+    agents = re.findall(r"^Scores (\S+): argument N", asked, re.MULTILINE)
+    if not agents:
+        return "Each side made points of its own."
+    turns = re.findall(r'<turn number="(\d+)"', asked)
+    scores = [
+        f"Scores {agent}: argument {7 - place}, evidence 6, rebuttal 5, clarity 8"
+        for place, agent in enumerate(sorted(agents))
+    ]
+    return "\n".join(
+        [*scores, f"Winner: {min(agents)}", f"Deciding turns: {turns[-1]}", "Rationale: It had more points."]
+    )
 
 
 def turn_text(seed: int, length: int) -> str:

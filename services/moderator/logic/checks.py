@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mesh.errors import InvalidArgumentError
+from mesh.language.tags import parse_language
 from mesh.request_ids import check_request_id
 from mesh.resource_names import AGENTS
 from services.moderator.errors import (
@@ -114,10 +115,12 @@ def _check_topic(topic: str) -> None:
 
 
 def _check_language(language: str) -> str:
-    if language and not (language.isascii() and language.isalpha() and 2 <= len(language) <= 3):
-        message = f"{language[:40]!r} is no BCP 47 tag of a language"
-        raise InvalidLanguageError(message, field="debate.language", value=language[:40])
-    return language.lower()
+    if not language:
+        return ""
+    try:
+        return parse_language(language)
+    except ValueError as error:
+        raise InvalidLanguageError(str(error), field="debate.language", value=language[:40]) from None
 
 
 def _has_control(text: str) -> bool:

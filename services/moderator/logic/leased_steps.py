@@ -1,49 +1,46 @@
 """The steps that the moderator does itself: a question for each round, the measure of a round, summary and verdict.
 
 Each is done under a lease: begun by the replica whose commit made it due, taken over by another when that one dies,
-and stored by compare-and-set, so that it takes effect once. A model that fails its bounded tries never
-stops a debate: a plain question, no opinion, no verdict. No transaction is open while a model is called.
+and stored by compare-and-set, so that it takes effect once. A model that fails its bounded tries never stops a debate,
+and a step that fails is begun only so often (`rules.claim`). No transaction is open while a model is called. What is
+asked is in `logic.opening`, `logic.measuring` and `logic.closing`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mesh.errors import ModelError, ModelUnavailableError, StoreUnavailableError
-from mesh.llm.port import Limits, seed_for
+from mesh.errors import ModelError, StoreUnavailableError
 from services.moderator import prompts
+from services.moderator.answers import read_opinion
+from services.moderator.logic.asking import BACKOFF_SECONDS, TRIES, Asking, prompt_room
+from services.moderator.logic.closing import Closer
+from services.moderator.logic.opening import Opener
 from services.moderator.model import rules
-from services.moderator.model.change import Change
 from services.moderator.model.debate import LEASED_STEPS, Debate, Step
-from services.moderator.model.measure import Opinion
+from services.moderator.model.judgement import Absence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from mesh.clock import Clock
-    from mesh.llm.port import Completion, Message, Model
+    from mesh.llm.port import Model
+    from services.moderator.logic.asking import Outcome
     from services.moderator.logic.ports import Store
     from services.moderator.logic.watching import Wakeups
-    from services.moderator.model.measure import Measure
+    from services.moderator.model.change import Change
+    from services.moderator.model.measure import Measure, Opinion
     from services.moderator.model.turn import Turn
 
 _log = logging.getLogger(__name__)
 
-# Times a model is asked for the same thing, and seconds before asking again.
-TRIES = 3
-BACKOFF_SECONDS = (0.5, 2.0)
-# Time: a small model on two busy cores reads a long prompt at some 50 tokens/s.
-QUESTION_LIMITS = Limits(max_tokens=60, timeout_seconds=60)
-OPINION_LIMITS = Limits(max_tokens=120, timeout_seconds=30)
-CLOSING_LIMITS = Limits(max_tokens=450, timeout_seconds=180)
-MAX_QUESTION_CHARACTERS = 300
 # The model is asked for its opinion where the measure is this near to the threshold; elsewhere it could only agree.
 NEAR_THRESHOLD = 0.15
+# What an opinion is worth: tokens of turns that it reads. Longer debates are shortened evenly for it.
+MAX_OPINION_ROOM_TOKENS = 4_000
 
 
 class Measurer(Protocol):
@@ -61,7 +58,9 @@ class LeasedSteps:
         self, *, store: Store, model: Model, measurer: Measurer, wakeups: Wakeups, clock: Clock, pod: str
     ) -> None:
         self._store = store
-        self._model = model
+        self._asking = Asking(model)
+        self._opener = Opener(self._asking)
+        self._closer = Closer(self._asking, pod)
         self._measurer = measurer
         self._wakeups = wakeups
         self._clock = clock
@@ -132,13 +131,15 @@ class LeasedSteps:
         self._versions.pop(debate_id, None)
 
     async def _perform(self, debate: Debate) -> Change | None:
+        turns = await self._store.list_all_turns(debate)
         if debate.step is Step.MEASURE:
-            return await self._measure(debate)
+            return await self._measure(debate, turns)
         if debate.step is Step.OPEN_ROUND:
-            turns = await self._store.list_all_turns(debate)
-            question, tokens = await self._ask_question(debate, turns)
-            return await self._apply(debate, lambda now: rules.open_round(debate, question, tokens, now))
-        return await self._close(debate)
+            opening = await self._opener.find_question(debate, turns)
+            return await self._apply(
+                debate, lambda now: rules.open_round(debate, opening.question, opening.tokens, now, opening.planned)
+            )
+        return await self._apply(debate, await self._closer.advance(debate, turns))
 
     async def _apply(self, debate: Debate, decide: Callable[[int], Change | None]) -> Change | None:
         """Stores the change if the debate still is as it was when the step began."""
@@ -148,22 +149,32 @@ class LeasedSteps:
 
     # ---- the measure, and the question after it ----
 
-    async def _measure(self, debate: Debate) -> Change | None:
-        """Measures the round and, if the debate goes on, asks the next question: one transaction for both."""
-        turns = await self._store.list_all_turns(debate)
-        measure, tokens = await self._measure_round(debate, turns)
+    async def _measure(self, debate: Debate, turns: Sequence[Turn]) -> Change | None:
+        """Measures the round and, if the debate goes on, finds the next question: one transaction for both."""
+        if not any(turn.text for turn in turns if turn.round == debate.round):
+            presence = await self._asking.is_there(debate)
+            if presence.absence is Absence.MODEL_FAILED:
+                error = presence.error
+                return await self._apply(
+                    debate, lambda now: rules.stop_without_model(debate, error, presence.tokens, self._pod, now)
+                )
+            measure, tokens = None, presence.tokens
+        else:
+            measure, tokens = await self._measure_round(debate, turns)
         after = rules.record_measure(debate, measure, tokens, self._pod, self._clock.now_us())
         if after is None:
             return None
         if after.debate.step is not Step.OPEN_ROUND or tokens:
-            # Nothing more to ask, or an opinion was paid for: store it first.
+            # Nothing more to ask, or an answer was paid for: store it first.
             return await self._apply(debate, lambda now: rules.record_measure(debate, measure, tokens, self._pod, now))
-        question, question_tokens = await self._ask_question(after.debate, turns)
+        opening = await self._opener.find_question(after.debate, turns)
 
         def decide(now: int) -> Change | None:
             first = rules.record_measure(debate, measure, tokens, self._pod, now)
-            then = first and rules.open_round(first.debate, question, question_tokens, now)
-            return rules.merge(first, then) if first and then else None
+            if first is None:
+                return None
+            then = rules.open_round(first.debate, opening.question, opening.tokens, now, opening.planned)
+            return rules.merge(first, then) if then is not None else None
 
         return await self._apply(debate, decide)
 
@@ -180,121 +191,21 @@ class LeasedSteps:
         else:
             return None, 0
         near = abs(measure.redundancy - debate.settings.redundant_share) <= NEAR_THRESHOLD
-        if measure.round == 1 or not measure.sentences or not near or not rules.may_ask(debate):
+        if measure.round == 1 or not measure.sentences or not near:
             return measure, 0
-        opinion, tokens = await self._ask_opinion(debate, turns)
-        return replace(measure, opinion=opinion), tokens
+        opinion = await self._ask_opinion(debate, turns)
+        return replace(measure, opinion=opinion.value), opinion.tokens
 
-    async def _ask_opinion(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Opinion | None, int]:
-        this = [turn for turn in turns if turn.round == debate.round]
-        earlier = [turn for turn in turns if turn.round < debate.round]
-        messages, schema = prompts.redundancy_opinion(debate.topic, this, earlier)
-        try:
-            completion = await self._model.complete(
-                messages, OPINION_LIMITS, schema=schema, seed=seed_of(debate, "opinion")
-            )
-        except ModelError as error:
-            _log.info("no opinion: %s", error, extra={"debate": debate.id})
-            return None, 0
-        answer = _json_object(completion.text)
-        redundant, reason = answer.get("redundant"), answer.get("reason")
-        fits = isinstance(redundant, bool) and isinstance(reason, str)
-        opinion = Opinion(bool(redundant), str(reason).strip()[:1000]) if fits else None
-        return opinion, completion.prompt_tokens + completion.completion_tokens
-
-    async def _ask_question(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, int]:
-        """Returns the question for the next round and the tokens it cost."""
-        number = debate.round + 1
-        tokens = 0
-        if rules.may_ask(debate):
-            asked = {turn.question for turn in turns}
-            messages = prompts.round_question(debate.topic, number, debate.max_rounds, turns)
-            for attempt in range(TRIES):
-                completion = await self._ask_model(debate, "question", attempt, messages, QUESTION_LIMITS)
-                if completion is not None:
-                    tokens += completion.prompt_tokens + completion.completion_tokens
-                    question = extract_question(completion.text)
-                    if question and question not in asked:
-                        return question, tokens
-                    if not rules.may_ask(replace(debate, tokens_spent=debate.tokens_spent + tokens)):
-                        break
-        return prompts.plain_question(debate.topic, number), tokens
-
-    # ---- the end ----
-
-    async def _close(self, debate: Debate) -> Change | None:
-        turns = await self._store.list_all_turns(debate)
-        summary, verdict, tokens = "", "", 0
-        if any(turn.text for turn in turns):
-            summary, verdict, tokens = await self._write_closing(debate, turns)
-        return await self._apply(debate, lambda now: rules.close(debate, summary, verdict, tokens, now))
-
-    async def _write_closing(self, debate: Debate, turns: Sequence[Turn]) -> tuple[str, str, int]:
-        messages, schema = prompts.closing(debate.topic, debate.seats, turns)
-        reserve = rules.verdict_reserve(debate.token_budget)
-        limits = replace(CLOSING_LIMITS, max_tokens=min(CLOSING_LIMITS.max_tokens, reserve // 2))
-        tokens = 0
-        for attempt in range(TRIES):
-            completion = await self._ask_model(debate, "closing", attempt, messages, limits, schema)
-            if completion is None:
-                continue
-            tokens += completion.prompt_tokens + completion.completion_tokens
-            answer = _json_object(completion.text)
-            summary, verdict = answer.get("summary"), answer.get("verdict")
-            if isinstance(summary, str) and isinstance(verdict, str) and summary.strip() and verdict.strip():
-                return drop_half_sentence(summary), drop_half_sentence(verdict), tokens
-            if tokens >= reserve:
-                break
-        spoken = sum(bool(turn.text) for turn in turns)
-        return (
-            f"{spoken} turns were heard; the moderator's model gave no usable summary of them.",
-            "No verdict: the moderator's model gave no usable answer.",
-            tokens,
+    async def _ask_opinion(self, debate: Debate, turns: Sequence[Turn]) -> Outcome[Opinion]:
+        profile = await self._asking.load_profile()
+        guided = profile is not None and profile.guided
+        budget = rules.question_budget(debate)
+        room = min(prompt_room(profile, prompts.OPINION_TOKENS), MAX_OPINION_ROOM_TOKENS, budget // 2)
+        return await self._asking.ask(
+            debate,
+            "opinion",
+            lambda _attempt, fault: prompts.compose_opinion(debate, turns, room, guided=guided, fault=fault),
+            lambda completion: read_opinion(completion.text),
+            budget=budget,
+            tries=2,
         )
-
-    async def _ask_model(  # noqa: PLR0917 - what a call is about, in the order of its story
-        self,
-        debate: Debate,
-        purpose: str,
-        attempt: int,
-        messages: Sequence[Message],
-        limits: Limits,
-        schema: Mapping[str, Any] | None = None,
-    ) -> Completion | None:
-        """Asks the model once; None if it fails, after a pause if it may be there again by then."""
-        try:
-            return await self._model.complete(messages, limits, schema=schema, seed=seed_of(debate, purpose, attempt))
-        except ModelError as error:
-            _log.warning("%s, try %d: %s", purpose, attempt + 1, error, extra={"debate": debate.id})
-            if isinstance(error, ModelUnavailableError) and attempt + 1 < TRIES:
-                await asyncio.sleep(BACKOFF_SECONDS[attempt])
-            return None
-
-
-def drop_half_sentence(text: str) -> str:
-    """Returns a text that was cut at its limit without the half sentence at its end."""
-    text = text.strip()
-    end = max(text.rfind(mark) for mark in ".!?")
-    return text if text.endswith((".", "!", "?", '"', "”")) or end < len(text) // 2 else text[: end + 1]
-
-
-def seed_of(debate: Debate, purpose: str, attempt: int = 0) -> int:
-    """Returns the seed of a call: the same for the same debate, place and purpose, so that a repeat shows."""
-    place = f"{debate.name}/{debate.turn_count + 1}/{purpose}"
-    return (seed_for(place) + attempt) % 2**31
-
-
-def extract_question(text: str) -> str:
-    """Returns the question in a model's answer, on one line; empty if there is none."""
-    found = re.search(r"[^.!?:\"“”]*\?", " ".join(text.replace("*", "").split()))
-    question = found.group().strip(" -–'") if found else ""
-    question = re.sub(r"^(?:round \d+|question)\W+", "", question, flags=re.IGNORECASE)
-    return question[:1].upper() + question[1:] if 1 < len(question) <= MAX_QUESTION_CHARACTERS else ""
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

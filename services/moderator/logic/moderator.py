@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import StoreUnavailableError, UnknownAgentError
+from mesh.language.tags import detect_language
 from services.moderator.errors import DebateNotFoundError, EventNotYetError
 from services.moderator.logic.checks import check_after_number, check_cancel_reason, check_debate
 from services.moderator.model import rules
@@ -73,13 +75,16 @@ class Moderator:
 
         The first floor is not granted in the same transaction: it carries the question of round one, which is a model
         call, and no transaction is open while a model is called. What is stored with the debate is that this question
-        is due, as a leased step of this pod, so a crash right after the commit loses nothing.
+        is due, as a leased step of this pod, so a crash right after the commit loses nothing. Without a language the
+        debate gets its topic's.
         """
         new = check_debate(asked, self._default_seats, self._observer.traceparent())
         for seat in new.seats:
             if not await self._agent_exists(seat.agent):
                 message = f"there is no agent {seat.agent} in this deployment"
                 raise UnknownAgentError(message, agent=seat.agent)
+        if not new.language:
+            new = replace(new, language=await asyncio.to_thread(detect_language, new.topic))
         change = rules.create(secrets.token_hex(8), new, self._pod, self._clock.now_us())
         change = await self._store.create(change, new.request_id, new.digest)
         if change.events:  # else an earlier call with this request_id made it
@@ -219,7 +224,7 @@ class Moderator:
             return
         if change is not None:
             with self._observer.resume_trace(change.debate, "recovery"):
-                self._steps.begin(change.debate)
+                self._after_commit(change)
 
     def _after_commit(self, change: Change) -> None:
         """After the commit: wakes watchers, and begins at once what the debate now waits for, if it is ours."""

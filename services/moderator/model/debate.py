@@ -100,9 +100,9 @@ class Debate:
     traceparent: str = ""
     """W3C Trace Context of the call that created it; what follows belongs to the same trace."""
     language: str = ""
-    """BCP 47 primary language subtag of what is spoken; empty if it is not known."""
+    """BCP 47 tag of what is spoken, in its standard form; empty if it is not known."""
     agenda: tuple[str, ...] = ()
-    """The questions planned so far, one a round."""
+    """The questions planned so far, one a round from the first; empty where the model gave none."""
     version: int = 1
     state: State = State.RUNNING
     stop_reason: StopReason | None = None

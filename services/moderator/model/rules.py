@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.moderator.model.change import (
+    AgendaPlanned,
     Change,
     Created,
     Ended,
@@ -23,6 +24,7 @@ from services.moderator.model.change import (
     TurnRecorded,
 )
 from services.moderator.model.debate import LEASED_STEPS, Debate, NewDebate, State, Step, StopReason
+from services.moderator.model.judgement import Absence, Digest, Judgement
 from services.moderator.model.measure import Evidence, Measure
 from services.moderator.model.turn import Floor, Ignored, SubmittedTurn, Turn
 
@@ -32,11 +34,12 @@ if TYPE_CHECKING:
 # Microseconds that a pod may hold a leased step without a sign of life. It renews every third of
 # it, so it must stay well above a stalled event loop and below what a watcher would wait after a crash.
 LEASE_US = 10_000_000
-# The verdict's share of the budget is a quarter, but at most this many tokens: a prompt with the whole of a short
-# debate, and its answer.
-MAX_VERDICT_RESERVE_TOKENS = 6_000
-# Tokens that a question or an opinion may cost; below it the moderator uses its plain question and asks no opinion.
-QUESTION_TOKENS = 1_500
+# The share of the budget that is set aside for summary and verdict is a quarter, but at most this many tokens: two
+# prompts with the whole of a debate of 16 long turns, and their answers.
+MAX_VERDICT_RESERVE_TOKENS = 12_000
+# Times that a leased step is begun; then it is done without a model. A step that fails is begun again when its lease
+# ends, so one that never works costs this many times what it pays for, and a minute.
+MAX_STEP_ATTEMPTS = 5
 
 
 def verdict_reserve(token_budget: int) -> int:
@@ -50,9 +53,14 @@ def tokens_left(debate: Debate) -> int:
     return debate.token_budget - verdict_reserve(debate.token_budget) - debate.tokens_spent - held
 
 
-def may_ask(debate: Debate) -> bool:
-    """Says whether the budget pays for a question of the moderator's model and a floor after it."""
-    return tokens_left(debate) >= QUESTION_TOKENS + debate.settings.floor_allowance_tokens
+def question_budget(debate: Debate) -> int:
+    """Returns the tokens that the moderator's model may spend between floors: those that leave one more floor."""
+    return tokens_left(debate) - debate.settings.floor_allowance_tokens
+
+
+def closing_budget(debate: Debate) -> int:
+    """Returns the tokens that summary and verdict may spend: all that is left."""
+    return debate.token_budget - debate.tokens_spent
 
 
 def floor_of(debate: Debate) -> Floor | None:
@@ -150,25 +158,45 @@ def expire(debate: Debate, owner: str, now_us: int) -> Change | None:
     return _record(debate, turn, owner, now_us, withdrawn=(floor, reason))
 
 
-def open_round(debate: Debate, question: str, tokens: int, now_us: int) -> Change | None:
-    """The moderator's question is there: the round begins and its first seat gets the floor. None: not waited for."""
+def planned_question(debate: Debate) -> str:
+    """Returns the agenda's question for the next round; empty if it has none."""
+    return debate.agenda[debate.round] if debate.round < len(debate.agenda) else ""
+
+
+def open_round(debate: Debate, question: str, tokens: int, now_us: int, planned: tuple[str, ...] = ()) -> Change | None:
+    """The next round begins with this question, and its first seat gets the floor. None: it is not waited for.
+
+    `planned` are the agenda's questions from this round on, if it had none. Without a question the topic is one.
+    """
     if debate.step is not Step.OPEN_ROUND:
         return None
-    opened = RoundOpened(debate.round + 1, question)
+    agenda = debate.agenda
+    if debate.round >= len(agenda):
+        agenda = (*agenda, *(planned or ("",)))
+    else:
+        planned = ()
+    opened = RoundOpened(debate.round + 1, question or debate.topic)
     debate = replace(
-        debate, round=opened.round, question=question, tokens_spent=debate.tokens_spent + tokens, step=Step.NONE
+        debate,
+        round=opened.round,
+        question=opened.question,
+        agenda=agenda,
+        tokens_spent=debate.tokens_spent + tokens,
+        step=Step.NONE,
     )
-    return _grant(debate, now_us, (opened,), attempt=1, turn=None)
+    events: tuple[EventKind, ...] = (AgendaPlanned(planned), opened) if planned else (opened,)
+    return _grant(debate, now_us, events, attempt=1, turn=None)
 
 
 def record_measure(debate: Debate, measure: Measure | None, tokens: int, owner: str, now_us: int) -> Change | None:
     """The round was measured: the next one, or the end. None: not waited for. Round one never counts for the end.
 
-    Without a measure (no embedding model) the debate goes on, and a row of redundant rounds is broken.
+    Without a measure (no embedding model, no sentence) the debate goes on, and a row of redundant rounds is broken.
     """
     if debate.step is not Step.MEASURE:
         return None
-    row = (*debate.redundant, measure) if measure and measure.redundant and debate.round > 1 else ()
+    counts = measure is not None and measure.sentences and measure.redundant and debate.round > 1
+    row = (*debate.redundant, measure) if measure is not None and counts else ()
     debate = replace(debate, redundant=row, tokens_spent=debate.tokens_spent + tokens, step=Step.NONE)
     events: tuple[EventKind, ...] = (RoundMeasured(measure),) if measure else ()
     if len(row) >= debate.settings.redundant_rounds:
@@ -186,11 +214,47 @@ def record_measure(debate: Debate, measure: Measure | None, tokens: int, owner: 
     return _change(_lease_step(debate, Step.OPEN_ROUND, owner, now_us), now_us, events)
 
 
-def close(debate: Debate, summary: str, verdict: str, tokens: int, now_us: int) -> Change | None:
-    """Summary and verdict are there: the debate ends. None: not waited for."""
+def stop_without_model(debate: Debate, error: str, tokens: int, owner: str, now_us: int) -> Change | None:
+    """Nobody spoke in the round that was to be measured, and no model answers: the end. None: not waited for."""
+    if debate.step is not Step.MEASURE:
+        return None
+    debate = replace(debate, tokens_spent=debate.tokens_spent + tokens, step=Step.NONE)
+    evidence = Evidence(f"nobody spoke in round {debate.round}, and the moderator's model does not answer: {error}")
+    return _stop(debate, StopReason.MODEL_UNAVAILABLE, evidence, owner, now_us, (), turn=None)
+
+
+def record_digest(debate: Debate, digest: Digest, tokens: int, owner: str, now_us: int) -> Change | None:
+    """A part of a long debate was digested: the closing goes on after it. None: not waited for."""
     if debate.step is not Step.CLOSE:
         return None
-    debate = replace(debate, summary=summary, verdict=verdict, tokens_spent=debate.tokens_spent + tokens)
+    debate = replace(debate, digests=(*debate.digests, digest), tokens_spent=debate.tokens_spent + tokens)
+    return _change(_lease_step(debate, Step.CLOSE, owner, now_us), now_us, ())
+
+
+def record_summary(  # noqa: PLR0917 - what it is, then by whom and when, as in all of these
+    debate: Debate, summary: str, absence: Absence | None, tokens: int, owner: str, now_us: int
+) -> Change | None:
+    """The summary is there, or why there is none: the judgement is due. None: not waited for."""
+    if debate.step is not Step.CLOSE:
+        return None
+    debate = replace(debate, summary=summary, summary_absence=absence, tokens_spent=debate.tokens_spent + tokens)
+    return _change(_lease_step(debate, Step.CLOSE, owner, now_us), now_us, ())
+
+
+def close(
+    debate: Debate, judgement: Judgement | None, absence: Absence | None, tokens: int, now_us: int
+) -> Change | None:
+    """The judgement is there, or why there is none: the debate ends. None: not waited for."""
+    if debate.step is not Step.CLOSE:
+        return None
+    debate = replace(
+        debate,
+        judgement=judgement,
+        verdict=judgement.rationale if judgement is not None else "",
+        verdict_absence=absence if judgement is None else None,
+        summary_absence=None if debate.summary else debate.summary_absence or absence,
+        tokens_spent=debate.tokens_spent + tokens,
+    )
     return _end(debate, now_us, ())
 
 
@@ -206,17 +270,38 @@ def cancel(debate: Debate, reason: str, now_us: int) -> Change | None:
         events = (Stopped(StopReason.CANCELLED, Evidence(why)),)
     if floor is not None:
         debate = replace(debate, tokens_spent=debate.tokens_spent + floor.allowance_tokens)
+    debate = replace(
+        debate,
+        summary_absence=None if debate.summary else Absence.DEBATE_CANCELLED,
+        verdict_absence=Absence.DEBATE_CANCELLED,
+    )
     change = _end(debate, now_us, events)
     return change if floor is None else replace(change, withdrawn=(floor, f"the debate was {why}"))
 
 
 def claim(debate: Debate, owner: str, now_us: int) -> Change | None:
-    """Takes over a leased step whose lease ended, or which this pod held when it died. None: nothing to take."""
+    """Takes over a leased step whose lease ended, or which this pod held when it died. None: nothing to take.
+
+    A step that was begun MAX_STEP_ATTEMPTS times is not begun again: the debate goes on without its outcome.
+    """
     if debate.step not in LEASED_STEPS or debate.due_us is None or (debate.due_us > now_us and debate.owner != owner):
         return None
+    if debate.attempt >= MAX_STEP_ATTEMPTS:
+        return _do_without(debate, owner, now_us)
     return Change(
         replace(debate, version=debate.version + 1, owner=owner, due_us=now_us + LEASE_US, attempt=debate.attempt + 1)
     )
+
+
+def _do_without(debate: Debate, owner: str, now_us: int) -> Change | None:
+    """Ends a leased step that never works: the planned question or the topic, no measure, no summary or verdict."""
+    if debate.step is Step.OPEN_ROUND:
+        return open_round(debate, planned_question(debate), 0, now_us)
+    if debate.step is Step.MEASURE:
+        return record_measure(debate, None, 0, owner, now_us)
+    if not debate.summary and debate.summary_absence is None:
+        return record_summary(debate, "", Absence.STEP_FAILED, 0, owner, now_us)
+    return close(debate, None, Absence.STEP_FAILED, 0, now_us)
 
 
 def merge(first: Change, then: Change) -> Change:

@@ -67,8 +67,8 @@ class FloorGranted(_message.Message):
     allowance_tokens: _builtins.int
     """Tokens of prompt and completion that this floor may spend."""
     language: _builtins.str
-    """The language to speak, as a BCP 47 primary language subtag such as "en";
-    empty if it is not known, which is the topic's then.
+    """The language to speak, as a BCP 47 tag such as "en"; empty if it is not
+    known, which is the topic's then.
     """
     @_builtins.property
     def last_turn(self) -> _debate_pb2.Turn:

@@ -269,10 +269,10 @@ class Debate(_message.Message):
     only.
     """
     language: _builtins.str
-    """The language that is spoken, as a BCP 47 primary language subtag such as
-    "en" or "zh". Empty in CreateDebate means the language of the topic, and
-    the debate then has what was found; it stays empty if that is not clear,
-    and then each model follows the topic.
+    """The language that is spoken, as a BCP 47 tag such as "en", "zh" or "pt-BR",
+    in its standard form. Empty in CreateDebate means the language of the
+    topic, and the debate then has what was found; it stays empty if that is
+    not clear, and then each model follows the topic.
     """
     summary_absence: Global___Absence.ValueType
     """Why summary is empty. Output only; unspecified while the debate runs, and

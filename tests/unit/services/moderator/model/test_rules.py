@@ -10,14 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.moderator.model import rules
-from services.moderator.model.change import Change, Created, Ended, FloorGranted, RoundMeasured, Stopped, TurnRecorded
+from services.moderator.model.change import (
+    AgendaPlanned,
+    Change,
+    Created,
+    Ended,
+    FloorGranted,
+    RoundMeasured,
+    RoundOpened,
+    Stopped,
+    TurnRecorded,
+)
 from services.moderator.model.debate import Debate, NewDebate, Seat, Settings, Stance, State, Step, StopReason
+from services.moderator.model.judgement import Absence, Judgement, SideScore
 from services.moderator.model.measure import Measure
 from services.moderator.model.turn import Ignored, SubmittedTurn
 
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
 POD = "moderator-0"
 SECOND = 1_000_000
+JUDGEMENT = Judgement(
+    "team-a", (SideScore("team-a", 7, 6, 5, 8), SideScore("team-b", 5, 6, 4, 8)), (1,), "It had facts."
+)
 
 
 def new(**changes: Any) -> NewDebate:
@@ -64,20 +78,20 @@ def measure_of(number: int, *, redundant: bool) -> Measure:
     return Measure(number, 4, 1.0 if redundant else 0.0, redundant, (), "e5")
 
 
-def next_round(debate: Debate, *, redundant: bool = False) -> Debate:
+def next_round(debate: Debate, *, redundant: bool = False, question: str = "And why?") -> Debate:
     """Measures the round that was held and, if the debate goes on, opens the next."""
     change = rules.record_measure(debate, measure_of(debate.round, redundant=redundant), 0, POD, 5)
     assert change is not None
     if change.debate.step is Step.OPEN_ROUND:
-        change = rules.open_round(change.debate, "And why?", 0, 5)
+        change = rules.open_round(change.debate, question, 0, 5)
         assert change is not None
     return change.debate
 
 
-def whole_round(debate: Debate, *, redundant: bool = False) -> Debate:
+def whole_round(debate: Debate, *, redundant: bool = False, question: str = "And why?") -> Debate:
     for _ in SEATS:
         debate = take_turn(debate).debate
-    return next_round(debate, redundant=redundant)
+    return next_round(debate, redundant=redundant, question=question)
 
 
 def test_a_new_debate_waits_for_the_moderators_question() -> None:
@@ -208,10 +222,16 @@ def test_all_rounds_held_stops_then_closes() -> None:
     debate = opened(max_rounds=1)
     debate = whole_round(debate)
     assert (debate.stop_reason, debate.step, debate.state) == (StopReason.MAX_ROUNDS, Step.CLOSE, State.RUNNING)
-    change = rules.close(debate, "sum", "ver", 50, 99)
+    summed = rules.record_summary(debate, "sum", None, 20, POD, 98)
+    assert summed is not None
+    assert (summed.debate.step, summed.debate.attempt, summed.events) == (Step.CLOSE, 1, ())
+    change = rules.close(summed.debate, JUDGEMENT, None, 50, 99)
     assert change is not None
     assert change.events[-1].kind == Ended(change.debate)
     assert (change.debate.state, change.debate.summary, change.debate.end_time_us) == (State.ENDED, "sum", 99)
+    assert (change.debate.judgement, change.debate.verdict) == (JUDGEMENT, "It had facts.")
+    assert (change.debate.summary_absence, change.debate.verdict_absence) == (None, None)
+    assert change.debate.tokens_spent == debate.tokens_spent + 70
     assert change.events[-1].number == change.debate.event_count
 
 
@@ -298,7 +318,74 @@ def test_a_step_that_is_not_waited_for_changes_nothing() -> None:
     debate = opened()
     assert rules.open_round(debate, "Again?", 0, 1) is None
     assert rules.record_measure(debate, measure_of(1, redundant=False), 0, POD, 1) is None
-    assert rules.close(debate, "s", "v", 0, 1) is None
+    assert rules.close(debate, JUDGEMENT, None, 0, 1) is None
+
+
+def test_a_step_that_never_works_ends_with_what_there_is() -> None:
+    """Begun as often as it may be, a step is done without a model: the planned question or the topic, no measure, no
+    summary and no verdict, each with its reason; before that it is begun again."""
+    debate = rules.create("d1", new(), POD, 0).debate
+    for attempt in range(2, rules.MAX_STEP_ATTEMPTS + 1):
+        debate = claimed(debate)
+        assert (debate.step, debate.attempt) == (Step.OPEN_ROUND, attempt)
+    debate = claimed(debate)
+    assert (debate.step, debate.round, debate.question) == (Step.FLOOR, 1, debate.topic)
+    for _ in SEATS:
+        debate = take_turn(debate).debate
+    debate = claimed(replace(debate, attempt=rules.MAX_STEP_ATTEMPTS))
+    assert debate.step is Step.OPEN_ROUND
+    debate = replace(debate, step=Step.CLOSE, attempt=rules.MAX_STEP_ATTEMPTS)
+    debate = claimed(debate)
+    assert (debate.step, debate.attempt, debate.summary_absence) == (Step.CLOSE, 1, Absence.STEP_FAILED)
+    debate = claimed(replace(debate, attempt=rules.MAX_STEP_ATTEMPTS))
+    assert (debate.state, debate.verdict, debate.verdict_absence) == (State.ENDED, "", Absence.STEP_FAILED)
+
+
+def claimed(debate: Debate) -> Debate:
+    """The debate after its lease ended."""
+    assert debate.due_us is not None
+    change = rules.claim(debate, POD, debate.due_us)
+    assert change is not None
+    return change.debate
+
+
+def test_the_agenda_has_a_place_for_each_round() -> None:
+    """What is planned is added once and told once; a round without a question has the topic, and the next one its
+    own again; a question that was fitted to what was said leaves the agenda as it is."""
+    debate = rules.create("d1", new(max_rounds=5), POD, 0).debate
+    first = rules.open_round(debate, "One?", 0, 1, ("One?", "Two?"))
+    assert first is not None
+    assert [type(event.kind) for event in first.events] == [AgendaPlanned, RoundOpened, FloorGranted]
+    debate = whole_round(first.debate, question="Two, then?")
+    assert (debate.question, debate.agenda) == ("Two, then?", ("One?", "Two?"))
+    debate = whole_round(debate, question="")
+    assert (debate.question, debate.agenda) == (debate.topic, ("One?", "Two?", ""))
+    assert rules.planned_question(replace(debate, round=1)) == "Two?"
+    assert rules.planned_question(debate) == ""
+
+
+def test_a_round_without_sentences_breaks_the_row() -> None:
+    """It is not measured, so it is neither redundant nor ends the debate, whatever its figures say."""
+    debate = opened(settings=Settings(redundant_rounds=1))
+    debate = whole_round(debate)
+    for _ in SEATS:
+        debate = take_turn(debate).debate
+    unmeasured = replace(measure_of(2, redundant=True), sentences=0)
+    change = rules.record_measure(debate, unmeasured, 0, POD, 5)
+    assert change is not None
+    assert (change.debate.stop_reason, change.debate.redundant) == (None, ())
+
+
+def test_without_a_model_the_debate_stops_as_that() -> None:
+    """The evidence has the model's own words, and the closing is still tried."""
+    debate = opened()
+    for _ in SEATS:
+        debate = take_turn(debate, forfeited=True).debate
+    change = rules.stop_without_model(debate, "connection refused", 0, POD, 5)
+    assert change is not None
+    assert (change.debate.stop_reason, change.debate.step) == (StopReason.MODEL_UNAVAILABLE, Step.CLOSE)
+    assert change.debate.evidence is not None
+    assert "connection refused" in change.debate.evidence.reason
 
 
 def test_two_changes_merged_are_one_version_without_a_gap() -> None:
@@ -348,7 +435,7 @@ def test_whatever_happens_the_record_has_no_gap_and_the_budget_holds(
         elif action in {"measure", "redundant"}:
             answer = rules.record_measure(debate, measure_of(debate.round, redundant=action != "measure"), 10, POD, now)
         elif action == "close":
-            answer = rules.close(debate, "s", "v", 10, now)
+            answer = rules.close(debate, JUDGEMENT, None, 10, now)
         if not isinstance(answer, Change):
             continue
         assert answer.debate.version == debate.version + 1
