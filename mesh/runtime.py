@@ -1,7 +1,9 @@
 """The frame of every service process: logs, telemetry, settings faults, signals, and an ordered start and stop.
 
-A service's `__main__` calls `run(build)`. `build` returns the parts in the order in which they start; they stop in the
-opposite order. SIGTERM and SIGINT stop the process with exit code 0; a start that fails ends it with 1 and one line.
+A service's `__main__` calls `run(build)`, and has switched garbage collection off before it imports anything: what is
+imported stays, and looking through it again and again takes a tenth of an import's time. `build` returns the parts in
+the order in which they start; they stop in the opposite order. SIGTERM and SIGINT stop the process with exit code 0; a
+start that fails ends it with 1 and one line.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ class Build(Protocol):
 
 def run(build: Build) -> None:
     """Runs a service until a signal ends it; leaves the process by sys.exit."""
+    gc.disable()
     environ = dict(os.environ)
     sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logs(environ.get("POD_NAME", environ.get("SERVICE_NAME", "?")))
@@ -94,6 +97,7 @@ def _spare_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS)
+    gc.enable()
 
 
 async def _stopped(part: Part) -> None:

@@ -43,6 +43,9 @@ START_SECONDS = 40.0
 RECORD_SECONDS = 150.0
 """Longest wait for a node whose classes are recorded to start, serve and end: 8 s is usual where nothing else runs."""
 
+USE_SECONDS = 20.0
+"""Longest wait for one answer to a client of that node."""
+
 CERTIFICATE_SECONDS = 5.0
 """Longest wait for the broker to show its certificate; a broker that is too busy for it has not expired."""
 
@@ -164,7 +167,7 @@ class BrokerNode:
         await class_archive.ensure(self._java_with(), self.class_path, self._serve_once)
 
     async def _serve_once(self, folder: Path, options: Sequence[str]) -> None:
-        """Starts such a node in another folder, with an authority of its own, makes a topic, and stops it."""
+        """Starts such a node in another folder, with an authority of its own, uses it as services do, and stops it."""
         authority = open_authority(folder / "ca")
         write(authority, broker_identity(folder / "tls", self.ip))
         write(authority, runner_identity(folder / "runner"))
@@ -181,7 +184,7 @@ class BrokerNode:
                 if child.returncode is not None:
                     raise StartupError(f"Kafka ended with {child.returncode}.")
                 await asyncio.sleep(0.05)
-            await asyncio.to_thread(make_topics, access, [Topic("archive", 1, 1, {})])
+            await asyncio.to_thread(_use_once, access)
             child.terminate()
             await child.wait()
 
@@ -252,6 +255,47 @@ async def has_expired(access: KafkaAccess) -> bool:
     return False
 
 
+def _use_once(access: KafkaAccess) -> None:
+    """Does what a start and a first turn do: makes a right and a topic, writes a record, and reads it in a group.
+
+    Blocks. The classes for all of it are then in the archive.
+    """
+    from mesh.bus.kafka_python import CooperativeStickyAssignor, KafkaConsumer, KafkaProducer  # noqa: PLC0415, I001
+    from kafka import admin as kafka  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    with administration(access, "do what is recorded") as admin:
+        topic = kafka.ResourcePattern(kafka.ResourceType.TOPIC, "archive", kafka.ACLResourcePatternType.LITERAL)
+        reader = kafka.ACL(principal("archive"), "*", kafka.ACLOperation.READ, kafka.ACLPermissionType.ALLOW, topic)
+        admin.create_acls([reader])
+        admin.describe_acls(
+            kafka.ACLFilter(principal("archive"), "*", kafka.ACLOperation.READ, kafka.ACLPermissionType.ALLOW, topic)
+        )
+        create_topics(admin, [Topic("archive", 1, 1, {"min.insync.replicas": "1"})])
+    settings = access.client_settings()
+    producer = KafkaProducer(**settings, client_id="archive", acks="all", enable_idempotence=True)
+    try:
+        producer.send("archive", key=b"key", value=b"value").get(timeout=USE_SECONDS)
+    finally:
+        producer.close(timeout=USE_SECONDS)
+    consumer = KafkaConsumer(
+        "archive", **settings, client_id="archive", group_id="archive", group_instance_id="archive",
+        enable_auto_commit=False, auto_offset_reset="earliest", allow_auto_create_topics=False,
+        partition_assignment_strategy=(CooperativeStickyAssignor,),
+    )  # fmt: skip
+    try:
+        if not consumer.poll(timeout_ms=int(USE_SECONDS * 1000)):
+            raise StartupError("Kafka did not give the record back that was written for the archive of classes.")
+        consumer.commit()
+    finally:
+        consumer.close(autocommit=False)
+
+
+def load_client() -> None:
+    """Imports what `administration` needs: 0.2 s, which are better spent before a broker is there than after."""
+    from mesh.bus.kafka_python import errors  # noqa: F401, PLC0415, I001
+    import kafka.admin  # type: ignore[import-untyped]  # noqa: F401, PLC0415
+
+
 @contextmanager
 def administration(access: KafkaAccess, doing: str) -> Iterator[Any]:
     """A client that administers the broker, for one block; blocks, so use it in a thread.
@@ -260,7 +304,7 @@ def administration(access: KafkaAccess, doing: str) -> Iterator[Any]:
     """
     # Not at the top: they take 0.2 s, which `rostrum status` need not pay. The first keeps the second's warnings away.
     from mesh.bus.kafka_python import errors  # noqa: PLC0415, I001
-    from kafka.admin import KafkaAdminClient  # type: ignore[import-untyped]  # noqa: PLC0415
+    from kafka.admin import KafkaAdminClient  # noqa: PLC0415
 
     logging.getLogger("kafka").setLevel(logging.ERROR)
     try:
@@ -278,27 +322,32 @@ def administration(access: KafkaAccess, doing: str) -> Iterator[Any]:
 
 
 def make_topics(access: KafkaAccess, topics: Sequence[Topic]) -> list[str]:
-    """Makes the topics that are not there and returns their names; blocks, so call it in a thread.
+    """As `create_topics`, with a client of its own; blocks, so call it in a thread. Raises StartupError."""
+    with administration(access, "make the topics") as admin:
+        return create_topics(admin, topics)
 
-    A topic that is there keeps its settings. Raises StartupError if the broker refuses.
+
+def create_topics(admin: Any, topics: Sequence[Topic]) -> list[str]:
+    """Makes the topics that are not there and returns their names, with a client of `administration`.
+
+    A topic that is there keeps its settings.
     """
     from mesh.bus.kafka_python import errors  # noqa: PLC0415 - 0.2 s that `rostrum status` need not pay
 
-    with administration(access, "make the topics") as admin:
-        there = set(admin.list_topics())
-        new = {
-            topic.name: {
-                "num_partitions": topic.partitions,
-                "replication_factor": topic.replicas,
-                "configs": dict(topic.config),
-            }
-            for topic in topics
-            if topic.name not in there
+    there = set(admin.list_topics())
+    new = {
+        topic.name: {
+            "num_partitions": topic.partitions,
+            "replication_factor": topic.replicas,
+            "configs": dict(topic.config),
         }
-        if new:
-            with suppress(errors.TopicAlreadyExistsError):  # another home's runner on the same cluster was first
-                admin.create_topics(new, timeout_ms=20_000, wait_for_metadata=True)
-        return list(new)
+        for topic in topics
+        if topic.name not in there
+    }
+    if new:
+        with suppress(errors.TopicAlreadyExistsError):  # another home's runner on the same cluster was first
+            admin.create_topics(new, timeout_ms=20_000, wait_for_metadata=True)
+    return list(new)
 
 
 def take_certificate(access: KafkaAccess) -> None:

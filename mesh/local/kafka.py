@@ -24,7 +24,7 @@ from mesh.local.identities import (
 from mesh.local.manifests import Manifests
 from mesh.local.pods import PodSpec
 from mesh.local.probing import Probe
-from mesh.local.rights import make_rights
+from mesh.local.rights import set_rights
 from mesh.local.snapshot import PodStatus
 
 
@@ -114,8 +114,11 @@ class Kafka:
     async def declare(self, report: Callable[[str], None]) -> None:
         """Makes the topics and, at our own broker, the rights of the manifests. Raises StartupError."""
         report("making rights and topics")
-        if self.is_ours:
-            # First: a producer that connects before it has any right is refused, and must be made again.
-            rights = [right for user in self._manifests.kafka_users.values() for right in user]
-            await asyncio.to_thread(make_rights, self._access, rights)
-        await asyncio.to_thread(broker.make_topics, self._access, self._manifests.topics)
+        await asyncio.to_thread(self._declare)
+
+    def _declare(self) -> None:
+        with broker.administration(self._access, "make rights and topics") as admin:
+            if self.is_ours:
+                # First: a producer that connects before it has any right is refused, and must be made again.
+                set_rights(admin, [right for user in self._manifests.kafka_users.values() for right in user])
+            broker.create_topics(admin, self._manifests.topics)

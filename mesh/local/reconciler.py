@@ -114,6 +114,7 @@ class Reconciler:
             raise
         for replica in started:
             replica.start()
+        await asyncio.sleep(0)  # for their tasks to start the processes, before other work of this one
         await _settle(notified)
         stopped = [self._replicas.pop(name) for name in stage.stopped]
         await stop_all(stopped, drained=True)

@@ -1,6 +1,6 @@
 """Rights at the broker: what the KafkaUsers of k8s/base declare, as Kafka's ACLs.
 
-On a cluster Strimzi's User Operator makes the same ACLs of the same files. Here `make_rights` does: it adds what is
+On a cluster Strimzi's User Operator makes the same ACLs of the same files. Here `set_rights` does: it adds what is
 missing and removes what is no longer declared, so the broker never allows more than the files say. It allows nothing
 by itself: that is the broker's StandardAuthorizer. The runner calls it once the broker is up.
 """
@@ -56,41 +56,44 @@ class Right:
 
 
 def make_rights(access: KafkaAccess, rights: Iterable[Right]) -> tuple[int, int]:
+    """As `set_rights`, with a client of its own; blocks, so call it in a thread. Raises StartupError."""
+    with administration(access, "make the rights of the KafkaUsers") as admin:
+        return set_rights(admin, rights)
+
+
+def set_rights(admin: Any, rights: Iterable[Right]) -> tuple[int, int]:
     """Makes the broker's rights these and no others; returns how many were added and removed.
 
-    For a home's own broker only: on another cluster it would take away what others were given there.
-    Blocks, so call it in a thread. Nothing changes if they are so already. Raises StartupError.
+    `admin` is a client of `administration`. For a home's own broker only: on another cluster it would take away what
+    others were given there. Nothing changes if they are so already. Raises StartupError.
     """
     from kafka import admin as kafka  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that others need not pay
 
     declared = {_acl(right) for right in rights}
-    with administration(access, "make the rights of the KafkaUsers") as admin:
-        found, _ = admin.describe_acls(_everything())
-        there = set(found)
-        added, removed = declared - there, there - declared
-        failed: list[Any] = []
-        if added:
-            failed += admin.create_acls(list(added))["failed"]
-        if removed:
-            filters = [
-                kafka.ACLFilter(acl.principal, acl.host, acl.operation, acl.permission_type, acl.resource_pattern)
-                for acl in removed
-            ]
-            failed += [error for _, _, error in admin.delete_acls(filters) if error.errno]
-        if failed:
-            raise StartupError(
-                f"The broker at {access.bootstrap_servers} did not make all rights: {failed[0].__name__}."
-            )
-        _wait_until_active(admin, declared, access)
+    found, _ = admin.describe_acls(_everything())
+    there = set(found)
+    added, removed = declared - there, there - declared
+    failed: list[Any] = []
+    if added:
+        failed += admin.create_acls(list(added))["failed"]
+    if removed:
+        filters = [
+            kafka.ACLFilter(acl.principal, acl.host, acl.operation, acl.permission_type, acl.resource_pattern)
+            for acl in removed
+        ]
+        failed += [error for _, _, error in admin.delete_acls(filters) if error.errno]
+    if failed:
+        raise StartupError(f"The broker did not make all rights: {failed[0].__name__}.")
+    _wait_until_active(admin, declared)
     return len(added), len(removed)
 
 
-def _wait_until_active(admin: Any, declared: set[Any], access: KafkaAccess) -> None:
+def _wait_until_active(admin: Any, declared: set[Any]) -> None:
     """The controller answers when it has noted the rights; the broker obeys them when it has read that note."""
     until = time.monotonic() + ACTIVE_SECONDS
     while set(admin.describe_acls(_everything())[0]) != declared:
         if time.monotonic() > until:
-            raise StartupError(f"The broker at {access.bootstrap_servers} does not obey the rights it was given.")
+            raise StartupError("The broker does not obey the rights it was given.")
         time.sleep(0.01)
 
 

@@ -112,16 +112,16 @@ class System:
             if self._is_run(deployment)
             for pod in self._placement.place(resources, deployment, _first_replicas(deployment))
         ]
-        all_pods = self._plan(self._reconciler.current.with_pods(pods))  # all that is to be refused is refused here
-        if self._kafka.is_ours:
+        self._plan(self._reconciler.current.with_pods(pods))  # all that is to be refused is refused here
+        nodes = [self._kafka.pod] if self._kafka.is_ours else []
+        if nodes:
             await self._kafka.open(self._home.cache, self._report)
-        # All are started at once: a service is ready when broker and topics are there, and loads its code meanwhile.
-        await self._reconciler.apply(all_pods, wait=False)
-        if self._kafka.is_ours:
             await self._kafka.prepare()
-            node = self._kafka.pod
-            await self._reconciler.apply(self._plan(self._reconciler.current.with_pods([node])), wait=False)
-            await self._reconciler.wait_until_ready([node.name], broker.START_SECONDS)
+            # The broker first: all others wait for it. They load their code meanwhile.
+            await self._reconciler.apply(self._plan(self._reconciler.current.with_pods(nodes)), wait=False)
+        await self._reconciler.apply(self._plan(self._reconciler.current.with_pods(pods)), wait=False)
+        await asyncio.to_thread(broker.load_client)
+        await self._reconciler.wait_until_ready([node.name for node in nodes], broker.START_SECONDS)
         await self._kafka.declare(self._report)
         await self._reconciler.wait_until_ready(self._reconciler.current.pods)
 

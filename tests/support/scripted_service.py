@@ -11,6 +11,7 @@ All else is the service as it is deployed.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import os
@@ -147,6 +148,7 @@ def turn_text(seed: int, length: int) -> str:
 
 def main(service: str) -> None:
     """Runs the service until a signal ends it."""
+    gc.disable()  # as the services' own __main__ does
     if "CRASH_FOLDER" in os.environ:
         from tests.support import crash_points  # noqa: PLC0415 - costs other tests' processes nothing
 
