@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ class Log:
 
 class FakePod(Pod):
     def start(self) -> None:
-        self._set(ready=True, message="")
+        asyncio.get_running_loop().call_soon(partial(self._set, ready=True, message=""))
 
     async def stop(self) -> None:
         self._set(ready=False, message="stopped")
@@ -133,6 +135,13 @@ async def test_what_was_planned_is_so(running: Running) -> None:
     """Every Envoy has the files of the current snapshot, which is the planned one."""
     assert running.now == snapshot(pod("callee"), pod("callee", 1), pod("caller"))
     assert running.files() == {name: dict(files) for name, files in running.now.configuration().items()}
+
+
+async def test_processes_are_made_before_a_start_goes_on(running: Running) -> None:
+    """What takes longest to start is asked for first, and is then not held up by what is prepared for the next ones."""
+    new = running.now.with_pods([replace(pod("callee", 2), is_ready=False)])
+    await running.reconciler.apply(plan(running.now, new), wait=False)
+    assert running.factory.made["callee-2"].ready
 
 
 async def test_callers_are_notified_of_readiness(running: Running) -> None:

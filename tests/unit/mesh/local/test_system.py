@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import pytest
 from rostrum.local.v1 import runner_pb2
 
 from mesh.errors import InvalidArgumentError
+from mesh.local import tokens
+from mesh.local.addresses import Addresses
 from mesh.local.applied import FILE, AppliedFile
+from mesh.local.changes import Changes
+from mesh.local.declared import ManifestFolder
+from mesh.local.environment import Environment
 from mesh.local.errors import LocalError
+from mesh.local.identities import Identities, open_authority
+from mesh.local.kafka import Kafka
+from mesh.local.placement import Placement
+from mesh.local.plan import Plan
+from mesh.local.reconciler import START_SECONDS, Reconciler
+from mesh.local.replica_factory import ReplicaFactory
+from mesh.local.snapshot import Snapshot
 from mesh.local.system import Home, System, open_system
 from mesh.manifests.errors import ManifestError
 from mesh.manifests.overlay import Action
 
 ROOT = Path(__file__).resolve().parents[4]
 DENY = ROOT / "istio" / "scenarios" / "deny" / "authorization.yaml"
+
+
+class RecordingReconciler(Reconciler):
+    """Starts nothing: notes the pods that were to be started, and what was waited for."""
+
+    def __init__(self, first: Snapshot, factory: ReplicaFactory, changes: Changes) -> None:
+        super().__init__(first, factory, changes, lambda _: None, lambda _: None)
+        self.steps: list[str] = []
+
+    async def apply(self, plan: Plan, *, wait: bool = True) -> None:
+        self.steps.append("start " + ", ".join(plan.started))
+        self._current = plan.new
+
+    async def wait_until_ready(self, names: Iterable[str], seconds: float = START_SECONDS) -> None:
+        self.steps.append("wait for " + ", ".join(sorted(names)))
+
+
+class FakeKafka(Kafka):
+    async def open(self, cache: Path, report: Callable[[str], None]) -> None:
+        pass
+
+    async def prepare(self) -> None:
+        pass
+
+    async def declare(self, report: Callable[[str], None]) -> None:
+        pass
 
 
 def request(text: str, *, delete: bool = False, dry_run: bool = False) -> runner_pb2.ChangeResourcesRequest:
@@ -30,6 +68,34 @@ async def system(tmp_path: Path) -> AsyncIterator[System]:
     system = open_system(Home(tmp_path, "openai:none", {}), ROOT, lambda _: None)
     yield system
     await system.stop()
+
+
+async def test_the_broker_starts_first(tmp_path: Path) -> None:
+    """All others wait for it, and load their code meanwhile."""
+    (tmp_path / "run").mkdir()
+    home, authority, changes = Home(tmp_path, "openai:none", {}), open_authority(tmp_path / "ca"), Changes()
+    folder = ManifestFolder(ROOT, {tokens.JWKS_URI: tokens.key_set(tmp_path)})
+    addresses, identities = Addresses(tmp_path), Identities(authority)
+    kafka = FakeKafka(tmp_path, addresses.broker, folder.base, identities, {})
+    factory = ReplicaFactory(tmp_path, Environment(folder.base, tmp_path, home.model, {}), kafka, identities, changes)
+    resources = folder.read(AppliedFile(tmp_path).read())
+    reconciler = RecordingReconciler(Snapshot(resources, authority.root_pem), factory, changes)
+    placement = Placement(tmp_path, addresses, kafka.users, "")
+    system = System(
+        home, folder=folder, placement=placement, kafka=kafka, identities=identities, reconciler=reconciler,
+        report=lambda _: None,
+    )  # fmt: skip
+    try:
+        await system.start()
+    finally:
+        await system.stop()
+    others = "embeddings-0, ingress-0, moderator-0, team-a-0, team-b-0"
+    assert reconciler.steps == [
+        "start kafka-0",
+        f"start {others}",
+        "wait for kafka-0",
+        "wait for embeddings-0, ingress-0, kafka-0, moderator-0, team-a-0, team-b-0",
+    ]
 
 
 async def test_what_is_applied_is_active_and_kept_until_it_is_deleted(system: System, tmp_path: Path) -> None:
