@@ -104,9 +104,15 @@ def test_show(system: System, ended: debate_pb2.Debate) -> None:
     assert {turn["agent"] for turn in shown["turns"]} == {"team-a", "team-b"}
     assert all(turn["question"] and turn["text"] and turn["create_time"] for turn in shown["turns"])
     assert system.json("show", ended.name) == shown
+    assert (shown["language"], len(shown["agenda"])) == ("en", 2)
+    assert shown["judgement"]["winner"] == "team-a"
+    assert {score["agent"] for score in shown["judgement"]["scores"]} == {"team-a", "team-b"}
+    assert shown["judgement"]["rationale"] == shown["verdict"]
     printed = system.rostrum("show", ident(ended))
     assert printed.returncode == OK
     assert all(turn["text"] in printed.stdout for turn in shown["turns"])
+    assert "Verdict: team-a (for)" in printed.stdout
+    assert all(question in printed.stdout for question in shown["agenda"])
 
 
 def test_watch(system: System, ended: debate_pb2.Debate) -> None:

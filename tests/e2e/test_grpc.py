@@ -90,6 +90,7 @@ SEATS = [{"agent": "team-a", "stance": "FOR"}, {"agent": "team-b", "stance": "AG
         ({"settings": {"sentence_similarity": "NaN"}}, "INVALID_SETTINGS"),
         ({"settings": {"redundant_share": 7}}, "INVALID_SETTINGS"),
         ({"settings": {"redundant_rounds": 51}}, "INVALID_SETTINGS"),
+        ({"language": "klingonese"}, "INVALID_LANGUAGE"),
     ],
     ids=str,
 )

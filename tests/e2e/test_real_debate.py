@@ -37,7 +37,7 @@ def test_a_debate_with_a_real_model(tmp_path: Path) -> None:
     assert processes_of(home) == []
     lines = held.stdout.splitlines()
     assert lines[0] == TOPIC
-    assert any(line.startswith("Round 1: ") and line.endswith("?") for line in lines)
+    assert any(line.startswith("Round 1: ") and len(line) > len("Round 1: ") for line in lines)
     for agent, number in (("team-a (for)", 1), ("team-b (against)", 2)):
         (head,) = [place for place, line in enumerate(lines) if line.startswith(f"{agent} - round 1, turn {number}, ")]
         assert "tokens" in lines[head]
@@ -47,7 +47,8 @@ def test_a_debate_with_a_real_model(tmp_path: Path) -> None:
     assert "Stopped: all rounds were held" in rest
     assert "Ended: 2 turns, " in rest
     if spoken:
-        assert rest.index("Summary") < rest.index("Verdict") < rest.index("Ended: ")
+        # "No verdict: ..." with its reason where so small a model gives none that agrees with its own scores.
+        assert rest.casefold().index("summary") < rest.casefold().index("verdict") < rest.index("Ended: ")
     assert "\x1b" not in held.stdout
     for database in ("moderator", "team-a", "team-b"):
         assert (home / "stores" / f"{database}.db").stat().st_size > 0

@@ -16,6 +16,7 @@ from mesh.cli.exits import CommandError, Exit
 from mesh.cli.output import json_of, local_time
 from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
 from mesh.errors import RostrumError
+from mesh.language.tags import parse_language
 from services.moderator import errors  # noqa: F401 - a reason comes back as its class, with advice, once that is imported
 from services.moderator.commands.following import follow_events
 from services.moderator.commands.live import LiveTurns
@@ -60,11 +61,16 @@ def debate(
         str, typer.Option("--agents", metavar="AGENT=for|against,...", help="Who debates; team-a=for,team-b=against.")
     ] = "",
     budget: Annotated[int, typer.Option("--budget", metavar="TOKENS", help="Tokens it may spend; 0: 400,000.")] = 0,
+    language: Annotated[
+        str, typer.Option("--language", metavar="TAG", help="Language to debate in, such as de; else the topic's.")
+    ] = "",
     json: Json = False,
 ) -> Exit:
     """Hold a debate and show it as it goes. Starts Rostrum if it does not run, and then stops it at the end."""
     world = world_of(context)
-    wanted = debate_pb2.Debate(topic=_topic(topic), max_rounds=_rounds(rounds), token_budget=budget)
+    wanted = debate_pb2.Debate(
+        topic=_topic(topic), max_rounds=_rounds(rounds), token_budget=budget, language=_language(language)
+    )
     wanted.seats.extend(_seats(agents))
     return run(_hold(world, wanted, model, as_json=json))
 
@@ -141,6 +147,13 @@ def _rounds(rounds: int) -> int:
     return rounds
 
 
+def _language(tag: str) -> str:
+    try:
+        return parse_language(tag) if tag else ""
+    except ValueError as error:
+        raise CommandError(f"--language: {error}", Exit.USAGE) from None
+
+
 def _seats(agents: str) -> list[debate_pb2.Seat]:
     seats = []
     for seat in filter(None, (part.strip() for part in agents.split(","))):
@@ -181,6 +194,9 @@ async def _hold(world: World, wanted: debate_pb2.Debate, model: str, *, as_json:
             world.output.note("Stopping Rostrum")
             await world.runner.stop()
     _say_where_next(world, ended, started=started)
+    if ended.stop_reason == debate_pb2.Debate.StopReason.MODEL_UNAVAILABLE:
+        world.output.error("the model does not answer any more: see `rostrum logs`")
+        return Exit.UNAVAILABLE
     cancelled = ended.stop_reason == debate_pb2.Debate.StopReason.CANCELLED
     if cancelled or not spoken:
         world.output.error("the debate was cancelled" if cancelled else "no seat ever spoke: see `rostrum logs`")

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from rostrum.debate.v1 import debate_pb2
 
+from mesh.language.tags import language_name
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mesh.cli.output import Output
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
@@ -21,6 +25,18 @@ REASONS = {
     debate_pb2.Debate.StopReason.FORFEITED: "a seat forfeited its turns",
     debate_pb2.Debate.StopReason.MODEL_UNAVAILABLE: "the model does not answer any more",
 }
+
+ABSENCES = {
+    debate_pb2.Absence.DEBATE_CANCELLED: "the debate was cancelled",
+    debate_pb2.Absence.NOTHING_SAID: "no seat ever spoke",
+    debate_pb2.Absence.MODEL_FAILED: "the moderator's model did not answer",
+    debate_pb2.Absence.ANSWER_UNUSABLE: "the moderator's model gave no answer that could be used",
+    debate_pb2.Absence.BUDGET_SPENT: "the token budget is spent",
+    debate_pb2.Absence.STEP_FAILED: "the moderator failed at it; its log says why",
+}
+
+CRITERIA = ("argument", "evidence", "rebuttal", "clarity")
+"""Fields of SideScore, in the order in which they are shown."""
 
 
 def debate_id(name: str) -> str:
@@ -48,10 +64,10 @@ class Story:
         self._meet(debate)
         seats = ", ".join(self._who(seat.agent) for seat in debate.seats)
         self._output.say(f"{debate.topic}", style="bold")
-        self._output.say(
-            f"{debate.name}: {seats}; at most {debate.max_rounds} round{'' if debate.max_rounds == 1 else 's'}",
-            style="dim",
-        )
+        facts = [seats, f"at most {debate.max_rounds} round{'' if debate.max_rounds == 1 else 's'}"]
+        if debate.language:
+            facts.append(f"in {_name_language(debate.language)}")
+        self._output.say(f"{debate.name}: {'; '.join(facts)}", style="dim")
 
     def event(self, event: debate_pb2.DebateEvent) -> str:
         """Says what happened, and returns what is now waited for ("" for nothing)."""
@@ -59,6 +75,8 @@ class Story:
             case "debate_created":
                 self.opening(event.debate_created.debate)
                 return "the moderator is preparing round 1"
+            case "agenda_planned":
+                self._agenda(event.agenda_planned.questions)
             case "round_opened":
                 self._round(event.round_opened.round, event.round_opened.question)
             case "floor_granted":
@@ -84,6 +102,7 @@ class Story:
     def record(self, debate: debate_pb2.Debate, turns: list[debate_pb2.Turn]) -> None:
         """Shows the whole debate as it is stored."""
         self.opening(debate)
+        self._agenda(debate.agenda)
         measures = {measure.round: measure for measure in debate.stop_evidence.rounds}
         held = 0
         for turn in turns:
@@ -117,8 +136,9 @@ class Story:
 
     def measure(self, measure: debate_pb2.RoundMeasure) -> None:
         """Says how much of a round was new."""
-        if measure.sentences == 0:
-            return  # nobody spoke, which the forfeits have said
+        if not measure.sentences:
+            self._output.say(f"\nRound {measure.round}: not measured, no sentence to compare", style="dim")
+            return
         share = f"{measure.redundancy:.0%} of {measure.sentences} sentences repeat what was said"
         self._output.say(f"\nRound {measure.round}: {share}{' (redundant)' if measure.redundant else ''}", style="dim")
 
@@ -130,6 +150,12 @@ class Story:
         seat = self._seats.get(agent)
         return f"{agent} ({stance(seat.stance)})" if seat else agent
 
+    def _agenda(self, questions: Sequence[str]) -> None:
+        if questions:
+            self._output.say("\nAgenda", style="bold")
+        for question in questions:
+            self._output.say(f"- {question}", style="dim", indent=2)
+
     def _round(self, number: int, question: str) -> None:
         self._output.say(f"\nRound {number}: {question}", style="bold")
 
@@ -139,10 +165,39 @@ class Story:
             self._output.say(evidence.reason, style="dim", indent=2)
 
     def _end(self, debate: debate_pb2.Debate) -> None:
-        for title, text in (("Summary", debate.summary), ("Verdict", debate.verdict)):
-            if text:
-                self._output.say(f"\n{title}", style="bold")
-                self._output.say(text, indent=2)
+        self._part("Summary", debate.summary, debate.summary_absence)
+        if debate.HasField("judgement"):
+            self._judgement(debate.judgement)
+        else:
+            self._part("Verdict", debate.verdict, debate.verdict_absence)
         took = debate.end_time.seconds - debate.create_time.seconds
         facts = f"{debate.turn_count} turns, {debate.tokens_spent} of {debate.token_budget} tokens, {took} s"
         self._output.say(f"\nEnded: {facts}", style="dim")
+
+    def _part(self, title: str, text: str, absence: debate_pb2.Absence.ValueType) -> None:
+        if text:
+            self._output.say(f"\n{title}", style="bold")
+            self._output.say(text, indent=2)
+        elif absence:
+            reason = ABSENCES.get(absence, "for a reason this command does not know")
+            self._output.say(f"\nNo {title.lower()}: {reason}", style="yellow")
+
+    def _judgement(self, judgement: debate_pb2.Judgement) -> None:
+        """Shows the verdict: who argued better, by which scores, in which turns, and why."""
+        winner = self._who(judgement.winner) if judgement.winner else "undecided"
+        self._output.say(f"\nVerdict: {winner}", style="bold")
+        rows = []
+        for score in judgement.scores:
+            numbers = [getattr(score, criterion) for criterion in CRITERIA]
+            rows.append((self._who(score.agent), *map(str, numbers), str(sum(numbers))))
+        self._output.table(("SIDE", *(criterion.upper() for criterion in CRITERIA), "SUM"), rows)
+        if judgement.decisive_turns:
+            self._output.say(f"Decided by: turn {', '.join(map(str, judgement.decisive_turns))}", indent=2)
+        self._output.say(judgement.rationale, indent=2)
+
+
+def _name_language(tag: str) -> str:
+    try:
+        return language_name(tag)
+    except ValueError:  # of a moderator that knows more languages than this command
+        return tag

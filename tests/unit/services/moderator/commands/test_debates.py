@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from rostrum.debate.v1 import debate_pb2
 
 from mesh.cli.exits import Exit
 from mesh.errors import StoreUnavailableError
@@ -135,6 +136,65 @@ def test_a_cancelled_debate_is_no_success(bench: Bench) -> None:
     result = bench.rostrum("debate", "Cats")
     assert result.code == Exit.NO_RESULT
     assert "it was cancelled" in result.out
+
+
+def test_a_debate_without_a_model(bench: Bench) -> None:
+    """Exit code 5, why it stopped, and a status where summary and verdict would be."""
+    ended = debate(stop_reason=StopReason.MODEL_UNAVAILABLE)
+    ended.summary = ended.verdict = ""
+    ended.summary_absence = ended.verdict_absence = debate_pb2.MODEL_FAILED
+    bench.moderator.events = history(ended, bench.moderator.turns[:1])
+    result = bench.rostrum("debate", "Cats")
+    assert result.code == Exit.UNAVAILABLE
+    assert "Stopped: the model does not answer any more" in result.out
+    assert "No summary: the moderator's model did not answer" in result.out
+    assert "No verdict: the moderator's model did not answer" in result.out
+
+
+def test_a_verdict_is_shown_as_data(bench: Bench) -> None:
+    """Winner, a table of scores, the turns that decided, the rationale once; the agenda and the language before all."""
+    scores = [
+        debate_pb2.SideScore(agent="team-a", argument=7, evidence=6, rebuttal=5, clarity=8),
+        debate_pb2.SideScore(agent="team-b", argument=4, evidence=6, rebuttal=5, clarity=10),
+    ]
+    judgement = debate_pb2.Judgement(winner="team-a", scores=scores, decisive_turns=[1, 3], rationale="It had facts.")
+    ended = debate(judgement=judgement, agenda=["Why cats?", "Why not?"], language="de")
+    ended.verdict = judgement.rationale
+    bench.moderator.debates = [ended]
+    out = bench.rostrum("show", "d1").out
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert "Verdict: team-a (for)" in lines
+    assert "SIDE ARGUMENT EVIDENCE REBUTTAL CLARITY SUM" in lines
+    assert "team-a (for) 7 6 5 8 26" in lines
+    assert "team-b (against) 4 6 5 10 25" in lines
+    assert "Decided by: turn 1, 3" in lines
+    assert out.count("It had facts.") == 1
+    assert "in German" in out
+    assert out.index("- Why not?") < out.index("They purr.")
+    shown = bench.rostrum("show", "d1", "--json").json
+    assert shown["judgement"]["scores"][1]["clarity"] == 10
+    judgement.winner = ""
+    bench.moderator.debates = [debate(judgement=judgement)]
+    assert "Verdict: undecided" in bench.rostrum("show", "d1").out
+
+
+def test_an_agenda_is_shown_when_it_is_planned(bench: Bench) -> None:
+    """Before the first round, each question on its line."""
+    planned = debate_pb2.DebateEvent(number=2, agenda_planned=debate_pb2.AgendaPlanned(questions=["Why cats?", "How?"]))
+    bench.moderator.events.insert(1, planned)
+    for number, event in enumerate(bench.moderator.events, 1):
+        event.number = number
+    out = bench.rostrum("watch", "d1").out
+    assert out.index("Agenda") < out.index("- How?") < out.index("Round 1: Why cats?")
+
+
+def test_the_language_reaches_the_moderator(bench: Bench) -> None:
+    """In its standard form; what is no language is refused before anything is started."""
+    assert bench.rostrum("debate", "Cats", "--language", "pt_br").code == Exit.OK
+    assert bench.moderator.created[0].debate.language == "pt-BR"
+    refused = bench.rostrum("debate", "Cats", "--language", "klingonese")
+    assert refused.code == Exit.USAGE
+    assert "--language" in refused.err
 
 
 def test_a_debate_in_which_nobody_spoke(bench: Bench) -> None:
