@@ -1,15 +1,18 @@
 """How much of a round is new: sentence by sentence, the nearest earlier sentence by its embedding. Pure functions.
 
 The moderator embeds sentences (mesh.llm.port.Embedder) and decides with what `measure` returns; vectors have length 1,
-so that similarity is their dot product. Twenty sentences against a few hundred earlier ones take half a millisecond;
-numpy is loaded by the first `measure` (12 MiB, 0.15 s).
+so that similarity is their dot product. One threshold does for all languages: by multilingual-e5-small, paraphrases in
+Chinese, Thai, Arabic, Hindi, Japanese and Spanish are 0.93 to 1.0 alike and new points 0.83 to 0.91, as in English.
+Twenty sentences against a few hundred earlier ones take half a millisecond; numpy is loaded by the first `measure`
+(12 MiB, 0.15 s).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mesh.language.text import count_words, split_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,15 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_WORDS = 4
-"""Shorter sentences ("That is wrong.") carry no point of their own and are alike in every debate."""
+"""Shorter sentences ("That is wrong.") carry no point of their own and are alike in every debate. Words are Unicode's:
+those of Chinese or Thai are found by a dictionary, so the rule is the same in every language."""
 
 MAX_PAIRS = 10
 """Pairs kept as evidence; RoundMeasure.pairs says so."""
-
-_END = re.compile(r"(?<=[.!?])[\"”')\]]*\s+(?=[\"“'(\[]?[A-Z0-9À-Þ])")
-_ABBREVIATION = re.compile(
-    r"\b(?:e\.g|i\.e|etc|vs|cf|no|mr|mrs|ms|dr|prof|u\.s|u\.k|approx|st)\.[\"”')\]]*$", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +54,14 @@ class Measure:
 
     sentences: int
     redundancy: float
-    """Share of them, 0 to 1, that say nothing new; 1 if there is no sentence."""
+    """Share of them, 0 to 1, that say nothing new; 0 if there is no sentence, which is no measure of anything."""
     pairs: tuple[Pair, ...]
     """Most alike first, at most MAX_PAIRS."""
 
 
-def split_sentences(text: str) -> list[str]:
-    """Returns the sentences of a text that are long enough to carry a point, in order."""
-    sentences: list[str] = []
-    start = 0
-    flat = " ".join(text.split())
-    for end in _END.finditer(flat):
-        if _ABBREVIATION.search(flat[start : end.start()]):
-            continue
-        sentences.append(flat[start : end.end()].strip())
-        start = end.end()
-    sentences.append(flat[start:].strip())
-    return [sentence for sentence in sentences if len(sentence.split()) >= MIN_WORDS]
+def find_sentences(text: str, language: str = "") -> list[str]:
+    """Returns the sentences of a text that are long enough to carry a point, in order; `language` is its tag."""
+    return [sentence for sentence in split_sentences(text, language) if count_words(sentence) >= MIN_WORDS]
 
 
 def measure(now: Sequence[Spoken], earlier: Sequence[Spoken], similarity_threshold: float) -> Measure:
@@ -82,7 +72,7 @@ def measure(now: Sequence[Spoken], earlier: Sequence[Spoken], similarity_thresho
     new = [(turn.turn_number, sentence) for turn in now for sentence in turn.sentences]
     old = [(turn.turn_number, sentence) for turn in earlier for sentence in turn.sentences]
     if not new or not old:
-        return Measure(len(new), 0.0 if new else 1.0, ())
+        return Measure(len(new), 0.0, ())
     cosines = (_matrix(now) @ _matrix(earlier).T).clip(-1.0, 1.0)
     nearest = cosines.argmax(axis=1).tolist()
     best = cosines.max(axis=1).tolist()

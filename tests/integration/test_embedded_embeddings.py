@@ -10,8 +10,8 @@ import pytest
 
 from mesh.errors import ModelRefusedError
 from mesh.llm.embeddings import OpenAIEmbedder
-from mesh.llm.novelty import Measure, Spoken, measure, split_sentences
-from tests.support.debates import FRESH, PARAPHRASED
+from mesh.llm.novelty import Measure, Spoken, find_sentences, measure
+from tests.support.debates import FRESH, FRESH_BY_LANGUAGE, PARAPHRASED, REPEATED_BY_LANGUAGE
 from tests.support.embedded import served
 from tests.support.requires import require_module
 
@@ -29,12 +29,12 @@ def url() -> Iterator[str]:
         yield address
 
 
-async def measured(url: str, rounds: list[tuple[str, str]]) -> list[Measure]:
+async def measured(url: str, rounds: list[tuple[str, str]], language: str = "en") -> list[Measure]:
     embedder = OpenAIEmbedder(url)
     earlier: list[Spoken] = []
     measures = []
     for number, turns in enumerate(rounds, 1):
-        texts = [sentence for turn in turns for sentence in split_sentences(turn)]
+        texts = [sentence for turn in turns for sentence in find_sentences(turn, language)]
         vectors = await embedder.embed(texts)
         now = Spoken(number, texts, vectors)
         measures.append(measure([now], earlier, SIMILARITY))
@@ -54,6 +54,16 @@ async def test_paraphrases_are_redundant(url: str) -> None:
 async def test_new_arguments_are_not(url: str) -> None:
     """No round of a debate in which each round brings something new comes near the threshold."""
     assert [measure.redundancy for measure in await measured(url, FRESH)] == [0] * len(FRESH)
+
+
+@pytest.mark.parametrize("language", REPEATED_BY_LANGUAGE)
+async def test_repetition_is_seen_in_every_language(url: str, language: str) -> None:
+    """A second round that says the first again in other words is redundant; two rounds of new points are not at all."""
+    _, repeated = await measured(url, REPEATED_BY_LANGUAGE[language], language)
+    assert (repeated.sentences, repeated.redundancy) == (6, 1)
+    fresh = await measured(url, FRESH_BY_LANGUAGE[language], language)
+    assert [measure.redundancy for measure in fresh] == [0, 0, 0]
+    assert all(measure.sentences >= 3 for measure in fresh)
 
 
 async def test_vectors(url: str) -> None:

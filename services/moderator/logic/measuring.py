@@ -61,7 +61,7 @@ class NoveltyMeasurer:
         for turn in turns:
             kept = self._kept.get((debate.id, turn.number))
             if kept is None:
-                missing[turn.number] = novelty.split_sentences(turn.text)
+                missing[turn.number] = novelty.find_sentences(turn.text, debate.language)
             else:
                 found[turn.number] = kept
                 self._kept.move_to_end((debate.id, turn.number))

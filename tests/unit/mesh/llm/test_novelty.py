@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.llm.novelty import Spoken, measure, split_sentences
+from mesh.llm.novelty import Measure, Spoken, find_sentences, measure
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,15 @@ from mesh.llm.novelty import Spoken, measure, split_sentences
             'He said "this is the end." And it was not so!\nA third line without a mark',
             ['He said "this is the end."', "And it was not so!", "A third line without a mark"],
         ),
+        ("不对。他们说的都不对，因为工资下降了！", ["他们说的都不对，因为工资下降了！"]),
+        ("خطأ. انخفضت الأجور في المدينة كلها.", ["انخفضت الأجور في المدينة كلها."]),
+        ("ผิด ค่าแรงลดลงร้อยละสามในเมืองลีดส์", ["ผิด ค่าแรงลดลงร้อยละสามในเมืองลีดส์"]),
+        ("😀😀😀 😀 😀 😀!", []),
     ],
 )
 def test_sentences(text: str, sentences: list[str]) -> None:
-    """Sentences end at marks before a capital, not in numbers and abbreviations; those without a point are left out."""
-    assert split_sentences(text) == sentences
+    """Sentences end at the marks of any script, not in numbers and abbreviations; those too short for a point go."""
+    assert find_sentences(text) == sentences
 
 
 def test_measure() -> None:
@@ -37,7 +41,7 @@ def test_measure() -> None:
 
 
 def test_nothing_to_compare() -> None:
-    """The first round is all new; a round without a sentence is all redundant."""
+    """The first round is all new; a round without a sentence is not measured, so nothing of it is redundant."""
     said, nothing = Spoken(1, ["east"], [(1.0, 0.0)]), Spoken(2, [], [])
     assert measure([said, nothing], [], 0.9).redundancy == 0
-    assert measure([nothing], [said], 0.9).redundancy == 1
+    assert measure([nothing], [said], 0.9) == Measure(sentences=0, redundancy=0.0, pairs=())
