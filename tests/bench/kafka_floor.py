@@ -13,13 +13,12 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from mesh.bus.access import KafkaAccess, TlsFiles
-from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, errors
+from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer
 from mesh.local.broker import Topic, make_topics
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures, figures
 from tests.bench.grpc_floor import cpu_seconds
@@ -45,6 +44,9 @@ def _consumer(access: KafkaAccess, topic: str) -> Any:
     # A member that joins before it knows the topic's partitions gets none, until its metadata is five minutes old.
     wait_until(f"topic {topic}", lambda: consumer.partitions_for_topic(topic), seconds=TOPIC_SECONDS)
     consumer.subscribe([topic])
+    # What it saw before it subscribed does not count: the leader of a group joins again at the first metadata after
+    # that, up to 100 ms later, and whatever commits in between fails with RebalanceInProgressError.
+    consumer.topics()
     return consumer
 
 
@@ -62,18 +64,20 @@ def _handle(consumer: Any, producer: Any, answer: Callable[[bytes], tuple[str, b
                 producer.send(out[0], key=record.key, value=out[1])
     if count:
         producer.flush()
-        # A group that was just made may join once more; what it could not commit then goes with the next commit.
-        with suppress(errors.RebalanceInProgressError):
-            consumer.commit()
+        consumer.commit()
     return count
 
 
 def _until_assigned(consumer: Any) -> None:
-    def is_assigned() -> bool:
-        consumer.poll(timeout_ms=100)
-        return bool(consumer.assignment())
+    """Polls until a poll began and ended with partitions: one whose time was up while it joined has some, too, and the
+    next one joins again."""
 
-    wait_until("partitions", is_assigned)
+    def keeps_partitions() -> bool:
+        had_partitions = bool(consumer.assignment())
+        consumer.poll(timeout_ms=500)
+        return had_partitions and bool(consumer.assignment())
+
+    wait_until("partitions", keeps_partitions)
 
 
 def _agent(read: str, write: str, bootstrap_servers: str, *tls_folder: str) -> None:
