@@ -17,6 +17,7 @@ from mesh.bus.publisher import Publisher
 from mesh.bus.relay import Relay
 from mesh.llm.select import DEFAULT_EMBEDDED_URL, DEFAULT_OLLAMA_HOST, ModelServers, open_model
 from mesh.llm.traced import TracedModel
+from mesh.llm.tuning import Tuning, read_context_tokens, read_temperature
 from mesh.rpc.channels import Channels
 from mesh.rpc.server import Server
 from mesh.settings import SettingsError, load, setting
@@ -59,6 +60,14 @@ class ServiceSettings:
     """"host:port,host:port"."""
     model: str | None = setting("MODEL", MODEL_DOC, default=None)
     """As mesh.llm.select reads it; needed by services that use a model."""
+    temperature: float | None = setting(
+        "MODEL_TEMPERATURE", "a number from 0 to 2", default=None, parse=read_temperature
+    )
+    """None: as the model's profile says."""
+    context_tokens: int | None = setting(
+        "MODEL_CONTEXT_TOKENS", "tokens of prompt and answer together", default=None, parse=read_context_tokens
+    )
+    """None: as the model's profile says."""
     kafka_tls: TlsFiles | None = setting(  # noqa: RUF009 - TlsFiles is frozen
         "KAFKA_TLS_FOLDER",
         "folder with root.pem, key.pem and chain.pem for Kafka",
@@ -72,6 +81,8 @@ class ServiceSettings:
     """URL that ends in /v1; None: OpenAI's own."""
     openai_api_key: str | None = setting("OPENAI_API_KEY", "its key", default=None, secret=True)
     """None: none is sent."""
+    ca_bundle: str | None = setting("REQUESTS_CA_BUNDLE", "file of certificate authorities", default=None)
+    """For hosted models; SSL_CERT_FILE is the HTTP client's own."""
     embedded_url: str = setting("EMBEDDED_URL", "URL of the embedded model's API", default=DEFAULT_EMBEDDED_URL)
     """URL that ends in /v1."""
     sidecar_folder: str = setting("SIDECAR_FOLDER", "folder of the sidecar's sockets on a laptop", default="")
@@ -155,9 +166,11 @@ class Foundation:
             openai_api_key=self.settings.openai_api_key,
             embedded_url=self.settings.embedded_url,
             embedded_socket=self.channels.http_socket(self.settings.embedded_url),
+            ca_bundle=self.settings.ca_bundle,
         )
+        tuning = Tuning(self.settings.temperature, self.settings.context_tokens)
         try:
-            return open_model(self.settings.model, servers)
+            return open_model(self.settings.model, servers, tuning)
         except ValueError as error:
             raise SettingsError([f"MODEL: {error}"]) from error
 

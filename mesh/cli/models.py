@@ -1,21 +1,26 @@
 """Which model a new Rostrum speaks with, checked before anything is started, and its weights brought here.
 
-`mesh.llm.select` knows the names and what "auto" means. A model that cannot work is refused here with what to do,
-rather than by a debate of forfeited turns.
+`mesh.llm.select` knows the names and what "auto" means, `mesh.llm.checking` what can be wrong. A model that cannot work
+is refused here with what to do, rather than by a debate of forfeited turns.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mesh.cli.exits import CommandError, Exit
+import psutil
+
+from mesh.cli.exits import CommandError, Exit, exit_of, line_of
+from mesh.errors import ModelError
 from mesh.llm import select
 from mesh.llm.embedded import catalogue, weights
+from mesh.llm.ollama_names import plain_ollama_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mesh.cli.output import Output
 
@@ -29,22 +34,19 @@ def is_same(one: str, other: str) -> bool:
 
 def _plain(name: str) -> str:
     try:
-        return str(select.parse(name)).removesuffix(":latest")
+        model = select.parse(name)
     except select.ModelNameError:
         return name
+    return f"ollama:{plain_ollama_name(model.detail)}" if model.kind == "ollama" else str(model)
 
 
-async def choose(asked: str, environ: Mapping[str, str]) -> select.Choice:
-    """Returns the model to start with. Raises CommandError if it cannot be had."""
-    host = environ.get("OLLAMA_HOST") or select.DEFAULT_OLLAMA_HOST
+async def choose(asked: str, environ: Mapping[str, str], notify: Callable[[str], None]) -> select.Choice:
+    """Returns the model to start with; `notify` gets what is waited for. Raises CommandError if it cannot be had."""
     try:
-        choice = await select.choose(asked, select.ModelServers(ollama_host=host))
-    except select.ModelNameError as error:
+        servers = servers_of(environ)
+        choice = await select.choose(asked, servers, memory_bytes=psutil.virtual_memory().total, notify=notify)
+    except ValueError as error:
         raise CommandError(f"--model: {error}", Exit.USAGE) from error
-    if asked == AUTO:
-        return choice
-    if choice.model.kind == "ollama":
-        await _demand_ollama(choice.model.detail, host)
     keys = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_KEY_FILE")
     if choice.model.kind == "openai" and not any(environ.get(name) for name in keys):
         raise CommandError(
@@ -54,20 +56,36 @@ async def choose(asked: str, environ: Mapping[str, str]) -> select.Choice:
     return choice
 
 
-async def _demand_ollama(model: str, host: str) -> None:
-    from mesh.llm.ollama import installed_models  # noqa: PLC0415 - slow to import, and only its users need it
+async def check(name: str, environ: Mapping[str, str], notify: Callable[[str], None]) -> None:
+    """Asks a model for one token. Raises CommandError with what is wrong and what to do."""
+    if select.parse(name).kind == "embedded":
+        return
+    from mesh.llm.checking import MissingModelError, check_model  # noqa: PLC0415 - embedded models do without
 
-    names = await installed_models(host)
-    if names is None:
-        raise CommandError(
-            f"no Ollama answers at {host}: start it (`ollama serve`), or set OLLAMA_HOST to where it runs",
-            Exit.UNAVAILABLE,
-        )
-    if not any(is_same(f"ollama:{model}", f"ollama:{name}") for name in names):
-        have = ", ".join(names) or "none"
-        raise CommandError(
-            f"Ollama has no model {model}: `ollama pull {model}` gets it (it has: {have})", Exit.NOT_FOUND
-        )
+    try:
+        await check_model(name, servers_of(environ), notify=notify)
+    except MissingModelError as error:
+        raise CommandError(line_of(error), Exit.NOT_FOUND) from error
+    except ModelError as error:
+        raise CommandError(line_of(error), exit_of(error)) from error
+    except (ValueError, OSError) as error:
+        raise CommandError(str(error), Exit.USAGE) from error
+
+
+def servers_of(environ: Mapping[str, str]) -> select.ModelServers:
+    """Returns where models are, as the services are told it. Raises CommandError."""
+    key = environ.get("OPENAI_API_KEY")
+    if not key and (file := environ.get("OPENAI_API_KEY_FILE")):
+        try:
+            key = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            raise CommandError(f"OPENAI_API_KEY_FILE cannot be read: {error}", Exit.USAGE) from error
+    return select.ModelServers(
+        ollama_host=environ.get("OLLAMA_HOST") or select.DEFAULT_OLLAMA_HOST,
+        openai_base_url=environ.get("OPENAI_BASE_URL") or None,
+        openai_api_key=key or None,
+        ca_bundle=environ.get("REQUESTS_CA_BUNDLE") or None,
+    )
 
 
 async def bring(model: str, environ: Mapping[str, str], output: Output) -> None:

@@ -27,9 +27,12 @@ async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
                 Exit.FAILURE,
             )
         return status, False
-    choice = await models.choose(model, world.environ)
+    with world.output.waiting() as waiting:
+        choice = await models.choose(model, world.environ, waiting)
     name = str(choice.model)
     world.output.note(f"Model: {name} ({choice.why})")
+    with world.output.waiting() as waiting:
+        await models.check(name, world.environ, waiting)
     await models.bring(name, world.environ, world.output)
     with world.output.waiting() as waiting:
         waiting("starting Rostrum")

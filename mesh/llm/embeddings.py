@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from mesh.llm.faults import read_fault
 from mesh.llm.http_errors import is_local, status_error, too_slow, unreachable, unreadable
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class OpenAIEmbedder:
         except httpx2.TransportError as error:
             raise unreachable(self._model, self._base_url) from error
         if response.status_code != 200:
-            raise status_error(self._model, response.status_code, response.text)
+            fault = read_fault(response.status_code, response.text, response.headers)
+            raise status_error(self._model, fault.status, fault.words, may_pass=fault.is_transient)
         try:
             vectors = [_floats(entry["embedding"]) for entry in response.json()["data"]]
         except (ValueError, KeyError, TypeError, struct.error) as error:

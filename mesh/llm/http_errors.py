@@ -7,29 +7,33 @@ from urllib.parse import urlsplit
 
 from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
 
-TRANSIENT_STATUSES = frozenset({408, 409, 425, 429})
-"""Below 500, what may pass by itself; 5xx always may."""
-
 QUOTE_CHARACTERS = 200
 """Of a server's own words in our message."""
 
 
-def status_error(name: str, status: int, words: str) -> ModelError:
-    """Returns the error for a response that is no success."""
-    quote = " ".join(words.split())[:QUOTE_CHARACTERS]
-    if status >= 500 or status in TRANSIENT_STATUSES:
-        return ModelUnavailableError(f"the server of {name} answered {status}: {quote}", model=name)
-    return ModelRefusedError(f"the server of {name} refuses the request with {status}: {quote}", model=name)
+def status_error(name: str, status: int, words: str, *, may_pass: bool) -> ModelError:
+    """Returns the error for a response that is no success. `may_pass`: whether trying again may help."""
+    quote = " ".join(words.split())[: 2 * QUOTE_CHARACTERS]
+    number = f" {status}" if status else " an error"
+    if may_pass:
+        return ModelUnavailableError(f"the server of {name} answered{number}: {quote}", model=name)
+    number = f" with {status}" if status else ""
+    return ModelRefusedError(f"the server of {name} refuses the request{number}: {quote}", model=name)
 
 
-def unreachable(name: str, address: str) -> ModelUnavailableError:
+def unreachable(name: str, address: str, why: str = "") -> ModelUnavailableError:
     """Returns the error for a server that cannot be reached or hangs up."""
-    return ModelUnavailableError(f"the server of {name} at {address} cannot be reached; is it running?", model=name)
+    reason = f" ({why})" if why else ""
+    hint = "is it running?"
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        hint = "set SSL_CERT_FILE to the certificates of those who signed its own"
+    return ModelUnavailableError(f"the server of {name} at {address} cannot be reached{reason}; {hint}", model=name)
 
 
-def too_slow(name: str, seconds: float) -> ModelUnavailableError:
+def too_slow(name: str, seconds: float, why: str = "") -> ModelUnavailableError:
     """Returns the error for an answer that did not come in time."""
-    return ModelUnavailableError(f"{name} did not answer within {seconds:g} s", model=name)
+    reason = f"; {why}" if why else ""
+    return ModelUnavailableError(f"{name} did not answer within {seconds:g} s{reason}", model=name)
 
 
 def unreadable(name: str, why: str) -> ModelRefusedError:

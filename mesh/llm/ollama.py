@@ -1,112 +1,161 @@
-"""Chat models of an Ollama server, through Ollama's own client; and a look at whether one is running.
+"""The dialect of Ollama's own API, and a look at the models that an Ollama has, is running, and may chat with.
 
-The client is imported with this module (30 MiB), so `select` imports this module only when such a model is chosen.
-It never tries again by itself: tries are counted by the caller.
+Its own API rather than its copy of OpenAI's, because only there a prompt's context can be set: else Ollama cuts a long
+prompt silently, the system prompt first. Whatever else servers do is `mesh.llm.chat`'s.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import httpx
-import ollama
+import httpx2
 
-from mesh.llm.http_errors import estimated_tokens, is_local, status_error, too_slow, unreachable, unreadable
-from mesh.llm.port import Completion, Profile
+from mesh.llm.answer import Piece, read_count, read_text
+from mesh.llm.chat import ChatModel
+from mesh.llm.faults import read_fault
+from mesh.llm.http_client import open_client
+from mesh.llm.ollama_names import ollama_url
+from mesh.llm.openai import write_messages
+from mesh.llm.port import Profile
+from mesh.llm.tuning import Tuning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from mesh.llm.port import Limits, Message
+    from mesh.llm.chat import Request
+    from mesh.llm.faults import ServerFaultError
 
-PROBE_SECONDS = 1.0
-"""Time a running server on this machine has to say so."""
+DEFAULT_CONTEXT_TOKENS = 8192
+"""A whole debate, in memory that most machines have; MODEL_CONTEXT_TOKENS asks for more."""
+
+SHOW_SECONDS = 20.0
+"""Time for what an Ollama says of a model; it may be busy loading another."""
+
+_EMBEDDING = re.compile(r"embed|bge-|minilm|rerank", re.IGNORECASE)
+"""In the names of models that cannot chat, for an Ollama that does not say what its models can."""
 
 
-class OllamaModel:
-    """Implements mesh.llm.port.Model. An empty answer is returned as it is: its tokens were spent."""
+@dataclass(frozen=True, slots=True)
+class OllamaDetails:
+    """What an Ollama says of a model."""
 
-    def __init__(self, model: str, *, host: str) -> None:
-        """`model` as Ollama calls it; `host` is "host:port" or a URL."""
-        self._name = f"ollama:{model}"
+    name: str
+    context_tokens: int | None = None
+    can_chat: bool = True
+    can_think: bool = False
+    remote_host: str = ""
+    """Where it runs, if not there."""
+    family: str = ""
+
+
+class OllamaModel(ChatModel):
+    """A model of an Ollama server."""
+
+    def __init__(self, model: str, *, host: str, ca_bundle: str | None = None, tuning: Tuning | None = None) -> None:
+        """`model` as Ollama calls it; `host` as OLLAMA_HOST has it."""
+        url = ollama_url(host)
+        name = f"ollama:{model}"
+        super().__init__(
+            name, OllamaDialect(name, model, url, tuning or Tuning()), open_client(url, ca_bundle=ca_bundle)
+        )
+
+
+class OllamaDialect:
+    """Implements mesh.llm.chat.Dialect."""
+
+    def __init__(self, name: str, model: str, url: str, tuning: Tuning) -> None:
+        self._name = name
         self._model = model
-        self._host = host
-        self._client = ollama.AsyncClient(host, trust_env=not is_local(host))
+        self._url = url
+        self._tuning = tuning
+        self._details = OllamaDetails(model)
+        self._context_tokens = tuning.context_tokens or DEFAULT_CONTEXT_TOKENS
 
     @property
-    def name(self) -> str:
-        """See mesh.llm.port.Model."""
-        return self._name
+    def address(self) -> str:
+        """See mesh.llm.chat.Dialect."""
+        return self._url
 
-    async def profile(self) -> Profile:
-        """See mesh.llm.port.Model."""
-        return Profile(context_tokens=8192, temperature=None, guided=False)
+    @property
+    def chat_url(self) -> str:
+        """See mesh.llm.chat.Dialect."""
+        return f"{self._url}/api/chat"
 
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        limits: Limits,
-        *,
-        schema: Mapping[str, Any] | None = None,
-        seed: int | None = None,
-        on_text: Callable[[str], None] | None = None,
-    ) -> Completion:
-        """See mesh.llm.port.Model."""
-        options: dict[str, Any] = {"num_predict": limits.max_tokens}
-        if seed is not None:
-            options["seed"] = seed
+    def write(self, request: Request, refused: frozenset[str]) -> dict[str, Any]:
+        """See mesh.llm.chat.Dialect. A model that thinks is told not to; gpt-oss knows levels only."""
+        options: dict[str, Any] = {
+            "num_ctx": self._context_tokens,
+            "num_predict": request.max_tokens,
+            "temperature": self._tuning.temperature,
+            "seed": request.seed,
+        }
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": write_messages(request, refused),
+            "stream": "stream" not in refused,
+            "options": {name: value for name, value in options.items() if value is not None and name not in refused},
+        }
+        if self._details.can_think and "think" not in refused:
+            body["think"] = "low" if "gptoss" in self._details.family else False
+        if request.schema is not None and "format" not in refused:
+            body["format"] = dict(request.schema)
+        return body
+
+    def read(self, value: Mapping[str, Any]) -> Piece | None:
+        """See mesh.llm.chat.Dialect."""
+        message = value.get("message")
+        if not isinstance(message, dict):
+            return Piece(ended=True) if value.get("done") is True else None
+        ended = value.get("done") is True
+        return Piece(
+            text=read_text(message.get("content")),
+            thought=read_text(message.get("thinking")),
+            finish_reason=str(value.get("done_reason") or "") if ended else "",
+            prompt_tokens=read_count(value.get("prompt_eval_count")),  # left out when the whole prompt was cached
+            completion_tokens=read_count(value.get("eval_count")),
+            ended=ended,
+        )
+
+    def explain(self, fault: ServerFaultError) -> str:
+        """See mesh.llm.chat.Dialect."""
+        return f"run: ollama pull {self._model}" if fault.status == 404 else ""
+
+    async def profile(self, client: httpx2.AsyncClient) -> Profile:
+        """See mesh.llm.chat.Dialect."""
+        self._details = await show_model(client, self._url, self._model)
+        if self._tuning.context_tokens is None and self._details.context_tokens is not None:
+            self._context_tokens = min(self._details.context_tokens, DEFAULT_CONTEXT_TOKENS)
+        return Profile(self._context_tokens, self._tuning.temperature, guided=False)
+
+
+async def show_model(client: httpx2.AsyncClient, url: str, model: str) -> OllamaDetails:
+    """Returns what an Ollama says of a model. Raises ServerFaultError (404 if there is none) and HTTPError."""
+    response = await client.post(f"{url}/api/show", json={"model": model, "name": model}, timeout=SHOW_SECONDS)
+    if response.is_success:
         try:
-            async with asyncio.timeout(limits.timeout_seconds):
-                answer = await self._client.chat(
-                    model=self._model,
-                    messages=[{"role": message.role, "content": message.content} for message in messages],
-                    options=options,
-                    format=dict(schema) if schema is not None else None,
-                )
-        except TimeoutError as error:
-            raise too_slow(self._name, limits.timeout_seconds) from error
-        except ollama.ResponseError as error:
-            raise self._status_error(error) from error
-        except (ConnectionError, httpx.TransportError) as error:
-            raise unreachable(self._name, self._host) from error
-        except (ValueError, TypeError) as error:  # pydantic's ValidationError is a ValueError
-            raise unreadable(self._name, "it is not JSON of the chat API") from error
-        completion = self._completion(answer, messages)
-        if on_text is not None and completion.text:
-            on_text(completion.text)
-        return completion
-
-    def _status_error(self, error: ollama.ResponseError) -> Exception:
-        hint = f"; run: ollama pull {self._model}" if error.status_code == 404 else ""
-        return status_error(self._name, error.status_code, error.error + hint)
-
-    def _completion(self, answer: ollama.ChatResponse, messages: Sequence[Message]) -> Completion:
-        text = answer.message.content or ""
-        prompt = answer.prompt_eval_count
-        written = answer.eval_count
-        finish: Literal["stop", "length"] = "length" if answer.done_reason == "length" else "stop"
-        if prompt is None:  # left out when the whole prompt was cached
-            prompt = sum(estimated_tokens(message.content) for message in messages)
-        return Completion(text, self._name, prompt, estimated_tokens(text) if written is None else written, finish)
-
-    async def aclose(self) -> None:
-        """See mesh.llm.port.Model."""
-        await self._client.close()  # type: ignore[no-untyped-call]
+            value = response.json()
+        except ValueError:
+            value = None
+        return _read_details(model, value if isinstance(value, dict) else {})
+    fault = read_fault(response.status_code, response.text, response.headers)
+    if fault.status in {404, 405} and "model" not in fault.words.lower():
+        return _read_details(model, {})  # a server that speaks this API but for this part of it
+    raise fault
 
 
-async def installed_models(host: str) -> tuple[str, ...] | None:
-    """Returns the chat models that an Ollama server has, newest first; None if none is running there."""
-    client = ollama.AsyncClient(host, timeout=PROBE_SECONDS, trust_env=not is_local(host))
-    try:
-        listed = await client.list()
-    except (ConnectionError, httpx.HTTPError, ollama.ResponseError, ValueError):
-        return None
-    finally:
-        await client.close()  # type: ignore[no-untyped-call]
-    return tuple(entry.model for entry in listed.models if entry.model and "embed" not in entry.model)
-
-
-async def is_running(host: str) -> bool:
-    """Says whether an Ollama server answers there."""
-    return await installed_models(host) is not None
+def _read_details(model: str, value: Mapping[str, Any]) -> OllamaDetails:
+    capabilities = value.get("capabilities")
+    info, details = value.get("model_info"), value.get("details")
+    facts = info if isinstance(info, dict) else {}
+    contexts = (read_count(found) for name, found in facts.items() if name.endswith(".context_length"))
+    capable: list[Any] = capabilities if isinstance(capabilities, list) else []
+    return OllamaDetails(
+        name=model,
+        context_tokens=next((count for count in contexts if count), None),
+        can_chat="completion" in capable if capable else not _EMBEDDING.search(model),
+        can_think="thinking" in capable,
+        remote_host=str(value.get("remote_host") or ""),
+        family=str((details if isinstance(details, dict) else {}).get("family") or ""),
+    )

@@ -1,32 +1,43 @@
-"""Chat models behind any OpenAI-compatible API, through OpenAI's own client: OpenAI, vLLM, llama.cpp, LM Studio.
+"""The dialect of OpenAI's API, which most servers speak: OpenAI, vLLM, llama.cpp, LM Studio, hosted models of others.
 
-The embedded model is one of them. The client is imported with this module (40 MiB), so `select` imports this module
-only when such a model is chosen. It never tries again by itself: tries are counted, and paid for, by the caller.
+The embedded model is one of them. Whatever else they do is `mesh.llm.chat`'s.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-import openai
 
-from mesh.errors import ModelUnavailableError
-from mesh.llm.http_errors import estimated_tokens, is_local, status_error, too_slow, unreachable, unreadable
-from mesh.llm.port import Completion, Profile
+from mesh.llm.answer import Piece, read_count, read_text, read_thought
+from mesh.llm.chat import ChatModel
+from mesh.llm.http_client import open_client
+from mesh.llm.port import Profile
+from mesh.llm.tuning import Tuning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from mesh.llm.port import Limits, Message
+    from mesh.llm.chat import Request
+    from mesh.llm.faults import ServerFaultError
 
-NO_KEY = "none"
-"""Sent when no key is given: local servers want none, the client wants some."""
+OPENAI_URL = "https://api.openai.com/v1"
+
+OPENAI_CONTEXT_TOKENS = 16_384
+"""What every chat model of OpenAI's own has at least; its API does not say."""
+
+DEFAULT_CONTEXT_TOKENS = 8192
+"""For servers that do not say either."""
+
+LIST_SECONDS = 5.0
+"""Time for a look at the list of models, which only some servers give a context in."""
+
+_CONTEXT_FIELDS = ("loaded_context_length", "max_model_len", "context_length", "context_window", "max_context_length")
+"""LM Studio's, vLLM's, OpenRouter's, Groq's, LM Studio's."""
 
 
-class OpenAIModel:
-    """Implements mesh.llm.port.Model. An empty answer is returned as it is: its tokens were spent."""
+class OpenAIModel(ChatModel):
+    """A model of such a server."""
 
     def __init__(
         self,
@@ -36,98 +47,134 @@ class OpenAIModel:
         base_url: str | None = None,
         api_key: str | None = None,
         socket: str | None = None,
+        ca_bundle: str | None = None,
+        tuning: Tuning | None = None,
+        profile: Profile | None = None,
     ) -> None:
         """`name` is what the user selected, `model` what the server calls it; no `base_url` means OpenAI's own.
 
-        `socket`: path of a Unix socket that is dialled in the place of the URL's host.
+        `socket`: path of a Unix socket that is dialled in the place of the URL's host. `profile`: the model's, if it is
+        known without asking.
         """
-        self._name = name
+        url = (base_url or OPENAI_URL).strip().rstrip("/").removesuffix("/chat/completions")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        dialect = OpenAIDialect(model, url, tuning or Tuning(), profile)
+        super().__init__(name, dialect, open_client(url, socket=socket, headers=headers, ca_bundle=ca_bundle))
+
+
+class OpenAIDialect:
+    """Implements mesh.llm.chat.Dialect."""
+
+    def __init__(self, model: str, url: str, tuning: Tuning, profile: Profile | None) -> None:
+        """`url` ends in /v1."""
         self._model = model
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key or NO_KEY,
-            base_url=base_url,
-            max_retries=0,
-            timeout=None,
-            http_client=openai.DefaultAsyncHttpxClient(
-                trust_env=not (base_url and is_local(base_url)),
-                transport=httpx2.AsyncHTTPTransport(uds=socket) if socket else None,
-            ),
-        )
-        self._limit_field = "max_tokens"
+        self._url = url
+        self._tuning = tuning
+        self._profile = profile
+        self._temperature = tuning.temperature
+        if self._temperature is None and profile is not None:
+            self._temperature = profile.temperature
 
     @property
-    def name(self) -> str:
-        """See mesh.llm.port.Model."""
-        return self._name
+    def address(self) -> str:
+        """See mesh.llm.chat.Dialect."""
+        return self._url
 
-    async def profile(self) -> Profile:
-        """See mesh.llm.port.Model."""
-        return Profile(context_tokens=8192, temperature=None, guided=self._name.startswith("embedded"))
+    @property
+    def chat_url(self) -> str:
+        """See mesh.llm.chat.Dialect."""
+        return f"{self._url}/chat/completions"
 
-    async def complete(
-        self,
-        messages: Sequence[Message],
-        limits: Limits,
-        *,
-        schema: Mapping[str, Any] | None = None,
-        seed: int | None = None,
-        on_text: Callable[[str], None] | None = None,
-    ) -> Completion:
-        """See mesh.llm.port.Model."""
-        request: dict[str, Any] = {
-            "model": self._model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+    def write(self, request: Request, refused: frozenset[str]) -> dict[str, Any]:
+        """See mesh.llm.chat.Dialect. A bound of tokens has two names, and is sent by the newer if the older is refused.
+
+        Switches for thoughts are sent to models that think only; no server takes all of them.
+        """
+        limit = "max_tokens" if "max_tokens" not in refused else "max_completion_tokens"
+        optional: dict[str, Any] = {
+            "stream": True,
+            "stream_options": {"include_usage": True} if "stream" not in refused else None,
+            limit: request.max_tokens,
+            "temperature": self._temperature,
+            "seed": request.seed,
         }
-        if seed is not None:
-            request["seed"] = seed
-        if schema is not None:
-            request["response_format"] = {
+        if request.is_thinking:
+            optional["reasoning_effort"] = "low"
+            if self._url != OPENAI_URL:
+                optional["chat_template_kwargs"] = {"enable_thinking": False}
+        if request.schema is not None:
+            optional["response_format"] = {
                 "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": dict(schema), "strict": True},
+                "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True},
             }
-        try:
-            async with asyncio.timeout(limits.timeout_seconds):
-                answer = await self._create(request, limits.max_tokens)
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise too_slow(self._name, limits.timeout_seconds) from error
-        except openai.APIConnectionError as error:
-            raise unreachable(self._name, str(self._client.base_url)) from error
-        except openai.APIStatusError as error:
-            raise status_error(self._name, error.status_code, error.message) from error
-        except (openai.APIResponseValidationError, ValueError) as error:
-            raise unreadable(self._name, "it is not JSON of the chat API") from error
-        except openai.OpenAIError as error:
-            raise ModelUnavailableError(f"the client of {self._name} failed: {error}", model=self._name) from error
-        completion = self._completion(answer, messages)
-        if on_text is not None and completion.text:
-            on_text(completion.text)
-        return completion
+        kept = {name: value for name, value in optional.items() if value is not None and name not in refused}
+        return {"model": self._model, "messages": write_messages(request, refused), **kept}
 
-    async def _create(self, request: dict[str, Any], max_tokens: int) -> Any:
-        try:
-            return await self._client.chat.completions.create(**{**request, self._limit_field: max_tokens})
-        except openai.BadRequestError as error:
-            # OpenAI's reasoning models know the limit under its newer name only, most other servers the older only.
-            if error.param != "max_tokens" or self._limit_field != "max_tokens":
-                raise
-            self._limit_field = "max_completion_tokens"
-            return await self._client.chat.completions.create(**{**request, self._limit_field: max_tokens})
+    def read(self, value: Mapping[str, Any]) -> Piece | None:
+        """See mesh.llm.chat.Dialect."""
+        choices, usage = value.get("choices"), value.get("usage")
+        if not isinstance(choices, list):
+            return _read_usage(usage) if isinstance(usage, dict) else None
+        choice = choices[0] if choices and isinstance(choices[0], dict) else {}
+        message = next((found for name in ("delta", "message") if isinstance(found := choice.get(name), dict)), {})
+        content = message.get("content")
+        refusal = message.get("refusal")
+        text = read_text(content) or read_text(choice.get("text")) or (refusal if isinstance(refusal, str) else "")
+        thoughts = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking", "thought"))
+        counts = _read_usage(usage) if isinstance(usage, dict) else Piece()
+        reason = choice.get("finish_reason")
+        return Piece(
+            text=text,
+            thought=next(filter(None, map(read_text, thoughts)), "") or read_thought(content),
+            finish_reason=str(reason) if reason else "",
+            prompt_tokens=counts.prompt_tokens,
+            completion_tokens=counts.completion_tokens,
+            ended="message" in choice,
+        )
 
-    def _completion(self, answer: Any, messages: Sequence[Message]) -> Completion:
-        try:
-            choice = answer.choices[0]
-            text = choice.message.content or ""
-            reason = choice.finish_reason
-        except (AttributeError, IndexError, TypeError) as error:
-            raise unreadable(self._name, "it holds no choice") from error
-        if reason == "content_filter":
-            raise unreadable(self._name, "the server's content filter withheld it")
-        finish: Literal["stop", "length"] = "length" if reason == "length" else "stop"
-        usage = answer.usage
-        prompt = usage.prompt_tokens if usage else sum(estimated_tokens(message.content) for message in messages)
-        written = usage.completion_tokens if usage else estimated_tokens(text)
-        return Completion(text, self._name, prompt, written, finish)
+    def explain(self, fault: ServerFaultError) -> str:
+        """See mesh.llm.chat.Dialect."""
+        if fault.status in {401, 403}:
+            return "see OPENAI_API_KEY"
+        if 300 <= fault.status < 400 or (fault.status in {404, 405} and not self._url.endswith("/v1")):
+            return f"see OPENAI_BASE_URL ({self._url}): it usually ends in /v1"
+        return ""
 
-    async def aclose(self) -> None:
-        """See mesh.llm.port.Model."""
-        await self._client.close()
+    async def profile(self, client: httpx2.AsyncClient) -> Profile:
+        """See mesh.llm.chat.Dialect. A server that does not say its context is no error."""
+        if self._profile is not None:
+            known = self._profile
+            return Profile(self._tuning.context_tokens or known.context_tokens, self._temperature, known.guided)
+        context_tokens = self._tuning.context_tokens
+        if context_tokens is None and self._url == OPENAI_URL:
+            context_tokens = OPENAI_CONTEXT_TOKENS
+        if context_tokens is None:
+            context_tokens = await self._find_context(client) or DEFAULT_CONTEXT_TOKENS
+        return Profile(context_tokens, self._temperature, guided=False)
+
+    async def _find_context(self, client: httpx2.AsyncClient) -> int | None:
+        try:
+            response = await client.get(f"{self._url}/models", timeout=LIST_SECONDS)
+            listed = response.json().get("data", []) if response.is_success else []
+            found = next(entry for entry in listed if entry.get("id") == self._model)
+        except (httpx2.HTTPError, ValueError, AttributeError, TypeError, StopIteration):
+            return None
+        meta = found.get("meta")
+        trained = read_count(meta.get("n_ctx")) if isinstance(meta, dict) else None
+        return next((count for name in _CONTEXT_FIELDS if (count := read_count(found.get(name)))), trained)
+
+
+def write_messages(request: Request, refused: frozenset[str]) -> list[dict[str, str]]:
+    """Returns the messages; for a model whose template knows no system, its part goes before the first question."""
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    if "system" not in refused or messages[0]["role"] != "system":
+        return messages
+    system, *rest = messages
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": system["content"]}, *rest]
+    return [{"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
+
+
+def _read_usage(usage: Mapping[str, Any]) -> Piece:
+    prompt, written = read_count(usage.get("prompt_tokens")), read_count(usage.get("completion_tokens"))
+    return Piece(prompt_tokens=prompt, completion_tokens=written)

@@ -1,7 +1,7 @@
 """Turns what a user writes for a model into an open model: "ollama:NAME", "openai:NAME", "embedded", "embedded:SIZE".
 
 A service gets one of these in MODEL and calls `open_model`. "auto" is the command line's word only: `choose` turns it
-into one of these before anything is started, and says why.
+into one of these before anything is started, and says why; `mesh.llm.checking` then asks it for one token.
 """
 
 from __future__ import annotations
@@ -9,8 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mesh.llm.ollama_names import ollama_url
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mesh.llm.port import Model
+    from mesh.llm.tuning import Tuning
 
 FORMS = "auto, embedded, embedded:small, embedded:tiny, ollama:NAME, openai:NAME"
 SIZES = ("default", "small", "tiny")
@@ -52,6 +57,8 @@ class ModelServers:
     """EMBEDDED_URL, ending in /v1: the pod of the embedded model."""
     embedded_socket: str | None = None
     """Path of the Unix socket that leads there, if the pod has a sidecar that gives one."""
+    ca_bundle: str | None = None
+    """REQUESTS_CA_BUNDLE, for other machines; SSL_CERT_FILE is the HTTP client's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +84,62 @@ def parse(text: str) -> ModelName:
     raise ModelNameError(f"{text!r} names no model; write one of: {FORMS}")
 
 
-def open_model(text: str, servers: ModelServers) -> Model:
-    """Returns the model of that name, without connecting to its server. Raises ModelNameError."""
+def open_model(text: str, servers: ModelServers, tuning: Tuning | None = None) -> Model:
+    """Returns the model of that name, without connecting to its server.
+
+    Raises ModelNameError, and ValueError for an address or a proxy of the environment that cannot be used.
+    """
     name = parse(text)
     if name.kind == "ollama":
-        from mesh.llm.ollama import OllamaModel  # noqa: PLC0415 - 30 MiB that only its users pay
+        from mesh.llm.ollama import OllamaModel  # noqa: PLC0415 - the HTTP client that only users of a model pay
 
-        return OllamaModel(name.detail, host=servers.ollama_host)
+        return OllamaModel(name.detail, host=servers.ollama_host, ca_bundle=servers.ca_bundle, tuning=tuning)
     if name.kind == "openai" and servers.openai_base_url is None and servers.openai_api_key is None:
         raise ModelNameError(f"{text} needs OPENAI_API_KEY, or OPENAI_BASE_URL of a server that wants no key")
 
-    from mesh.llm.openai import OpenAIModel  # noqa: PLC0415 - 40 MiB that only its users pay
+    from mesh.llm.openai import OpenAIModel  # noqa: PLC0415 - as above
 
     if name.kind == "openai":
         return OpenAIModel(
-            str(name), model=name.detail, base_url=servers.openai_base_url, api_key=servers.openai_api_key
+            str(name),
+            model=name.detail,
+            base_url=servers.openai_base_url,
+            api_key=servers.openai_api_key,
+            ca_bundle=servers.ca_bundle,
+            tuning=tuning,
         )
-    return OpenAIModel(str(name), model=str(name), base_url=servers.embedded_url, socket=servers.embedded_socket)
+    from mesh.llm.embedded.catalogue import WEIGHTS  # noqa: PLC0415 - its rows of hashes are needed by few
+
+    return OpenAIModel(
+        str(name),
+        model=str(name),
+        base_url=servers.embedded_url,
+        socket=servers.embedded_socket,
+        tuning=tuning,
+        profile=WEIGHTS[name.detail].profile,
+    )
 
 
-async def choose(text: str, servers: ModelServers) -> Choice:
-    """Returns which model to use; "auto" takes a running Ollama, else the embedded one. Raises ModelNameError."""
+async def choose(
+    text: str,
+    servers: ModelServers,
+    *,
+    memory_bytes: int,
+    notify: Callable[[str], None] = lambda _line: None,
+) -> Choice:
+    """Returns which model to use; "auto" takes one of a running Ollama, else the embedded one. Raises ModelNameError.
+
+    `memory_bytes`: what a model that is not loaded yet may take. `notify` gets what is waited for.
+    """
     if text.strip() != "auto":
         return Choice(parse(text), "as asked for")
-    from mesh.llm.ollama import installed_models  # noqa: PLC0415 - as above
+    from mesh.llm.ollama_server import find_chat_model, list_models  # noqa: PLC0415 - as above
 
-    found = await installed_models(servers.ollama_host)
-    if found:
-        return Choice(ModelName("ollama", found[0]), f"Ollama is running at {servers.ollama_host}")
+    url = ollama_url(servers.ollama_host)
     embedded = ModelName("embedded", "default")
+    if await list_models(servers.ollama_host, notify=notify) is None:
+        return Choice(embedded, f"no Ollama is running at {url}")
+    found = await find_chat_model(servers.ollama_host, memory_bytes=memory_bytes)
     if found is None:
-        return Choice(embedded, f"no Ollama is running at {servers.ollama_host}")
-    return Choice(embedded, f"Ollama is running at {servers.ollama_host} but has no chat model")
+        return Choice(embedded, f"Ollama is running at {url} but has no chat model that runs there")
+    return Choice(ModelName("ollama", found), f"Ollama is running at {url}")

@@ -1,34 +1,71 @@
 """A real HTTP server that speaks OpenAI's and Ollama's chat APIs and answers as it is scripted.
 
 Tests of the adapters, and of services that run as processes of their own, point at it. The answers are those of
-`scripted_model`; over HTTP "unavailable" is status 500, "refused" is 400, a slow answer keeps the connection open, and
-`hung_up` counts the clients that left before theirs came. It listens on loopback only.
+`scripted_model`, streamed if that is asked for; over HTTP "unavailable" is status 500, "refused" is 400, a slow answer
+keeps the connection open, and `hung_up` counts the clients that left before theirs had come whole. A `Raw` answer is
+whatever bytes a server may send; `mesh.testing.misbehaviour` has many. It listens on loopback only.
 """
 
 from __future__ import annotations
 
 import json
 import select
+import socket
 import threading
 import time
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from mesh.llm.port import Message
-from mesh.testing.scripted_model import USUAL, Answer, Call, usual_text
+from mesh.testing.scripted_model import USUAL, Answer, Call, split_pieces, usual_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
 TEXT_BYTES = 400
 
 
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer as bytes."""
+
+    chunks: Sequence[bytes]
+    status: int = 200
+    content_type: str = "text/event-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pause_seconds: float = 0.0
+    """Between two chunks."""
+    is_cut: bool = False
+    """Whether the connection is closed before the end is said."""
+
+
+def stream_lines(values: Iterable[Mapping[str, Any]], *, ollama: bool) -> list[bytes]:
+    """Returns the chunks of a well-behaved stream of these objects."""
+    if ollama:
+        return [json.dumps(value).encode() + b"\n" for value in values]
+    return [b"data: " + json.dumps(value).encode() + b"\n\n" for value in values] + [b"data: [DONE]\n\n"]
+
+
 class ScriptedServer:
     """The server, in threads of its own, from `with` to the end of it."""
 
-    def __init__(self, script: Callable[[Call], Answer] = lambda _call: USUAL, *, host: str = "127.0.0.1") -> None:
-        self.script = script
+    def __init__(
+        self, script: Callable[[Call], Answer | Raw] = lambda _call: USUAL, *, host: str = "127.0.0.1"
+    ) -> None:
+        self.script: Callable[[Call], Answer | Raw] = script
+        self.show: dict[str, Any] = {"capabilities": ["completion"], "model_info": {"scripted.context_length": 32_768}}
+        """What /api/show answers of the model "scripted"."""
+        self.paths: dict[str, Any] = {
+            "/health": {"status": "ok"},
+            "/v1/models": {"object": "list", "data": [{"id": "scripted", "object": "model"}]},
+            "/api/tags": {"models": [{"model": "scripted:latest", "name": "scripted:latest"}]},
+            "/api/ps": {"models": []},
+        }
+        """What a GET of each path answers."""
+        self.headers: list[dict[str, str]] = []
+        """Of every request of a completion, in lower case."""
         self.bodies: list[dict[str, Any]] = []
         """Every request of a completion, as it came."""
         self.hung_up = 0
@@ -43,8 +80,12 @@ class ScriptedServer:
         host, port = self._http.server_address[:2]
         return f"http://{host!s}:{port}"
 
-    def __enter__(self) -> ScriptedServer:
+    def start(self) -> None:
+        """Serves from now on, in a thread that ends with the process if nothing else ends it."""
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def __enter__(self) -> ScriptedServer:
+        self.start()
         return self
 
     def __exit__(
@@ -79,17 +120,19 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def do_GET(self) -> None:
-        paths = {
-            "/health": {"status": "ok"},
-            "/v1/models": {"object": "list", "data": [{"id": "scripted", "object": "model"}]},
-            "/api/tags": {"models": [{"model": "scripted:latest", "name": "scripted:latest"}]},
-        }
-        found = paths.get(self.path)
-        self._send(200 if found else 404, found or {"error": "no such path"})
+        found = self.server.scripted.paths.get(self.path)
+        self._send(404 if found is None else 200, {"error": "no such path"} if found is None else found)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         scripted = self.server.scripted
+        if self.path == "/api/show":
+            known = str(body["model"]).partition(":")[0] == "scripted"
+            self._send(
+                200 if known else 404, scripted.show if known else {"error": f"model '{body['model']}' not found"}
+            )
+            return
+        scripted.headers.append({name.lower(): value for name, value in self.headers.items()})
         number = scripted.note(body=body)
         ollama = self.path == "/api/chat"
         if not ollama and self.path != "/v1/chat/completions":
@@ -97,16 +140,47 @@ class _Handler(BaseHTTPRequestHandler):
             return
         call = _call(body, number, ollama=ollama)
         answer = scripted.script(call)
-        if answer.delay_seconds and not self._client_waits(answer.delay_seconds):
-            scripted.note(hung_up=1)
-            self.close_connection = True
+        if isinstance(answer, Raw):
+            self._send_raw(answer)
+        elif answer.delay_seconds and not self._client_waits(answer.delay_seconds):
+            self._leave()
         elif answer.unavailable:
             self._send(500, {"error": "scripted to fail"})
         elif answer.refused:
             self._send(400, {"error": "scripted to refuse"})
         else:
             text = usual_text(call, TEXT_BYTES) if answer.text is None else answer.text
-            self._send(200, _ollama_answer(call, text) if ollama else _openai_answer(call, text))
+            if body.get("stream", ollama):
+                values = (ollama_pieces if ollama else openai_pieces)(call, text)
+                pause_seconds = answer.pause_seconds
+                self._send_raw(Raw(stream_lines(values, ollama=ollama), pause_seconds=pause_seconds))
+            else:
+                self._send(200, _ollama_answer(call, text) if ollama else _openai_answer(call, text))
+
+    def _send_raw(self, answer: Raw) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            for count, chunk in enumerate(answer.chunks):
+                if count and answer.pause_seconds and not self._client_waits(answer.pause_seconds):
+                    self._leave()
+                    return
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            if answer.is_cut:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            self.wfile.write(b"0\r\n\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            self._leave()
+
+    def _leave(self) -> None:
+        self.server.scripted.note(hung_up=1)
+        self.close_connection = True
 
     def _client_waits(self, seconds: float) -> bool:
         """Waits that long; returns early, and False, when the client hangs up."""
@@ -132,9 +206,31 @@ class _Handler(BaseHTTPRequestHandler):
 def _call(body: dict[str, Any], number: int, *, ollama: bool) -> Call:
     messages = tuple(Message(message["role"], message["content"]) for message in body["messages"])
     if ollama:
-        return Call(messages, body.get("options", {}).get("seed"), body.get("format"), number)
+        return Call(messages, body.get("options", {}).get("seed"), body.get("format"), number, body)
     schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
-    return Call(messages, body.get("seed"), schema, number)
+    return Call(messages, body.get("seed"), schema, number, body)
+
+
+def openai_pieces(call: Call, text: str) -> list[dict[str, Any]]:
+    """Returns the objects of a stream as OpenAI sends them: the counts in the last, if they were asked for."""
+    head = {"id": f"scripted-{call.number}", "object": "chat.completion.chunk", "created": 0, "model": "scripted"}
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in split_pieces(text)]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    usage = _openai_answer(call, text)["usage"]
+    return [*({**head, "choices": [choice]} for choice in choices), {**head, "choices": [], "usage": usage}]
+
+
+def ollama_pieces(call: Call, text: str) -> list[dict[str, Any]]:
+    """Returns the objects of a stream as Ollama sends them."""
+    last = _ollama_answer(call, text)
+    head: dict[str, Any] = {"model": "scripted", "created_at": last["created_at"], "done": False}
+    messages = [{"role": "assistant", "content": piece} for piece in split_pieces(text)]
+    return [
+        *({**head, "message": message} for message in messages),
+        {**last, "message": {"role": "assistant", "content": ""}},
+    ]
 
 
 def _openai_answer(call: Call, text: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mesh.errors import ModelRefusedError, ModelUnavailableError
@@ -40,6 +40,8 @@ class Call:
     schema: Mapping[str, Any] | None
     number: int
     """From 1, of this object."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """What came over HTTP; empty where nothing did."""
 
     @property
     def text(self) -> str:

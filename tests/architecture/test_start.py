@@ -10,8 +10,8 @@ import pytest
 
 from tests.support.error_classes import error_classes
 
-MODEL_CLIENTS = ("openai", "ollama", "anyio")
-"""Each is imported by the users of one kind of model alone."""
+MODEL_CLIENTS = ("mesh.llm.chat", "anyio")
+"""Imported by whoever opens a model, and then."""
 LANGUAGES = ("icu4py", "sentencex", "regex", "langcodes", "language_data", "py3langid")
 """Each is imported by the first call of mesh.language that needs it."""
 NEVER_BY_A_SERVICE = (

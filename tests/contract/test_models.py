@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.errors import ModelRefusedError, ModelUnavailableError
-from mesh.llm.ollama import OllamaModel, installed_models, is_running
+from mesh.llm.ollama import OllamaModel
+from mesh.llm.ollama_server import installed_models
 from mesh.llm.openai import OpenAIModel
 from mesh.llm.port import Completion, Limits, Message, Model
 from mesh.testing.openai_server import ScriptedServer
@@ -166,11 +167,11 @@ async def test_no_server(kind: str) -> None:
 
 
 async def test_ollama_request() -> None:
-    """Bounds and seed travel as Ollama's options, the schema as its format."""
+    """Context, bounds and seed travel as Ollama's options, the schema as its format."""
     with opened("ollama") as (model, server):
         await complete(model, seed=7, schema=SCHEMA)
         assert server is not None
-        assert server.bodies[0]["options"] == {"num_predict": 64, "seed": 7}
+        assert server.bodies[0]["options"] == {"num_ctx": 8192, "num_predict": 64, "seed": 7}
         assert server.bodies[0]["format"] == SCHEMA
 
 
@@ -189,4 +190,4 @@ async def test_ollama_probe() -> None:
     with ScriptedServer() as server:
         address = server.url
         assert await installed_models(address) == ("scripted:latest",)
-    assert not await is_running(address)
+    assert await installed_models(address) is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.model_server import model_url
 from tests.support.requires import require
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(small_disk: Path) -> None:
     """`rostrum up` says that the disk is full and what to do, exits with 1, and ends all that it had started."""
     up = subprocess.run(
         [sys.executable, "-m", "services.cli", "up", "--detach", "--model", "openai:x"],
-        env={**os.environ, "ROSTRUM_HOME": str(small_disk / "home"), "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
+        env={**os.environ, "ROSTRUM_HOME": str(small_disk / "home"), "OPENAI_BASE_URL": model_url()},
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert up.returncode == 1

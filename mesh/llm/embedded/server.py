@@ -20,12 +20,6 @@ from mesh.llm.embedded.listen import block_stop_signals, fail, listen_address, l
 
 PORT = 8080
 
-SLOTS = 4
-"""Calls answered at once; more wait. Two debates at a time keep two agents and two moderators busy at most."""
-
-CONTEXT_TOKENS = 16_384
-"""Tokens of all slots together: each may use what the others leave. Costs 28 KiB a token with the default model."""
-
 PROMPT_CACHE_MIB = 128
 """Host memory for prompts seen before; llama.cpp's own default is 8 GiB."""
 
@@ -50,8 +44,8 @@ def start(path: Path, name: str, host: str, port: int, *, threads: int | None = 
     params.model_alias = {name}
     params.hostnames = [host]
     params.port = port
-    params.n_ctx = CONTEXT_TOKENS
-    params.n_parallel = SLOTS
+    params.n_ctx = catalogue.CONTEXT_TOKENS
+    params.n_parallel = catalogue.SLOTS
     params.kv_unified = True
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.cpuparams.n_threads = cores

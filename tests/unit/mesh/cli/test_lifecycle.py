@@ -13,6 +13,7 @@ from mesh.cli.program import explain
 from mesh.errors import Code
 from mesh.local.errors import NotRunningError, PortInUseError
 from tests.support.fake_world import APP
+from tests.support.model_server import model_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def test_up_detached(bench: Bench) -> None:
     """It starts with the model asked for, says which, shows the pods, and leaves all running."""
     bench.runner.running = False
-    bench.environ["OPENAI_API_KEY"] = "k"
+    bench.environ["OPENAI_BASE_URL"] = model_url()
     result = bench.rostrum("up", "--detach", "--model", "openai:x")
     assert (result.code, bench.runner.orders) == (Exit.OK, ["start openai:x"])
     assert "Model: openai:x (as asked for)" in result.err

@@ -42,8 +42,8 @@ async def test_auto() -> None:
     """Auto takes a running Ollama, else the embedded model, and says which and why."""
     with ScriptedServer() as server:
         servers = ModelServers(ollama_host=server.url)
-        assert str((await choose("auto", servers)).model) == "ollama:scripted:latest"
-    choice = await choose("auto", servers)
+        assert str((await choose("auto", servers, memory_bytes=2**33)).model) == "ollama:scripted:latest"
+    choice = await choose("auto", servers, memory_bytes=2**33)
     assert choice.model == ModelName("embedded", "default")
     assert server.url in choice.why
 

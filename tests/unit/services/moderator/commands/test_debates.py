@@ -13,6 +13,7 @@ from mesh.errors import StoreUnavailableError
 from mesh.local.errors import StartupError
 from services.moderator.commands import following
 from tests.support.fake_world import StopReason, debate, history, turn
+from tests.support.model_server import model_url
 
 if TYPE_CHECKING:
     from tests.support.fake_world import Bench
@@ -75,7 +76,7 @@ def test_a_mesh_that_ran_is_left_running(bench: Bench) -> None:
 def test_a_mesh_that_was_started_is_stopped(bench: Bench) -> None:
     """A debate that started Rostrum stops it, and says how to see the debate again."""
     bench.runner.running = False
-    bench.environ["OPENAI_BASE_URL"] = "http://127.0.0.1:9/v1"
+    bench.environ["OPENAI_BASE_URL"] = model_url()
     result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
     assert result.code == Exit.OK
     assert bench.runner.orders == ["start openai:scripted", "stop"]
@@ -85,7 +86,7 @@ def test_a_mesh_that_was_started_is_stopped(bench: Bench) -> None:
 def test_ctrl_c_ends_what_was_started(bench: Bench) -> None:
     """Ctrl-C cancels the debate, stops what the command started, and ends with 130."""
     bench.runner.running = False
-    bench.environ["OPENAI_API_KEY"] = "k"
+    bench.environ["OPENAI_BASE_URL"] = model_url()
     bench.moderator.interrupts_at = 4
     result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
     assert result.code == Exit.INTERRUPTED
@@ -104,7 +105,7 @@ def test_ctrl_c_leaves_a_mesh_that_ran(bench: Bench) -> None:
 def test_a_refused_debate_stops_what_was_started(bench: Bench) -> None:
     """An error after the start leaves nothing running either."""
     bench.runner.running = False
-    bench.environ["OPENAI_API_KEY"] = "k"
+    bench.environ["OPENAI_BASE_URL"] = model_url()
     result = bench.rostrum("debate", "refuse me", "--model", "openai:scripted")
     assert (result.code, bench.runner.orders[-1]) == (Exit.USAGE, "stop")
     assert result.err.splitlines()[-1] == "rostrum: The topic is refused."
@@ -114,7 +115,7 @@ def test_a_start_that_fails_is_one_line(bench: Bench) -> None:
     """The runner's own line is shown as it is, with exit code 1 and no traceback."""
     bench.runner.running = False
     bench.runner.fault = StartupError("The broker did not come up: see broker.log.")
-    bench.environ["OPENAI_API_KEY"] = "k"
+    bench.environ["OPENAI_BASE_URL"] = model_url()
     result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
     assert result.code == Exit.FAILURE
     assert result.err.splitlines()[-1] == "rostrum: The broker did not come up: see broker.log."

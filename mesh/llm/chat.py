@@ -1,0 +1,362 @@
+"""The one adapter: a chat model behind a server of any dialect, streamed, waited for, and never worse than an error.
+
+It owns what all servers have in common: what they refuse and are then not sent again, rate limits and loading, time
+limits, and the reading of whatever comes back. What differs between OpenAI's API and Ollama's is a `Dialect`. Nothing
+is asked for twice that may have been paid: a request is sent again only after a refusal or a request to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import httpx2
+
+from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
+from mesh.llm.answer import Answer
+from mesh.llm.faults import NO_ROOM, OPTIONAL, ServerFaultError, find_fault, read_fault
+from mesh.llm.http_errors import status_error, too_slow, unreachable, unreadable
+from mesh.llm.json_stream import NoJsonError, ObjectReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from mesh.llm.answer import Piece
+    from mesh.llm.port import Completion, Limits, Message, Profile
+
+log = logging.getLogger(__name__)
+
+THINKING_TOKENS = 2048
+"""More that a model may write while it is known to think before it answers, so that its answer still fits."""
+
+FIRST_PAUSE_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 15.0
+"""Between two requests to a server that wants to be waited for and does not say how long; it doubles up to this."""
+
+SHOW_INTERVAL_SECONDS = 0.05
+"""Between two looks of `on_text`: quicker than anyone reads."""
+
+FAULT_BYTES = 65_536
+"""Of the body of a refusal that are read."""
+
+_THINKING_NAMES = re.compile(
+    r"(?:^|[/:_-])(?:o[1345](?:-|$)|gpt-5|gpt-oss|deepseek-r|r1\b|qwq|qwen3|magistral)|think|reason"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for, before a dialect puts it into words."""
+
+    messages: Sequence[Message]
+    max_tokens: int
+    schema: Mapping[str, Any] | None
+    seed: int | None
+    is_thinking: bool
+    """Whether the model would think if it were not told otherwise."""
+
+
+class Dialect(Protocol):
+    """How one kind of server is spoken with."""
+
+    @property
+    def address(self) -> str:
+        """URL for messages to people."""
+        ...
+
+    @property
+    def chat_url(self) -> str:
+        """URL of the chat endpoint."""
+        ...
+
+    def write(self, request: Request, refused: frozenset[str]) -> dict[str, Any]:
+        """Returns the body, without what the server refuses."""
+        ...
+
+    def read(self, value: Mapping[str, Any]) -> Piece | None:
+        """Returns what an object of the answer says; None if it is none of this API."""
+        ...
+
+    def explain(self, fault: ServerFaultError) -> str:
+        """Returns what a person can do about a refusal, to be put behind the server's words; may be empty."""
+        ...
+
+    async def profile(self, client: httpx2.AsyncClient) -> Profile:
+        """Asks the server what the model is good for. Raises ServerFaultError and httpx2.TransportError."""
+        ...
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call to the port, over all its requests."""
+
+    messages: Sequence[Message]
+    limits: Limits
+    schema: Mapping[str, Any] | None
+    seed: int | None
+    on_text: Callable[[str], None] | None
+    started: float
+    bound: asyncio.Timeout
+    answer: Answer = field(default_factory=Answer)
+    first_token_seconds: float | None = None
+    tried_without: list[str] = field(default_factory=list)
+    """What was left out by guess, in order."""
+    pauses: int = 0
+    reason: str = ""
+    """Why it was waited for last."""
+    shown_time: float = 0.0
+    shown: str = ""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether something was written, which is paid for."""
+        return self.first_token_seconds is not None
+
+    def has_ended(self) -> bool:
+        """Whether the answer is whole."""
+        return self.answer.ended
+
+
+class ChatModel:
+    """Implements mesh.llm.port.Model."""
+
+    def __init__(self, name: str, dialect: Dialect, client: httpx2.AsyncClient) -> None:
+        """`name` is what the user selected."""
+        self._name = name
+        self._dialect = dialect
+        self._client = client
+        self._refused: frozenset[str] = frozenset()
+        self._is_thinking = bool(_THINKING_NAMES.search(name.lower()))
+        self._needs_budget = self._is_thinking
+        self._profile: Profile | None = None
+
+    @property
+    def name(self) -> str:
+        """See mesh.llm.port.Model."""
+        return self._name
+
+    async def profile(self) -> Profile:
+        """See mesh.llm.port.Model."""
+        try:
+            return await self._ask_profile()
+        except ServerFaultError as fault:
+            raise self._explain_fault(fault) from fault
+        except httpx2.TransportError as error:
+            raise unreachable(self._name, self._dialect.address, str(error)) from error
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        limits: Limits,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Completion:
+        """See mesh.llm.port.Model."""
+        bound = asyncio.timeout(limits.timeout_seconds)
+        call = _Call(messages, limits, schema, seed, on_text, time.monotonic(), bound)
+        try:
+            async with bound:
+                await self._request_until_answered(call)
+        except TimeoutError as error:
+            if not call.answer.ended:
+                raise self._explain_timeout(call) from error
+        except ModelError:
+            raise
+        except Exception as error:
+            # A fault of ours or a server beyond belief: said once, and never by a loop of crashes that pays again.
+            log.exception("the adapter of %s failed", self._name)
+            raise unreadable(self._name, f"{type(error).__name__}: {error}") from error
+        return self._finish(call)
+
+    async def aclose(self) -> None:
+        """See mesh.llm.port.Model."""
+        await self._client.aclose()
+
+    async def _request_until_answered(self, call: _Call) -> None:
+        while not call.has_ended():
+            extra_tokens = THINKING_TOKENS if self._needs_budget else 0
+            request = Request(
+                call.messages, call.limits.max_tokens + extra_tokens, call.schema, call.seed, self._is_thinking
+            )
+            body: dict[str, Any] = {}
+            try:
+                await self._ask_profile()
+                body = self._dialect.write(request, self._refused)
+                await self._stream(body, call)
+            except ServerFaultError as fault:
+                await self._recover(fault, body, call)
+            except httpx2.DecodingError as error:
+                raise unreadable(self._name, f"its encoding is broken ({error})") from error
+            except httpx2.TransportError as error:
+                if call.has_ended():
+                    return
+                raise self._explain_transport(error, call) from error
+            except httpx2.InvalidURL as error:
+                raise ModelRefusedError(f"{self._dialect.address} is no URL: {error}", model=self._name) from error
+            else:
+                self._keep_last_guess(call)
+
+    async def _stream(self, body: Mapping[str, Any], call: _Call) -> None:
+        async with self._client.stream("POST", self._dialect.chat_url, json=body) as response:
+            if not response.is_success:
+                raise await _read_refusal(response)
+            reader = ObjectReader()
+            known = False
+            try:
+                async with aclosing(response.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        for value in reader.feed(chunk):
+                            known = self._take(value, call) or known
+                for value in reader.end():
+                    known = self._take(value, call) or known
+            except NoJsonError as error:
+                raise unreadable(self._name, f"it is not JSON of the chat API: {error}") from error
+        if not known:
+            self._raise_unknown(reader)
+        if not (call.answer.ended or reader.done):
+            raise ModelUnavailableError(f"the answer of {self._name} broke off", model=self._name)
+        call.answer.ended = True
+
+    def _raise_unknown(self, reader: ObjectReader) -> None:
+        if reader.objects:
+            raise unreadable(self._name, "it holds no choice")
+        raise ModelUnavailableError(f"the server of {self._name} answered nothing at all", model=self._name)
+
+    def _take(self, value: Mapping[str, Any], call: _Call) -> bool:
+        """Adds one object to the answer; says whether it was a part of one."""
+        if fault := find_fault(value):
+            if call.has_begun:
+                raise ModelUnavailableError(f"the answer of {self._name} broke off: {fault.words}", model=self._name)
+            raise fault
+        piece = self._dialect.read(value)
+        if piece is None:
+            return False
+        call.answer.add(piece)
+        if piece.text or piece.thought:
+            if call.first_token_seconds is None:
+                call.first_token_seconds = time.monotonic() - call.started
+            self._bound_stall(call)
+        if piece.text:
+            self._show(call)
+        return True
+
+    def _bound_stall(self, call: _Call) -> None:
+        now = time.monotonic()
+        left_seconds = call.started + call.limits.timeout_seconds - now
+        loop_time = asyncio.get_running_loop().time()
+        call.bound.reschedule(loop_time + min(left_seconds, call.limits.stall_seconds))
+
+    def _show(self, call: _Call, *, ended: bool = False) -> None:
+        if call.on_text is None:
+            return
+        now = time.monotonic()
+        if not ended and now - call.shown_time < SHOW_INTERVAL_SECONDS:
+            return
+        text = call.answer.text(ended=ended)
+        if text != call.shown:
+            call.shown_time, call.shown = now, text
+            call.on_text(text)
+
+    async def _recover(self, fault: ServerFaultError, body: Mapping[str, Any], call: _Call) -> None:
+        """Returns if the request is to be sent again, after what it takes. Raises ModelError else."""
+        if NO_ROOM.search(fault.words):
+            call.answer.finish_reason, call.answer.ended = "length", True
+            self._needs_budget = True
+            return
+        sent = [name for name in _list_optional(body) if name not in self._refused]
+        named = fault.find_refused(sent)
+        if named is None and fault.may_be_of_form and sent:
+            named = sent[0]
+            call.tried_without.append(named)
+        if named is not None:
+            log.info("%s does not take %s: %s", self._name, named, fault.words)
+            self._refused |= {named}
+            return
+        self._refused -= set(call.tried_without)
+        if fault.is_to_be_waited_for:
+            await self._wait(fault, call)
+            return
+        raise self._explain_fault(fault)
+
+    def _explain_fault(self, fault: ServerFaultError) -> ModelError:
+        hint = self._dialect.explain(fault)
+        words = f"{fault.words}; {hint}" if hint else fault.words
+        return status_error(self._name, fault.status, words, may_pass=fault.is_transient)
+
+    async def _ask_profile(self) -> Profile:
+        if self._profile is None:
+            self._profile = await self._dialect.profile(self._client)
+        return self._profile
+
+    async def _wait(self, fault: ServerFaultError, call: _Call) -> None:
+        left_seconds = call.started + call.limits.timeout_seconds - time.monotonic()
+        pause_seconds = fault.retry_seconds
+        if pause_seconds is None:
+            most = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**call.pauses)
+            pause_seconds = min(left_seconds, most * random.uniform(0.8, 1.0))  # noqa: S311 - so that callers part ways
+        call.pauses += 1
+        call.reason = f"its server answered {fault.status or 'an error'}: {fault.words}"
+        if pause_seconds > left_seconds:
+            message = f"{self._name} asks to wait {pause_seconds:.0f} s, {left_seconds:.0f} s are left; {call.reason}"
+            raise ModelUnavailableError(message, model=self._name)
+        log.warning("waiting %.1f s for %s: %s", pause_seconds, self._name, call.reason)
+        await asyncio.sleep(pause_seconds)
+
+    def _keep_last_guess(self, call: _Call) -> None:
+        """Of what was left out by guess, the last is what the server refused; the rest may be sent again."""
+        self._refused -= set(call.tried_without[:-1])
+
+    def _finish(self, call: _Call) -> Completion:
+        answer = call.answer
+        completion = answer.complete(
+            self._name,
+            call.messages,
+            as_json=call.schema is not None,
+            first_token_seconds=call.first_token_seconds,
+        )
+        if not completion.text and answer.finish_reason == "content_filter":
+            raise unreadable(self._name, "the server's content filter withheld it")
+        self._needs_budget = answer.is_thinking or (not completion.text and completion.finish_reason == "length")
+        self._is_thinking = self._is_thinking or self._needs_budget
+        if call.on_text is not None and completion.text != call.shown:
+            call.on_text(completion.text)
+        return completion
+
+    def _explain_timeout(self, call: _Call) -> ModelUnavailableError:
+        if time.monotonic() - call.started < call.limits.timeout_seconds - 0.01:
+            message = f"{self._name} wrote nothing more for {call.limits.stall_seconds:g} s"
+            return ModelUnavailableError(message, model=self._name)
+        return too_slow(self._name, call.limits.timeout_seconds, call.reason)
+
+    def _explain_transport(self, error: httpx2.TransportError, call: _Call) -> ModelUnavailableError:
+        if call.has_begun:
+            return ModelUnavailableError(f"the answer of {self._name} broke off: {error}", model=self._name)
+        return unreachable(self._name, self._dialect.address, str(error))
+
+
+async def _read_refusal(response: httpx2.Response) -> ServerFaultError:
+    body = b""
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > FAULT_BYTES:
+                break
+    text = body.decode("utf-8", errors="replace")
+    if response.is_redirect:
+        text = f"it redirects to {response.headers.get('location', '')}"
+    return read_fault(response.status_code, text, response.headers)
+
+
+def _list_optional(body: Mapping[str, Any]) -> list[str]:
+    """What of a body a server may refuse, in the order in which it is left out by guess."""
+    has_system = any(message["role"] == "system" for message in body.get("messages", ()))
+    options = body.get("options", {})
+    return [name for name in OPTIONAL if name in body or name in options or (name == "system" and has_system)]

@@ -1,0 +1,114 @@
+"""What an Ollama server has: which of its models may chat here, which are loaded, and which is the most capable.
+
+For the command line, before anything is started; a service is given the name of one model.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from mesh.llm.faults import ServerFaultError
+from mesh.llm.http_client import open_client
+from mesh.llm.ollama import show_model
+from mesh.llm.ollama_names import ollama_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+CONNECT_SECONDS = 1.0
+"""Time in which a server that runs takes a connection."""
+
+ANSWER_SECONDS = 20.0
+"""Time that a server which has taken one may take to answer: it may be loading a model just then."""
+
+SLOW_SECONDS = 2.0
+"""After which it is said that it is being waited for."""
+
+MAX_SHOWN = 30
+"""Models that are asked for what they can; those beyond are smaller or older."""
+
+_SIZE = re.compile(r"(?P<number>[\d.]+)\s*(?P<unit>[KMBT])", re.IGNORECASE)
+_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """One line of Ollama's list."""
+
+    name: str
+    parameters: float
+    """How many; 0 if unknown."""
+    file_bytes: int
+    is_remote: bool
+    """Whether it runs elsewhere: a cloud model."""
+
+
+async def list_models(
+    host: str, *, path: str = "/api/tags", notify: Callable[[str], None] = lambda _line: None
+) -> tuple[InstalledModel, ...] | None:
+    """Returns the models that an Ollama has, or with "/api/ps" those it has loaded; None if none is running there."""
+    url = ollama_url(host)
+    async with open_client(url) as client:
+        for seconds in (SLOW_SECONDS, ANSWER_SECONDS):
+            try:
+                response = await client.get(url + path, timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS))
+                listed = response.json()["models"] if response.is_success else None
+                return None if listed is None else tuple(_read_model(entry) for entry in listed)
+            except httpx2.ReadTimeout:
+                if seconds == SLOW_SECONDS:
+                    notify(f"Ollama at {url} is slow to answer: waiting for it")
+            except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+                return None
+    return None
+
+
+async def installed_models(host: str) -> tuple[str, ...] | None:
+    """Returns the names of the models that an Ollama has, newest first; None if none is running there."""
+    listed = await list_models(host)
+    return None if listed is None else tuple(model.name for model in listed)
+
+
+async def find_chat_model(
+    host: str, *, memory_bytes: int, notify: Callable[[str], None] = lambda _line: None
+) -> str | None:
+    """Returns the most capable model that chats there and is loaded, else that is installed and fits the memory."""
+    installed = await list_models(host, notify=notify)
+    if not installed:
+        return None
+    loaded = {model.name for model in await list_models(host, path="/api/ps") or ()}
+    ranked = sorted(
+        (model for model in installed if not model.is_remote),
+        key=lambda model: (model.name in loaded, model.file_bytes <= memory_bytes, model.parameters),
+        reverse=True,
+    )
+    url = ollama_url(host)
+    async with open_client(url) as client:
+        for model in ranked[:MAX_SHOWN]:
+            if model.name not in loaded and model.file_bytes > memory_bytes:
+                continue
+            try:
+                details = await show_model(client, url, model.name)
+            except (ServerFaultError, httpx2.HTTPError):
+                continue
+            if details.can_chat and not details.remote_host:
+                return model.name
+    return None
+
+
+def _read_model(entry: Mapping[str, Any]) -> InstalledModel:
+    name = str(entry.get("model") or entry["name"])
+    details = entry.get("details")
+    size = str((details if isinstance(details, dict) else {}).get("parameter_size") or "")
+    found = _SIZE.search(size)
+    remote = bool(entry.get("remote_host") or entry.get("remote_model")) or name.endswith((":cloud", "-cloud"))
+    file_bytes = entry.get("size")
+    return InstalledModel(
+        name=name,
+        parameters=float(found["number"]) * _UNITS[found["unit"].upper()] if found else 0.0,
+        file_bytes=file_bytes if isinstance(file_bytes, int) else 0,
+        is_remote=remote,
+    )

@@ -1,0 +1,390 @@
+"""How the adapters take what servers of models really send: one table, each row a way to answer.
+
+A row that says `text` comes through as that text; one that says an error comes as that error, and never as another
+exception. Rows for waiting are at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
+from mesh.llm.ollama import OllamaModel
+from mesh.llm.openai import OpenAIModel
+from mesh.llm.port import Completion, Limits, Message, Model
+from mesh.llm.tuning import Tuning
+from mesh.testing.misbehaviour import (
+    HTML,
+    TEXT,
+    THOUGHT,
+    USAGE,
+    compress,
+    cut_everywhere,
+    in_turn,
+    json_answer,
+    ollama_stream,
+    openai_stream,
+    openai_whole,
+    refuse,
+)
+from mesh.testing.openai_server import Raw, ScriptedServer
+from mesh.testing.scripted_model import Answer, Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ASK = [Message("system", "Be brief."), Message("user", "Trains or cars?")]
+LIMITS = Limits(max_tokens=64, timeout_seconds=10, stall_seconds=5)
+SCHEMA = {"type": "object", "properties": {"point": {"type": "string"}}, "required": ["point"]}
+POINT = {"point": "“Trains”, they say, are clean."}
+
+
+@dataclass(frozen=True)
+class Row:
+    answer: Any
+    """A Raw, or a script."""
+    text: str | None = TEXT
+    error: type[ModelError] | None = None
+    words: str = ""
+    """Of the error's message."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    requests: int | None = 1
+    finish: str = "stop"
+
+
+def broken(error: type[ModelError], answer: Any, words: str = "", requests: int = 1, **options: Any) -> Row:
+    return Row(answer, None, error, words, options, requests)
+
+
+def openai(**delta: Any) -> Row:
+    return Row(openai_stream(delta))
+
+
+OPENAI: Mapping[str, Row] = {
+    "thoughts as reasoning_content": Row(openai_stream({"reasoning_content": THOUGHT}, {"content": TEXT})),
+    "thoughts as reasoning": Row(openai_stream({"reasoning": THOUGHT, "content": None}, {"content": TEXT})),
+    "thoughts in tags": Row(openai_stream({"content": f"<think>{THOUGHT}</think>\n\n{TEXT}"})),
+    "thoughts in split tags": Row(openai_stream(*({"content": one} for one in f"<think>{THOUGHT}</think>{TEXT}"))),
+    "thoughts in other tags": Row(openai_stream({"content": f"[THINK]{THOUGHT}[/THINK]{TEXT}"})),
+    "thoughts of a template's channels": Row(
+        openai_stream(
+            {
+                "content": f"<|channel|>analysis<|message|>{THOUGHT}<|end|>"
+                f"<|start|>assistant<|channel|>final<|message|>{TEXT}"
+            }
+        )
+    ),
+    "closing tag alone": Row(openai_stream({"content": f"{THOUGHT}</think>{TEXT}"})),
+    "opening tag alone": Row(openai_stream({"content": f"<think>{THOUGHT}"}), ""),
+    "text, then an opening tag alone": Row(openai_stream({"content": f"{TEXT}<think>{THOUGHT}"})),
+    "thoughts only": Row(openai_stream({"reasoning_content": THOUGHT}, finish="length"), "", finish="length"),
+    "parts": openai(content=[{"type": "text", "text": TEXT[:9]}, {"type": "output_text", "text": TEXT[9:]}]),
+    "parts with a thought": openai(
+        content=[{"type": "thinking", "thinking": [{"type": "text", "text": THOUGHT}]}, {"type": "text", "text": TEXT}]
+    ),
+    "null content": Row(openai_stream({"content": None}), ""),
+    "tool call only": Row(
+        openai_stream(
+            {"content": None, "tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]},
+            finish="tool_calls",
+        ),
+        "",
+    ),
+    "refusal in its own field": Row(openai_whole({"content": None, "refusal": TEXT})),
+    "a word for finish_reason that nobody knows": Row(openai_stream({"content": TEXT}, finish="because")),
+    "finish_reason is null": Row(openai_stream({"content": TEXT}, finish=None)),
+    "finish_reason is a number": Row(openai_stream({"content": TEXT}, finish=7)),
+    "max_tokens as finish_reason": Row(openai_stream({"content": TEXT}, finish="MAX_TOKENS"), finish="length"),
+    "filtered": broken(ModelRefusedError, openai_stream({"content": ""}, finish="content_filter"), "content filter"),
+    "usage in the last chunk": Row(openai_stream({"content": TEXT}, usage=USAGE)),
+    "usage is null": Row(openai_whole({"content": TEXT}, usage=None)),
+    "usage has nulls": Row(openai_whole({"content": TEXT}, usage={"prompt_tokens": None, "completion_tokens": "9"})),
+    "stream ignored": Row(openai_whole({"content": TEXT}, usage=USAGE)),
+    "stream ignored, in lines": Row(
+        Raw([json.dumps({"choices": [{"message": {"content": TEXT}}]}, indent=2).encode()], content_type="text/plain")
+    ),
+    "content type lies": Row(
+        Raw(openai_stream({"content": TEXT}).chunks, content_type="application/json"),
+    ),
+    "every byte apart": Row(
+        cut_everywhere(openai_stream({"content": "<think>schön 日本</think>Grüße, 日本 🚄"})), "Grüße, 日本 🚄"
+    ),
+    "gzip": Row(compress(openai_stream({"content": TEXT}))),
+    "comments and other fields": Row(
+        Raw(
+            [
+                b": PROCESSING\r\n\r\n",
+                b"event: message\r\nid: 1\r\nretry: 5\r\n",
+                *openai_stream({"content": TEXT}).chunks,
+            ]
+        )
+    ),
+    "a byte order mark": Row(Raw([b"\xef\xbb\xbf", *openai_stream({"content": TEXT}).chunks])),
+    "choices of other types": Row(Raw([b'data: {"choices": [null]}\n\n', *openai_stream({"content": TEXT}).chunks])),
+    "fenced": Row(openai_stream({"content": "```text\n"}, {"content": TEXT}, {"content": "\n```"})),
+    "HTML": broken(ModelRefusedError, Raw([HTML], content_type="text/html"), "Bad Gateway"),
+    "empty body": broken(ModelUnavailableError, Raw([]), "nothing at all"),
+    "JSON of something else": broken(ModelRefusedError, json_answer({"status": "ok"}), "no choice"),
+    "a list": broken(ModelRefusedError, Raw([b"[1, 2]" + b" " * 400]), "not JSON"),
+    "broken gzip": broken(ModelRefusedError, Raw([b"\0\1\2"], headers={"Content-Encoding": "gzip"}), "encoding"),
+    "cut": broken(ModelUnavailableError, Raw(openai_stream({"content": TEXT}).chunks[:1], is_cut=True), "broke off"),
+    "ended without an end": broken(
+        ModelUnavailableError, Raw(openai_stream({"content": TEXT}).chunks[:1]), "broke off"
+    ),
+    "error in a 200": broken(
+        ModelRefusedError, json_answer({"error": {"message": "no such tool", "code": "x"}}), "tool"
+    ),
+    "error as text in a 200": broken(ModelRefusedError, json_answer({"error": "Unexpected endpoint"}), "Unexpected"),
+    "error in the middle": broken(
+        ModelUnavailableError,
+        Raw([openai_stream({"content": TEXT}).chunks[0], b'data: {"error": {"message": "out of memory"}}\n\n']),
+        "out of memory",
+    ),
+    "error as an event": broken(ModelRefusedError, Raw([b'event: error\ndata: {"message": "not you"}\n\n']), "not you"),
+    "max_tokens refused": Row(refuse("max_tokens", parameter=True), requests=2),
+    "max_tokens refused in words": Row(
+        refuse("max_tokens", words="Unsupported: '{}'. Use 'max_completion_tokens' instead."), requests=2
+    ),
+    "max_tokens refused without its name": Row(refuse("max_tokens", words="extra fields not permitted"), requests=None),
+    "temperature refused": Row(refuse("temperature", words="Only the default {} (1) is supported"), requests=2),
+    "seed refused": Row(refuse("seed", words="property '{}' is unsupported", status=422), requests=2),
+    "stream_options refused": Row(refuse("stream_options"), requests=2),
+    "stream refused": Row(refuse("stream", words="streaming is not available to you"), requests=2),
+    "schema refused": Row(
+        refuse("response_format", words="This model does not support structured output"),
+        options={"schema": SCHEMA},
+        requests=2,
+    ),
+    "all refused one by one": Row(
+        refuse("stream", "stream_options", "seed", "temperature", "max_tokens", "max_completion_tokens", words="no {}"),
+        requests=None,
+    ),
+    "bad key": broken(
+        ModelRefusedError, json_answer({"error": {"message": "Incorrect API key"}}, 401), "OPENAI_API_KEY"
+    ),
+    "redirect": broken(ModelRefusedError, Raw([], 301, headers={"Location": "http://x/v1"}), "http://x/v1"),
+    "no money left": broken(
+        ModelRefusedError,
+        json_answer({"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}, 429),
+        "quota",
+    ),
+    "context too small": broken(
+        ModelRefusedError, json_answer({"error": {"message": "maximum context length is 8 tokens"}}, 400), "context"
+    ),
+    "no room after thoughts": Row(
+        json_answer({"error": {"message": "Could not finish the message because max_tokens was reached"}}, 400),
+        "",
+        finish="length",
+    ),
+}
+
+OLLAMA: Mapping[str, Row] = {
+    "thoughts in their field": Row(ollama_stream({"thinking": THOUGHT, "content": ""}, {"content": TEXT})),
+    "thoughts in tags": Row(ollama_stream({"content": f"<think>{THOUGHT}</think>"}, {"content": TEXT})),
+    "content is missing": Row(ollama_stream({"tool_calls": []}), ""),
+    "counts are missing": Row(ollama_stream({"content": TEXT})),
+    "counts are null": Row(ollama_stream({"content": TEXT}, prompt_eval_count=None, eval_count=None)),
+    "stream ignored": Row(json_answer({"message": {"content": TEXT}, "done": True})),
+    "every byte apart": Row(cut_everywhere(ollama_stream({"content": "日本 🚄"})), "日本 🚄"),
+    "length": Row(ollama_stream({"content": TEXT}, done_reason="length"), finish="length"),
+    "error in the middle": broken(
+        ModelUnavailableError,
+        Raw([ollama_stream({"content": TEXT}).chunks[0], b'{"error": "unexpected EOF"}\n']),
+        "unexpected EOF",
+    ),
+    "cut": broken(ModelUnavailableError, Raw(ollama_stream({"content": TEXT}).chunks[:1], is_cut=True), "broke off"),
+    "HTML": broken(ModelRefusedError, Raw([HTML], content_type="text/html"), "Bad Gateway"),
+    "empty body": broken(ModelUnavailableError, Raw([]), "nothing at all"),
+    "schema refused": Row(
+        refuse("format", words='invalid {}: must be "json" or empty'), options={"schema": SCHEMA}, requests=2
+    ),
+    "no such model": broken(
+        ModelRefusedError, json_answer({"error": "model 'scripted' not found"}, 404), "ollama pull scripted"
+    ),
+}
+
+JSON_TEXTS: Mapping[str, str] = {
+    "fenced": f"```json\n{json.dumps(POINT)}\n```",
+    "with words around": f"Here is my answer:\n{json.dumps(POINT)}\nI hope it helps.",
+    "curly quotes in a key": json.dumps(POINT, ensure_ascii=False).replace('"point"', "“point”"),
+    "a comma too many": json.dumps(POINT)[:-1] + ",}",
+    "after thoughts": f'<think>{{"not": "this"}}</think>{json.dumps(POINT)}',
+    "plain": json.dumps(POINT),
+}
+
+
+def open_model(kind: str, server: ScriptedServer) -> Model:
+    if kind == "ollama":
+        return OllamaModel("scripted", host=server.url)
+    return OpenAIModel("openai:scripted", model="scripted", base_url=f"{server.url}/v1", tuning=Tuning(temperature=0.5))
+
+
+async def complete(
+    kind: str, script: Callable[[Call], Answer | Raw], limits: Limits = LIMITS, **options: Any
+) -> tuple[Completion, ScriptedServer]:
+    with ScriptedServer(script) as server:
+        model = open_model(kind, server)
+        try:
+            return await model.complete(ASK, limits, seed=7, **options), server
+        finally:
+            await model.aclose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        *(pytest.param("openai", row, id=f"openai: {name}") for name, row in OPENAI.items()),
+        *(pytest.param("ollama", row, id=f"ollama: {name}") for name, row in OLLAMA.items()),
+    ],
+)
+async def test_answers_of_real_servers(kind: str, row: Row) -> None:
+    """An answer comes as its text without thoughts, with tokens of both kinds; anything else as a ModelError in words.
+
+    Whatever is shown while it is written has no thoughts in it either.
+    """
+    shown: list[str] = []
+    with ScriptedServer(row.answer if callable(row.answer) else lambda _call: row.answer) as server:
+        model = open_model(kind, server)
+        try:
+            if row.error is not None:
+                with pytest.raises(row.error, match=row.words):
+                    await model.complete(ASK, LIMITS, seed=7, **row.options)
+                assert len(server.bodies) == row.requests
+                return
+            completion = await model.complete(ASK, LIMITS, seed=7, on_text=shown.append, **row.options)
+        finally:
+            await model.aclose()
+        assert completion.text == row.text
+        assert completion.prompt_tokens > 0
+        assert completion.completion_tokens >= 0
+        assert completion.finish_reason == row.finish
+        assert row.requests is None or len(server.bodies) == row.requests
+    assert all(THOUGHT not in text and "<" not in text for text in shown)
+    assert shown[-1:] == ([row.text] if row.text else [])
+
+
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+@pytest.mark.parametrize("written", [pytest.param(text, id=name) for name, text in JSON_TEXTS.items()])
+async def test_json_is_found(kind: str, written: str) -> None:
+    """With a schema the text is JSON, whatever a model wrote around it; quotes within a value stay."""
+    answer = ollama_stream({"content": written}) if kind == "ollama" else openai_stream({"content": written})
+    completion, _ = await complete(kind, lambda _call: answer, schema=SCHEMA)
+    assert json.loads(completion.text) == POINT
+
+
+async def test_refusals_are_remembered() -> None:
+    """What a server does not take is not sent to it again; what it took stays."""
+    with ScriptedServer(refuse("max_tokens", "seed", words="unsupported: {}")) as server:
+        model = open_model("openai", server)
+        for _ in range(2):
+            await model.complete(ASK, LIMITS, seed=7)
+        await model.aclose()
+    assert len(server.bodies) == 4
+    assert server.bodies[-1].keys() >= {"max_completion_tokens", "temperature", "stream"}
+    assert not {"max_tokens", "seed"} & server.bodies[-1].keys()
+
+
+async def test_thinking_is_switched_off_and_budgeted_for() -> None:
+    """A model that was seen thinking is told not to, and until it heeds has room for thoughts besides its answer."""
+    script = in_turn(openai_stream({"reasoning_content": THOUGHT}, finish="length"), openai_stream({"content": TEXT}))
+    with ScriptedServer(script) as server:
+        model = open_model("openai", server)
+        for _ in range(3):
+            await model.complete(ASK, LIMITS, seed=7)
+        await model.aclose()
+    first, second, third = server.bodies
+    assert "reasoning_effort" not in first
+    assert second["chat_template_kwargs"] == {"enable_thinking": False}
+    assert second["max_tokens"] > first["max_tokens"] == third["max_tokens"]
+
+
+async def test_ollama_is_told_not_to_think() -> None:
+    """`think` goes to models that Ollama says can think, and only to those."""
+    with ScriptedServer() as server:
+        server.show["capabilities"] = ["completion", "thinking"]
+        model = open_model("ollama", server)
+        await model.complete(ASK, LIMITS)
+        await model.aclose()
+    assert server.bodies[0]["think"] is False
+
+
+def busy(status: int = 503, **headers: str) -> Raw:
+    return json_answer({"error": {"message": "Loading model"}}, status, **headers)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(busy(429, **{"Retry-After": "0"}), id="seconds"),
+        pytest.param(busy(503, **{"Retry-After": format_datetime(datetime.now(UTC) - timedelta(hours=1))}), id="date"),
+        pytest.param(busy(429, **{"retry-after-ms": "5"}), id="milliseconds"),
+        pytest.param(busy(500, **{"Retry-After": "0"}), id="500 that loads"),
+        pytest.param(json_answer({"error": {"message": "Rate limit", "code": 429}}), id="429 inside a 200"),
+        pytest.param(busy(), id="without"),
+    ],
+)
+async def test_busy_server_is_waited_for(answer: Raw, caplog: pytest.LogCaptureFixture) -> None:
+    """Rate limits and loading are waited for within the call, which is one try, and the log says why."""
+    with caplog.at_level(logging.WARNING):
+        completion, server = await complete("openai", in_turn(answer, openai_stream({"content": TEXT})))
+    assert completion.text == TEXT
+    assert len(server.bodies) == 2
+    assert "waiting" in caplog.text
+
+
+async def test_wait_that_is_too_long_is_not_begun() -> None:
+    """A server that wants to be asked again after the deadline is not waited for."""
+    with pytest.raises(ModelUnavailableError, match="3600"):
+        await complete("openai", lambda _call: busy(429, **{"Retry-After": "3600"}))
+
+
+async def test_deadline_ends_the_wait() -> None:
+    """What is waited for ends with the call's time, and the error says what it was."""
+    with pytest.raises(ModelUnavailableError, match="Loading model"):
+        await complete("openai", lambda _call: busy(), Limits(64, 1.5))
+
+
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+async def test_stalled_answer_is_left(kind: str) -> None:
+    """An answer that has begun and does not go on is given up after the stall limit, and the server is left."""
+    stream = ollama_stream({"content": TEXT}) if kind == "ollama" else openai_stream({"content": TEXT})
+    with ScriptedServer(lambda _call: Raw(stream.chunks, pause_seconds=3600)) as server:
+        model = open_model(kind, server)
+        with pytest.raises(ModelUnavailableError, match="nothing more"):
+            await model.complete(ASK, Limits(64, 60, stall_seconds=0.2))
+        await asyncio.to_thread(server.wait_until, lambda one: one.hung_up == 1)
+        await model.aclose()
+
+
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+async def test_cancelled_stream_is_left(kind: str) -> None:
+    """Cancelling a call in the middle of its answer hangs up at the server, which then stops writing."""
+    stream = ollama_stream({"content": TEXT}) if kind == "ollama" else openai_stream({"content": TEXT})
+    begun = asyncio.Event()
+    with ScriptedServer(lambda _call: Raw(stream.chunks, pause_seconds=3600)) as server:
+        model = open_model(kind, server)
+        task = asyncio.create_task(model.complete(ASK, LIMITS, on_text=lambda _text: begun.set()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(server.wait_until, lambda one: one.hung_up == 1)
+        await model.aclose()
+
+
+async def test_fault_of_an_adapter_is_a_refusal() -> None:
+    """Whatever goes wrong in an adapter is a ModelRefusedError: nothing crashes, and nothing is paid for again."""
+
+    def fail(_text: str) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ModelRefusedError, match="ZeroDivisionError"):
+        await complete("openai", lambda _call: openai_stream({"content": TEXT}), on_text=fail)
