@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import httpx2
 
 from mesh.llm.faults import read_fault
-from mesh.llm.http_errors import is_local, status_error, too_slow, unreachable, unreadable
+from mesh.llm.http_client import open_client
+from mesh.llm.http_errors import status_error, too_slow, unreachable, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,7 @@ class OpenAIEmbedder:
         """`base_url` ends in /v1; `socket` is the path of a Unix socket that is dialled in its host's place."""
         self._model = model
         self._base_url = base_url.rstrip("/")
-        transport = httpx2.AsyncHTTPTransport(uds=socket) if socket else None
-        self._client = httpx2.AsyncClient(timeout=None, trust_env=not is_local(base_url), transport=transport)
+        self._client = open_client(base_url, socket=socket)
 
     @property
     def name(self) -> str:

@@ -45,9 +45,10 @@ def is_local(url: str) -> bool:
     """Says whether a URL names this machine or a name of this cluster, so that HTTP_PROXY must not apply to it."""
     host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return "." not in host
+        return "." not in host.rstrip(".") or host.rstrip(".").endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def estimated_tokens(text: str) -> int:

@@ -186,4 +186,6 @@ class LocalRunner:
         # A socket's path has at most 107 bytes; a descriptor of the folder, kept open, keeps any home below that. The
         # pool of its own keeps a failed connection of an earlier channel from answering for this one.
         address = f"unix:/proc/self/fd/{self._folder}/runner.sock"
-        return grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+        return grpc.aio.insecure_channel(
+            address, [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        )

@@ -1,6 +1,7 @@
 """What a pod's process finds in its environment: the variables of its Deployment, and the runner's own in their place.
 
-A pod gets few of the caller's variables: where its model is, and what telemetry wants. Called by the runner alone.
+A pod gets few of the caller's variables: where its model is and how it is reached, if it speaks with one, and what
+telemetry wants. Called by the runner alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from mesh.manifests import ManifestError
 from mesh.manifests.kubernetes import Workload
 from mesh.manifests.pods import EnvVar
 
-PASSED = ("OLLAMA_HOST", "OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "ROSTRUM_CACHE", "XDG_CACHE_HOME")
+PASSED = ("ROSTRUM_CACHE", "XDG_CACHE_HOME")
+MODEL_KEY = "OPENAI_API_KEY"
+"""By this variable a Deployment says that it speaks with a model, which may be elsewhere."""
+PASSED_FOR_MODELS = (
+    *("OLLAMA_HOST", "OPENAI_BASE_URL", MODEL_KEY, "OPENAI_API_KEY_FILE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+)
+"""How it is reached: for those who speak with it, and for nobody else."""
+MODEL_DEFAULTS = ("MODEL_TEMPERATURE", "MODEL_CONTEXT_TOKENS")
+"""For those whose manifest says nothing of it."""
 MACHINE = ("HOME", "LANG", "TMPDIR")
 PREFIXES = ("OTEL_", "OPENBLAS_")
 
@@ -65,8 +76,10 @@ class Environment:
         found = {name: sockets.get(value, value) for name, value in found.items()}
         if kafka_tls is None:
             found.pop("KAFKA_TLS_FOLDER", None)
-        passed = {name: value for name, value in self.caller.items() if name in PASSED or name.startswith(PREFIXES)}
-        return {**self.machine, **found, **own, **passed}
+        names = {*PASSED, *(PASSED_FOR_MODELS if _speaks_with_a_model(deployment) else ())}
+        passed = {name: value for name, value in self.caller.items() if name in names or name.startswith(PREFIXES)}
+        defaults = {name: self.caller[name] for name in MODEL_DEFAULTS if name in self.caller}
+        return {**self.machine, **defaults, **found, **own, **passed}
 
     def _model_of(self, deployment: Workload) -> str:
         if deployment.name == models.SERVER:
@@ -86,6 +99,10 @@ class Environment:
                 return None
             raise ManifestError(f"{deployment.name} needs the secret {variable.name}: set it in the environment.")
         return self.caller.get(variable.name, "")
+
+
+def _speaks_with_a_model(deployment: Workload) -> bool:
+    return any(variable.name == MODEL_KEY for variable in deployment.container.env)
 
 
 def _service(deployment: Workload) -> str:

@@ -69,7 +69,9 @@ async def grpc_serving(endpoint: str, service: str) -> bool:
     if not await accepts(endpoint):
         return False
     # The pool of its own keeps a failed connection of an earlier channel from answering for this one.
-    async with grpc.aio.insecure_channel(endpoint, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+    async with grpc.aio.insecure_channel(
+        endpoint, [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+    ) as channel:
         try:
             check: Any = channel.unary_unary(
                 "/grpc.health.v1.Health/Check",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS = (
+    # http_proxy of the environment is for other machines; all that is dialled here is on this one, or inside.
+    ("grpc.enable_http_proxy", 0),
     ("grpc.service_config", _SERVICE_CONFIG),
     # A restarted pod is dialled again within a second or two, not within gRPC's default of up to 2 minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
