@@ -30,6 +30,8 @@ REPEATS, NEW = "REPEATS", "NEW"
 """How a model without a schema begins its opinion of a round."""
 
 _NUMBERING = re.compile(r"^[\W_]*(?:\w+\s+)?\d{1,2}\s*[.:)\]\u2013-]+[\s*_]*|^[\s>#*\u2022\u2013-]+")
+_ITEM = re.compile(r'[\[,]\s*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*")(?=\s*[,\]])')
+"""A whole text in a list of JSON, without escapes of code points, which models do not write."""
 _LABEL = re.compile(r"^questions?\s*:\s*", re.IGNORECASE)
 _WINNER = re.compile(r"^winner\W+(.*)", re.IGNORECASE)
 _TURNS = re.compile(r"^(?:deciding|decisive)[ _]turns?\b(.*)", re.IGNORECASE)
@@ -170,7 +172,9 @@ def _find_lines(text: str) -> list[str]:
     if isinstance(answer, list):
         inner = [next(iter(item.values()), None) if isinstance(item, dict) else item for item in answer]
         return [item for item in inner if isinstance(item, str)]
-    return [] if text.lstrip("` \n").startswith("{") else [line for line in text.splitlines() if "```" not in line]
+    if text.lstrip("` \njson").startswith(("{", "[")):  # half an object: its whole items
+        return [json.loads(item) for item in _ITEM.findall(text)]
+    return [line for line in text.splitlines() if "```" not in line]
 
 
 def _has_question_mark(text: str) -> bool:

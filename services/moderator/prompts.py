@@ -32,12 +32,10 @@ MAX_AGENDA = 10
 MAX_NAMED_QUESTIONS = 20
 """Of those that were asked, the latest so many are named in a prompt."""
 
-QUESTION_TOKENS = 45
-OPINION_TOKENS = 120
+QUESTION_TOKENS = 90
+OPINION_TOKENS = 200
 DIGEST_TOKENS = 300
-SUMMARY_TOKENS = 400
-JUDGEMENT_TOKENS = 500
-"""Room for each answer."""
+"""Room for each answer. In Hindi or Thai a character may be a token, so it is more than English needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def compose_agenda(debate: Debate, turns: Sequence[Turn], count: int, *, guided:
     )
     schema = None
     if guided:
-        item = {"type": "string", "minLength": 8, "maxLength": 160}
+        item = {"type": "string", "minLength": 8, "maxLength": 150}
         items = {"type": "array", "items": item, "minItems": count, "maxItems": count}
         schema = _object({"questions": items})
         parts.append('Answer in JSON: {"questions": [...]}.')
@@ -88,7 +86,7 @@ def compose_question(debate: Debate, turns: Sequence[Turn], planned: str, fault:
         "If what was said calls for it, sharpen the question or refer to what was said, on the same aspect; else "
         f"repeat it as it is. One neutral question of at most 25 words, and nothing else. {_language_rule(debate)}",
     ]
-    return _prompt("You moderate a debate.", parts, fault, 2 * QUESTION_TOKENS)
+    return _prompt("You moderate a debate.", parts, fault, QUESTION_TOKENS)
 
 
 def compose_opinion(debate: Debate, turns: Sequence[Turn], room: int, *, guided: bool, fault: str = "") -> Prompt:
@@ -127,13 +125,13 @@ def compose_summary(
     ask = f"Sum up for a reader what each side argued, its points and its best example, without judging: {sides}. "
     agents = [seat.agent for seat in speaking_seats(debate, digests, turns)]
     if guided:
-        schema = _object({agent: {"type": "string", "minLength": 20, "maxLength": 500} for agent in agents})
+        schema = _object({agent: {"type": "string", "minLength": 20, "maxLength": 350} for agent in agents})
         ask += "Answer in JSON: for each of them, under its name, two sentences. "
     else:
         schema = None
         ask += "Plain text of at most 120 words that names each of them. "
     parts = [*_quote_record(debate, digests, turns, room), ask + _language_rule(debate)]
-    return _prompt(_JUDGE, parts, fault, SUMMARY_TOKENS, schema)
+    return _prompt(_JUDGE, parts, fault, summary_tokens(len(agents)), schema)
 
 
 def compose_judgement(  # noqa: PLR0917 - what is judged, how it is asked for, and what was wrong before
@@ -173,8 +171,22 @@ def compose_judgement(  # noqa: PLR0917 - what is judged, how it is asked for, a
             [*lines, "Rationale: your sentences"]
         )
     return _prompt(
-        _JUDGE, [*_quote_record(debate, digests, turns, room), f"{ask}\n{how}"], fault, JUDGEMENT_TOKENS, schema
+        _JUDGE,
+        [*_quote_record(debate, digests, turns, room), f"{ask}\n{how}"],
+        fault,
+        judgement_tokens(len(agents)),
+        schema,
     )
+
+
+def summary_tokens(agents: int) -> int:
+    """Returns the room for a summary of so many agents' sides."""
+    return 60 + 320 * agents
+
+
+def judgement_tokens(agents: int) -> int:
+    """Returns the room for a judgement of so many agents' sides."""
+    return 500 + 50 * agents
 
 
 def speaking_seats(debate: Debate, digests: Sequence[Digest], turns: Sequence[Turn]) -> list[Seat]:
@@ -265,7 +277,7 @@ def _judgement_schema(agents: Sequence[str], numbers: Sequence[int]) -> Mapping[
             "scores": _object(sides),
             "winner": {"type": "string", "enum": [*agents, UNDECIDED]},
             "decisive_turns": {"type": "array", "items": turn, "minItems": 1, "maxItems": 3},
-            "rationale": {"type": "string", "minLength": 20, "maxLength": 600},
+            "rationale": {"type": "string", "minLength": 20, "maxLength": 450},
         }
     )
 

@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from rostrum.agent.v1 import floor_pb2
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2_grpc
 
 from mesh.bus.message import Incoming
@@ -248,10 +249,34 @@ async def test_a_debate_has_the_defaults_and_ends_with_a_verdict(one: Replica) -
     ended = events[-1].debate_ended.debate
     assert (ended.state, ended.stop_reason) == (debate_pb2.Debate.ENDED, debate_pb2.Debate.MAX_ROUNDS)
     assert ended.summary
-    assert ended.verdict
+    assert ended.verdict == ended.judgement.rationale
+    assert [score.agent for score in ended.judgement.scores] == ["team-a", "team-b"]
+    assert ended.agenda
+    planned = [event.agenda_planned.questions for event in events if event.HasField("agenda_planned")]
+    assert [question for questions in planned for question in questions] == list(ended.agenda)
     assert ended.turn_count == 4
     assert ended == await one.get(created.name)
     assert created.etag != ended.etag
+
+
+@pytest.mark.parametrize(
+    ("asked", "topic", "language"),
+    [
+        ("", "Cats are better than dogs", "en"),
+        ("", "Schuluniformen sollten Pflicht sein", "de"),
+        ("", "远程工作比办公室工作更好", "zh"),
+        ("", "1 + 1 = 2", ""),
+        ("pt_br", "Cats are better than dogs", "pt-BR"),
+    ],
+)
+async def test_a_debate_has_a_language(one: Replica, asked: str, topic: str, language: str) -> None:
+    """The one that is asked for, in its standard form, else the topic's, if that is clear; each floor carries it."""
+    created = await one.create(topic=topic, language=asked)
+    assert created.language == language
+    assert (await one.get(created.name)).language == language
+    await one.floor(created.name, 1)
+    (granted,) = [floor_pb2.FloorGranted.FromString(row.message.payload) for row in one.floors]
+    assert granted.language == language
 
 
 async def test_request_id_makes_create_idempotent(one: Replica) -> None:

@@ -33,6 +33,8 @@ TRIES = 3
 BACKOFF_SECONDS = (0.5, 2.0)
 # Time: a small model on two busy cores reads a long prompt at some 50 tokens/s and writes 8.
 TIMEOUT_SECONDS = 180.0
+# For one token of a model that may be loading; the seats have waited for it before.
+PRESENCE_SECONDS = 60.0
 # Tokens of a context that are left free, for the chat template and for what our estimate is too low by.
 SPARE_TOKENS = 300
 MIN_CONTEXT_TOKENS = 4096
@@ -79,6 +81,7 @@ class Asking:
         *,
         budget: int,
         tries: int = TRIES,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         prefer: Callable[[T], None] | None = None,
     ) -> Outcome[T]:
         """Asks until an answer can be used, at most `tries` times and with at most `budget` tokens by estimate.
@@ -94,7 +97,7 @@ class Asking:
             prompt = compose(attempt, fault)
             if tokens + prompt.token_estimate > budget:
                 break
-            limits = Limits(prompt.max_tokens, TIMEOUT_SECONDS)
+            limits = Limits(prompt.max_tokens, timeout_seconds)
             try:
                 completion = await self._model.complete(
                     prompt.messages, limits, schema=prompt.schema, seed=seed_of(debate, purpose, attempt)
@@ -120,7 +123,13 @@ class Asking:
         """Asks for one token, to know whether the model answers at all."""
         one_token = Prompt((Message("user", "Say yes."),), 1)
         return await self.ask(
-            debate, "presence", lambda _attempt, _fault: one_token, lambda _completion: True, budget=1_000
+            debate,
+            "presence",
+            lambda _attempt, _fault: one_token,
+            lambda _completion: True,
+            budget=1_000,
+            tries=2,
+            timeout_seconds=PRESENCE_SECONDS,
         )
 
 

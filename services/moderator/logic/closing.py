@@ -83,9 +83,8 @@ class Closer:
         rest = _undigested(debate, spoken)
         agents = [seat.agent for seat in prompts.speaking_seats(debate, debate.digests, rest)]
         budget = rules.closing_budget(debate) - tokens
-        room = min(
-            prompt_room(profile, prompts.SUMMARY_TOKENS), budget // 2 - prompts.SUMMARY_TOKENS - INSTRUCTION_TOKENS
-        )
+        answer_tokens = prompts.summary_tokens(len(agents))
+        room = min(prompt_room(profile, answer_tokens), budget // 2 - answer_tokens - INSTRUCTION_TOKENS)
 
         def compose(attempt: int, fault: str) -> Prompt:
             as_json = guided != (attempt == 1)
@@ -109,9 +108,8 @@ class Closer:
         agents = [seat.agent for seat in seats]
         numbers = [turn.number for turn in spoken]
         budget = rules.closing_budget(debate)
-        room = min(
-            prompt_room(profile, prompts.JUDGEMENT_TOKENS), budget - prompts.JUDGEMENT_TOKENS - INSTRUCTION_TOKENS
-        )
+        answer_tokens = prompts.judgement_tokens(len(agents))
+        room = min(prompt_room(profile, answer_tokens), budget - answer_tokens - INSTRUCTION_TOKENS)
 
         def compose(attempt: int, fault: str) -> Prompt:
             sides = _rotate(seats, seed_of(debate, "sides") + attempt)
@@ -147,7 +145,7 @@ def _next_part(debate: Debate, spoken: Sequence[Turn], profile: Profile | None) 
     """
     rest = _undigested(debate, spoken)
     cost = prompts.estimate_record(debate, debate.digests, rest)
-    room = prompt_room(profile, prompts.JUDGEMENT_TOKENS)
+    room = prompt_room(profile, prompts.summary_tokens(len(debate.seats)))  # a judgement takes less
     if cost <= room or len(debate.digests) >= MAX_DIGESTS or rules.closing_budget(debate) < 2 * cost:
         return []
     newest = len(_first_within(debate, rest[::-1], room // 2))

@@ -179,6 +179,7 @@ def test_no_question_or_two_are_refused(text: str) -> None:
         "Here are the questions:\n1. Who pays for it?\n2) What does it cost?\n3 - Who pays, then, for it?\n",
         '{"questions": ["Who pays for it?", "What does it cost?", "Who pays for it?", 7]}',
         '["Who pays for it?", "What does it cost?"]',
+        '{"questions": ["Who pays for it?", "What does it cost?", "Why is it',
         '[{"question": "Who pays for it?"}, {"question": "What does it cost?"}]',
         "- **Who pays for it?**\n- What does it cost?\n- Why now?",
     ],

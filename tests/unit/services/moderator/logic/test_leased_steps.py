@@ -176,7 +176,7 @@ async def test_a_round_in_which_nobody_spoke_and_no_model_answers_ends_the_debat
     assert store.debate.evidence is not None
     assert "scripted not to answer" in store.debate.evidence.reason
     assert (store.debate.summary_absence, store.debate.verdict_absence) == (Absence.MODEL_FAILED,) * 2
-    assert len(model.calls) == TRIES + 2
+    assert len(model.calls) == 2 + 2
 
 
 async def test_a_round_in_which_nobody_spoke_goes_on_with_a_model() -> None:
