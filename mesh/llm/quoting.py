@@ -19,6 +19,7 @@ _BRACKETS = str.maketrans({"<": "‹", ">": "›", "＜": "‹", "＞": "›"})
 """Control tokens (<|im_end|>, </s>, <think>, <<SYS>>) and tags are made of these; what stays is read as well."""
 _TOKEN = re.compile(r"\[\s*(/?\w+)\s*\]")
 """The other way that templates write them: [INST], [/INST], [gMASK]."""
+_CONTROLS = dict.fromkeys((*range(32), 127), " ")
 _JOINERS = "\u200c\u200d"
 """Zero-width joiners are letters' form in Persian and Indic scripts, and parts of emoji; elsewhere they hide."""
 _SMUGGLED = range(0xE0100, 0xE01F0)
@@ -27,7 +28,10 @@ _SMUGGLED = range(0xE0100, 0xE01F0)
 
 def neutralize_text(text: str) -> str:
     """Returns a text on one line, without control tokens, tags and invisible characters. Idempotent."""
-    seen = "".join(_replace_invisible(text, index) for index in range(len(text)))
+    if text.isascii():
+        seen = text.translate(_CONTROLS)
+    else:
+        seen = "".join(_replace_invisible(text, index) for index in range(len(text)))
     return _TOKEN.sub(r"(\1)", " ".join(seen.split()).translate(_BRACKETS))
 
 

@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 # Times a model is asked for the same thing, and seconds before asking again where it did not answer.
 TRIES = 3
 BACKOFF_SECONDS = (0.5, 2.0)
-# Time: a small model on two busy cores reads a long prompt at some 50 tokens/s and writes 8.
-TIMEOUT_SECONDS = 180.0
+# Time: a small model on two busy cores reads a long prompt at some 50 tokens/s and writes 4.
+TIMEOUT_SECONDS = 300.0
 # For one token of a model that may be loading; the seats have waited for it before.
 PRESENCE_SECONDS = 60.0
 # Tokens of a context that are left free, for the chat template and for what our estimate is too low by.
