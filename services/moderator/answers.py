@@ -92,14 +92,16 @@ def read_summary(text: str, agents: Sequence[str], *, cut: bool) -> str:
     if answer is None:
         if text.lstrip().startswith(("{", "```")):
             raise UnusableAnswerError("it was half a JSON object")
-        return _limit(drop_half_sentence(clean_text(text)) if cut else clean_text(text))
+        return _limit_text(drop_half_sentence(clean_text(text)) if cut else clean_text(text))
     if isinstance(answer.get("summary"), str | list | dict):
         inner = answer["summary"]
         if not isinstance(inner, dict):
-            return _limit(_read_text(inner))
+            return _limit_text(_read_text(inner))
         answer = inner
     said = {agent: _read_text(answer.get(agent)) for agent in agents}
-    return _limit("\n".join(said[agent] if agent in said[agent] else f"{agent}: {said[agent]}" for agent in agents))
+    return _limit_text(
+        "\n".join(said[agent] if agent in said[agent] else f"{agent}: {said[agent]}" for agent in agents)
+    )
 
 
 def read_judgement(text: str, agents: Sequence[str], turn_numbers: Collection[int], *, cut: bool) -> Judgement:
@@ -115,7 +117,7 @@ def read_judgement(text: str, agents: Sequence[str], turn_numbers: Collection[in
         winner=winner,
         scores=scores,
         decisive_turns=_read_turns(answer.get("decisive_turns"), turn_numbers),
-        rationale=_limit(drop_half_sentence(rationale) if cut else rationale),
+        rationale=_limit_text(drop_half_sentence(rationale) if cut else rationale),
     )
 
 
@@ -181,7 +183,7 @@ def _has_question_mark(text: str) -> bool:
     return any("QUESTION MARK" in unicodedata.name(character, "") for character in text)
 
 
-def _limit(text: str) -> str:
+def _limit_text(text: str) -> str:
     if not any(map(str.isalnum, text)):
         raise UnusableAnswerError("it was empty")
     return text if len(text) <= MAX_TEXT_CHARACTERS else shorten(text, MAX_TEXT_CHARACTERS)

@@ -119,7 +119,7 @@ class Asking:
                 _log.info("%s, try %d: %s", purpose, attempt + 1, fault, extra={"debate": debate.id})
         return Outcome(None, tokens, absence, error_text)
 
-    async def is_there(self, debate: Debate) -> Outcome[bool]:
+    async def check_presence(self, debate: Debate) -> Outcome[bool]:
         """Asks for one token, to know whether the model answers at all."""
         one_token = Prompt((Message("user", "Say yes."),), 1)
         return await self.ask(

@@ -48,7 +48,7 @@ class Closer:
             return lambda now: rules.close(debate, judged.value, judged.absence, judged.tokens, now)
         profile = await self._asking.load_profile()
         tokens = 0
-        part = _next_part(debate, spoken, profile)
+        part = _choose_part(debate, spoken, profile)
         if part:
             digested = await self._digest(debate, part, profile)
             digest = digested.value
@@ -73,14 +73,14 @@ class Closer:
             lambda _attempt, fault: prompts.compose_digest(debate, part, room, fault),
             read,
             budget=rules.closing_budget(debate),
-            tries=_tries(debate),
+            tries=_count_tries(debate),
         )
 
     async def _sum_up(
         self, debate: Debate, spoken: Sequence[Turn], profile: Profile | None, tokens: int
     ) -> Outcome[str]:
         guided = profile is not None and profile.guided
-        rest = _undigested(debate, spoken)
+        rest = _list_undigested(debate, spoken)
         agents = [seat.agent for seat in prompts.speaking_seats(debate, debate.digests, rest)]
         budget = rules.closing_budget(debate) - tokens
         answer_tokens = prompts.summary_tokens(len(agents))
@@ -96,14 +96,14 @@ class Closer:
             compose,
             lambda completion: read_summary(completion.text, agents, cut=completion.finish_reason == "length"),
             budget=budget,
-            tries=_tries(debate),
+            tries=_count_tries(debate),
             prefer=lambda summary: refuse_english(debate, summary),
         )
 
     async def _judge(self, debate: Debate, spoken: Sequence[Turn]) -> Outcome[Judgement]:
         profile = await self._asking.load_profile()
         guided = profile is not None and profile.guided
-        rest = _undigested(debate, spoken)
+        rest = _list_undigested(debate, spoken)
         seats = prompts.speaking_seats(debate, debate.digests, rest)
         agents = [seat.agent for seat in seats]
         numbers = [turn.number for turn in spoken]
@@ -124,35 +124,35 @@ class Closer:
             compose,
             lambda answer: read_judgement(answer.text, agents, numbers, cut=answer.finish_reason == "length"),
             budget=budget,
-            tries=1 if debate.summary_absence is Absence.MODEL_FAILED else _tries(debate),
+            tries=1 if debate.summary_absence is Absence.MODEL_FAILED else _count_tries(debate),
             prefer=lambda judgement: refuse_english(debate, judgement.rationale),
         )
 
 
-def _tries(debate: Debate) -> int:
+def _count_tries(debate: Debate) -> int:
     return 1 if debate.stop_reason is StopReason.MODEL_UNAVAILABLE else TRIES
 
 
-def _undigested(debate: Debate, spoken: Sequence[Turn]) -> list[Turn]:
+def _list_undigested(debate: Debate, spoken: Sequence[Turn]) -> list[Turn]:
     through = debate.digests[-1].through if debate.digests else 0
     return [turn for turn in spoken if turn.number > through]
 
 
-def _next_part(debate: Debate, spoken: Sequence[Turn], profile: Profile | None) -> list[Turn]:
+def _choose_part(debate: Debate, spoken: Sequence[Turn], profile: Profile | None) -> list[Turn]:
     """Returns the turns to digest next; none if the rest fits, or if digesting it cannot be paid for.
 
     The newest turns, as many as half of the room holds, are judged as they were said.
     """
-    rest = _undigested(debate, spoken)
+    rest = _list_undigested(debate, spoken)
     cost = prompts.estimate_record(debate, debate.digests, rest)
     room = prompt_room(profile, prompts.summary_tokens(len(debate.seats)))  # a judgement takes less
     if cost <= room or len(debate.digests) >= MAX_DIGESTS or rules.closing_budget(debate) < 2 * cost:
         return []
-    newest = len(_first_within(debate, rest[::-1], room // 2))
-    return _first_within(debate, rest[: len(rest) - newest], prompt_room(profile, prompts.DIGEST_TOKENS))
+    newest = len(_take_within(debate, rest[::-1], room // 2))
+    return _take_within(debate, rest[: len(rest) - newest], prompt_room(profile, prompts.DIGEST_TOKENS))
 
 
-def _first_within(debate: Debate, turns: Sequence[Turn], room: int) -> list[Turn]:
+def _take_within(debate: Debate, turns: Sequence[Turn], room: int) -> list[Turn]:
     """Returns as many of the first turns as fit, at least one if there is one."""
     found: list[Turn] = []
     for turn in turns:

@@ -152,7 +152,7 @@ class LeasedSteps:
     async def _measure(self, debate: Debate, turns: Sequence[Turn]) -> Change | None:
         """Measures the round and, if the debate goes on, finds the next question: one transaction for both."""
         if not any(turn.text for turn in turns if turn.round == debate.round):
-            presence = await self._asking.is_there(debate)
+            presence = await self._asking.check_presence(debate)
             if presence.absence is Absence.MODEL_FAILED:
                 error = presence.error
                 return await self._apply(

@@ -326,22 +326,22 @@ def test_a_step_that_never_works_ends_with_what_there_is() -> None:
     summary and no verdict, each with its reason; before that it is begun again."""
     debate = rules.create("d1", new(), POD, 0).debate
     for attempt in range(2, rules.MAX_STEP_ATTEMPTS + 1):
-        debate = claimed(debate)
+        debate = claim_late(debate)
         assert (debate.step, debate.attempt) == (Step.OPEN_ROUND, attempt)
-    debate = claimed(debate)
+    debate = claim_late(debate)
     assert (debate.step, debate.round, debate.question) == (Step.FLOOR, 1, debate.topic)
     for _ in SEATS:
         debate = take_turn(debate).debate
-    debate = claimed(replace(debate, attempt=rules.MAX_STEP_ATTEMPTS))
+    debate = claim_late(replace(debate, attempt=rules.MAX_STEP_ATTEMPTS))
     assert debate.step is Step.OPEN_ROUND
     debate = replace(debate, step=Step.CLOSE, attempt=rules.MAX_STEP_ATTEMPTS)
-    debate = claimed(debate)
+    debate = claim_late(debate)
     assert (debate.step, debate.attempt, debate.summary_absence) == (Step.CLOSE, 1, Absence.STEP_FAILED)
-    debate = claimed(replace(debate, attempt=rules.MAX_STEP_ATTEMPTS))
+    debate = claim_late(replace(debate, attempt=rules.MAX_STEP_ATTEMPTS))
     assert (debate.state, debate.verdict, debate.verdict_absence) == (State.ENDED, "", Absence.STEP_FAILED)
 
 
-def claimed(debate: Debate) -> Debate:
+def claim_late(debate: Debate) -> Debate:
     """The debate after its lease ended."""
     assert debate.due_us is not None
     change = rules.claim(debate, POD, debate.due_us)
