@@ -1,7 +1,7 @@
 """`make bench`: one table, all measured in this run on this machine; as JSON too in the file that BENCH_OUT names.
 
-To compare two trees, by turns: `python -m tests.bench --only debates` measures debates alone, in a minute, and `--only
-start` how long it takes to the first turn.
+To compare two trees, by turns: `python -m tests.bench --only debates` measures debates alone, in a minute, `--only
+start` how long it takes to the first turn, and `--only embedded` how fast the embedded model writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import applying, debates, grpc_floor, ingress, kafka_floor, kafka_hop, sidecars, start, translation
+from tests.bench import (
+    applying,
+    debates,
+    embedded,
+    grpc_floor,
+    ingress,
+    kafka_floor,
+    kafka_hop,
+    sidecars,
+    start,
+    translation,
+)
 from tests.bench.figures import DEBATES, TURN_BYTES, TURNS, Figures
 from tests.support.broker import home_access
 
@@ -42,6 +53,9 @@ VALUE_GOALS = {
     "translation, growth a service": translation.GROWTH,
 }
 """The most that each is to be."""
+
+LEAST_GOALS = {"embedded model, share left beside a busy process": embedded.SHARE}
+"""The least that each is to be."""
 
 
 def _ratios(mine: Sequence[Figures], floor: Sequence[Figures]) -> dict[str, dict[str, Any]]:
@@ -71,6 +85,13 @@ def _value_goals(values: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     }
 
 
+def _least_goals(values: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"value": values[name], "goal": f"at least {least:g}", "met": values[name] >= least}
+        for name, least in LEAST_GOALS.items()
+    }
+
+
 def _values_table(values: Mapping[str, float], goals: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table(title="one by one")
     for heading in ("what", "value", "goal"):
@@ -91,13 +112,15 @@ def _title(name: str) -> str:
 def main() -> None:
     """Measures, prints, and writes BENCH_OUT."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures Rostrum on this machine.")
-    parser.add_argument("--only", choices=["debates", "start"], help="debates without the floors, or only the start")
+    parser.add_argument("--only", choices=["debates", "embedded", "start"], help="one part alone")
     console = Console()
     match parser.parse_args().only:
         case "debates":
             _measure_debates(console)
         case "start":
             _measure_start(console)
+        case "embedded":
+            _measure_embedded(console)
         case _:
             _measure_all(console)
 
@@ -105,6 +128,12 @@ def main() -> None:
 def _measure_start(console: Console) -> None:
     values = start.run()
     console.print(_values_table(values, {}))
+    _write({"machine": MACHINE, "values": values}, console)
+
+
+def _measure_embedded(console: Console) -> None:
+    values = embedded.run()
+    console.print(_values_table(values, _least_goals(values)))
     _write({"machine": MACHINE, "values": values}, console)
 
 
@@ -130,6 +159,8 @@ def _measure_all(console: Console) -> None:
     sidecar_rows, sidecar_values = sidecars.run()
     console.print(f"Translating up to {translation.SERVICES[-1]:,} services ...")
     translations = translation.run()
+    console.print("The embedded model alone and beside a busy process ...")
+    embedded_values = embedded.run()
     console.print("The Kafka floor, the ingress, changes and Rostrum in one system ...")
 
     def while_up(system: System) -> tuple[list[Figures], list[Figures], dict[str, float]]:
@@ -139,8 +170,8 @@ def _measure_all(console: Console) -> None:
         return floor, ingress_rows, {**ingress_values, **applying.run(system)}
 
     mine, values, (kafka_rows, ingress_rows, more_values) = debates.run(while_up)
-    values |= {**sidecar_values, **more_values, **translation.values(translations)}
-    ratios, goals = _ratios(mine, kafka_rows), _value_goals(values)
+    values |= {**sidecar_values, **more_values, **translation.values(translations), **embedded_values}
+    ratios, goals = _ratios(mine, kafka_rows), {**_value_goals(values), **_least_goals(values)}
     rows = [*grpc_rows, *sidecar_rows, *ingress_rows, *hop_rows, *kafka_rows, *mine]
     console.print(_table(rows))
     console.print(_values_table(values, goals))

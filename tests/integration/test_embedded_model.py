@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.llm.embedded import catalogue
 from mesh.llm.port import Limits, Message
 from mesh.llm.select import open_model
 
@@ -39,6 +41,22 @@ async def test_answer(model: Model) -> None:
     assert first.prompt_tokens > 5
     assert (first.completion_tokens, first.finish_reason) == (24, "length")
     assert first.model == "embedded:tiny"
+
+
+async def test_answer_is_shown_while_it_is_written(model: Model) -> None:
+    """The real server streams: its text is seen growing before it is whole, and the first token is timed."""
+    shown: list[str] = []
+    completion = await model.complete(ASK, Limits(48, 60), seed=1, on_text=shown.append)
+    assert len(shown) > 3
+    assert shown[-1] == completion.text
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(shown[:-1]))
+    assert completion.first_token_seconds is not None
+
+
+async def test_profile(model: Model) -> None:
+    """A small model is guided, and one call has its slot's context."""
+    profile = await model.profile()
+    assert (profile.context_tokens, profile.guided) == (catalogue.CONTEXT_TOKENS // catalogue.SLOTS, True)
 
 
 async def test_schema(model: Model) -> None:

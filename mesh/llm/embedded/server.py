@@ -17,6 +17,7 @@ from typing import Any
 
 from mesh.llm.embedded import catalogue, weights
 from mesh.llm.embedded.listen import block_stop_signals, fail, listen_address, listening_socket, shown, wait_for_stop
+from mesh.llm.embedded.threads import choose_threads, stop_spinning
 
 PORT = 8080
 
@@ -36,9 +37,10 @@ def weights_of(model: str) -> catalogue.Weights:
 
 def start(path: Path, name: str, host: str, port: int, *, threads: int | None = None) -> Any:
     """Loads the model and serves it, until the returned object is dropped. Returns its xllamacpp.Server."""
+    stop_spinning(os.environ)
     import xllamacpp  # type: ignore[import-untyped]  # noqa: PLC0415 - native and large: only this process, and only now
 
-    cores = threads or len(os.sched_getaffinity(0))
+    count = threads or choose_threads()
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.model_alias = {name}
@@ -48,8 +50,8 @@ def start(path: Path, name: str, host: str, port: int, *, threads: int | None = 
     params.n_parallel = catalogue.SLOTS
     params.kv_unified = True
     params.cache_ram_mib = PROMPT_CACHE_MIB
-    params.cpuparams.n_threads = cores
-    params.cpuparams_batch.n_threads = cores
+    params.cpuparams.n_threads = count
+    params.cpuparams_batch.n_threads = count
     params.ui = False
     params.offline = True
     params.endpoint_slots = False
