@@ -195,6 +195,15 @@ def test_request_id_makes_one_debate(moderator: grpc.Channel) -> None:
             "INVALID_ARGUMENT",
             "INVALID_REQUEST_ID",
         ),
+        ("WatchFloor", {}, "INVALID_ARGUMENT", "INVALID_NAME"),
+        ("WatchFloor", {"name": "agents/team-b", "debate": UNKNOWN}, "NOT_FOUND", "UNKNOWN_AGENT"),
+        ("WatchFloor", {"name": "agents/team-a", "debate": "x"}, "INVALID_ARGUMENT", "INVALID_NAME"),
+        (
+            "WatchFloor",
+            {"name": "agents/team-a", "debate": UNKNOWN, "turn_number": -1},
+            "INVALID_ARGUMENT",
+            "INVALID_ARGUMENT",
+        ),
         ("ListUtterances", {}, "INVALID_ARGUMENT", "INVALID_NAME"),
         ("ListUtterances", {"parent": "agents/team-b"}, "NOT_FOUND", "UNKNOWN_AGENT"),
         ("ListUtterances", {"parent": "agents/team-a", "debate": "x"}, "INVALID_ARGUMENT", "INVALID_NAME"),
@@ -234,7 +243,7 @@ def test_a_question_asked_twice_is_answered_once(team_a: grpc.Channel) -> None:
 def test_bytes_that_are_no_request(moderator: grpc.Channel, team_a: grpc.Channel, method: str, payload: bytes) -> None:
     """Bytes that do not parse as the request are INVALID_ARGUMENT with a reason, on every RPC."""
     channel = moderator if method.startswith(DEBATES) else team_a
-    open_call = channel.unary_stream if method.endswith("/WatchDebate") else channel.unary_unary
+    open_call = channel.unary_stream if "/Watch" in method else channel.unary_unary
     call: Any = open_call(f"/{method}", request_serializer=None, response_deserializer=None)
     if payload.startswith(b"\x0a\x02") and method.endswith(("/CreateDebate", "/ListDebates")):
         payload = b"\x12\x02\xff\xfe"  # in these the first string is field 2

@@ -2,6 +2,7 @@
 
 CRASH_FOLDER: where tests.support.crash_points finds the plan by which this process kills itself; unset: it does not.
 SCRIPTED_CALL_LOG: file to which each model call is appended. SCRIPTED_DELAY_SECONDS: time of each call.
+SCRIPTED_PAUSE_SECONDS: time between two pieces of a debater's answer, which is written a few words at a time.
 SCRIPTED_ANSWER: a name of mesh.testing.scripted_model.BY_NAME that every call of a debater is answered with.
 SCRIPTED_TEXT_BYTES: length of a usual answer. SCRIPTED_SAYS=FRESH/0/2: say what that debate of tests.support.debates
 has for that seat, so many of its rounds a call. SCRIPTED_EMBEDDER=real: measure with the embedding server; =instant:
@@ -91,14 +92,17 @@ def scripted(environ: Mapping[str, str], *, moderator: bool) -> ScriptedModel:
     """Returns the model that the environment describes."""
     usual = BY_NAME[environ.get("SCRIPTED_ANSWER", "normal")]
     delay_seconds = float(environ.get("SCRIPTED_DELAY_SECONDS", "0"))
+    pause_seconds = 0.0 if moderator else float(environ.get("SCRIPTED_PAUSE_SECONDS", "0"))
     texts = _texts(environ.get("SCRIPTED_SAYS", ""))
 
     def script(call: Call) -> Answer:
         if texts:
-            return Answer(text=texts[(call.number - 1) % len(texts)], delay_seconds=delay_seconds)
+            text = texts[(call.number - 1) % len(texts)]
+            return Answer(text=text, delay_seconds=delay_seconds, pause_seconds=pause_seconds)
         if not moderator:
             text = turn_text(call.seed or 0, text_bytes) if usual.text is None else usual.text
-            return replace(usual, text=text, delay_seconds=usual.delay_seconds + delay_seconds)
+            delay = usual.delay_seconds + delay_seconds
+            return replace(usual, text=text, delay_seconds=delay, pause_seconds=pause_seconds)
         return Answer(text=moderator_text(call), delay_seconds=delay_seconds)
 
     text_bytes = int(environ.get("SCRIPTED_TEXT_BYTES", "400"))
