@@ -15,6 +15,10 @@ class Settings:
         "AGENT_DESCRIPTION", "one line for people on who this agent is", default="A debater that argues its seat's side"
     )
     """Shown by GetAgent."""
+    persona: str = setting(
+        "AGENT_PERSONA", "who the agent is and how it argues, for its prompts; empty: nobody in particular", default=""
+    )
+    """A few sentences in its operator's words, such as "a retired nurse who distrusts averages"."""
     moderator_address: str = setting(
         "MODERATOR_ADDRESS", "the moderator as host:port, to fetch missed turns", default="moderator:50051"
     )

@@ -35,7 +35,7 @@ def build(environ: Mapping[str, str], *, model: Model | None = None) -> Sequence
     return build_agent(
         foundation,
         record,
-        speaker=Debater(foundation.settings.service, clock=SystemClock()),
+        speaker=Debater(foundation.settings.service, clock=SystemClock(), persona=settings.persona),
         encoder=TurnMessages(),
         record=record,
         description=settings.description,

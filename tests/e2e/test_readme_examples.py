@@ -56,7 +56,10 @@ def test_there_are_no_others() -> None:
 
 
 def test_rest(system: System) -> None:
-    """curl starts a debate, lists, follows it by server-sent events to its end, and reads its turns."""
+    """curl starts a debate, lists, follows it by server-sent events to its end, and reads its turns.
+
+    A turn that is watched when it is over is committed at once.
+    """
     require_command("curl")
     said = run(system, "sh", example("curl -s"))
     assert '"topic":"Tea is better than coffee"' in said
@@ -64,6 +67,7 @@ def test_rest(system: System) -> None:
     events = re.findall(r'data: \{"number":(\d+)', said)
     assert [int(number) for number in events] == list(range(1, len(events) + 1))
     assert '"debate_ended"' in said
+    assert '"committed":{"turn_number":1' in said
     assert said.rstrip().endswith("}")
 
 
