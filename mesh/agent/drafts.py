@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mesh.agent.model import DraftCommitted, DraftWithdrawn, Withdrawal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mesh.agent.model import Floor
 
@@ -27,24 +27,33 @@ MAX_DRAFT_CHARACTERS = 20_000
 class FloorDraft:
     """The text so far for one floor. Implements mesh.agent.ports.Draft. Used on one event loop."""
 
-    __slots__ = ("_timer", "_waiting", "end", "floor", "text", "try_number")
+    __slots__ = ("_render", "_text", "_timer", "_waiting", "end", "floor", "try_number", "version")
 
     def __init__(self, floor: Floor) -> None:
         self.floor = floor
-        self.text = ""
+        self.version = 0
+        """One more for each text that was shown."""
         self.try_number = 1
         """One more each time that a text was thrown away and another one begins."""
         self.end: DraftCommitted | DraftWithdrawn | None = None
+        self._text = ""
+        self._render: Callable[[str], str] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, render: Callable[[str], str] | None = None) -> None:
         """See mesh.agent.ports.Draft."""
-        if self.text and not text:
+        if self._text and not text:
             self.try_number += 1
-        self.text = text if len(text) <= MAX_DRAFT_CHARACTERS else text[:MAX_DRAFT_CHARACTERS]
+        self.version += 1
+        self._text, self._render = text, render
         if self._waiting:
             self._wake_soon()
+
+    def read(self) -> str:
+        """Returns what is to be seen of the newest text; empty if that is nothing yet."""
+        text = self._text if self._render is None else self._render(self._text)
+        return text[:MAX_DRAFT_CHARACTERS]
 
     def commit(self, text: str) -> None:
         """Notifies watchers that the turn is stored; nothing after the first end."""
@@ -54,13 +63,13 @@ class FloorDraft:
         """Notifies watchers that there will be no turn of this work; nothing after the first end."""
         self._close(DraftWithdrawn(self.floor.turn_number, reason))
 
-    async def wait(self, seen: str) -> None:
-        """Returns soon after the text is another one than `seen`, or at once when the draft has ended."""
+    async def wait(self, version: int) -> None:
+        """Returns soon after there is another version, or at once when the draft has ended."""
         if self.end is not None:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
-        if self.text != seen:
+        if self.version != version:
             self._wake_soon()
         try:
             await future

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from mesh.agent.metered_model import MeteredModel
     from mesh.agent.model import Floor, Memory, Note, RememberedTurn, Speech, Utterance
@@ -36,8 +36,11 @@ class Notes(Protocol):
 class Draft(Protocol):
     """What is being written for one floor, for those who watch. It is not the record: the stored turn is."""
 
-    def show(self, text: str) -> None:
-        """Replaces what watchers see by the whole text so far; an empty text begins a new try. Costs nothing."""
+    def show(self, text: str, render: Callable[[str], str] | None = None) -> None:
+        """Replaces what watchers see by the whole text so far; an empty text begins a new try.
+
+        `render` makes of the text what is to be seen; it is called when somebody looks, and not for every piece.
+        """
         ...
 
 

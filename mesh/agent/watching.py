@@ -97,21 +97,20 @@ class Watching:
 
 
 async def _follow(draft: FloorDraft) -> AsyncGenerator[DraftEvent]:
-    try_number = 0
-    seen = sent = ""
+    try_number, version, sent = 0, 0, ""
     while draft.end is None:
         if draft.try_number != try_number:
-            try_number, seen, sent = draft.try_number, "", ""
+            try_number, sent = draft.try_number, ""
             yield DraftStarted(draft.floor.turn_number, draft.floor.attempt, try_number)
-        elif draft.text != seen:
-            seen = draft.text
-            text = _drop_surrogates(seen)
-            if text != sent:
+        elif draft.version != version:
+            version = draft.version
+            text = _drop_surrogates(draft.read())
+            if text and text != sent:
                 whole = not sent or not text.startswith(sent)
                 yield DraftWritten(text if whole else text[len(sent) :], whole)
                 sent = text
         else:
-            await draft.wait(seen)
+            await draft.wait(version)
     yield draft.end
 
 

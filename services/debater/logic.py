@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.agent.errors import ForfeitError
@@ -194,12 +195,13 @@ class _Turn:
 
     async def _call(self, ask: Ask, tokens: int, names: Sequence[str]) -> Completion:
         draft = self.context.draft
+        render = partial(answers.render_draft, fields=ask.fields, names=names)
         draft.show("")
         return await self.context.model.complete(
             ask.messages,
             Limits(tokens, CALL_SECONDS),
             ask.schema,
-            lambda text: draft.show(answers.render_draft(text, ask.fields, names)),
+            lambda text: draft.show(text, render),
         )
 
 

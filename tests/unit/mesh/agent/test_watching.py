@@ -188,14 +188,36 @@ async def test_who_reads_slowly_skips_to_the_newest() -> None:
 
 
 async def test_with_nobody_watching_nothing_is_done() -> None:
-    """No timer is set and nothing is kept but the newest text; that of a model gone wild is cut."""
+    """No timer is set, nothing is rendered or kept but the newest text; what is seen of one gone wild is cut."""
     drafts = Drafts()
+    rendered: list[str] = []
+
+    def render(text: str) -> str:
+        rendered.append(text)
+        return text
+
     with drafts.open(floor()) as draft:
         draft.show("One")
-        draft.show("x" * 100_000)
+        draft.show("x" * 100_000, render)
         assert draft._timer is None
-        assert len(draft.text) == MAX_DRAFT_CHARACTERS
+        assert rendered == []
+        draft.show("x" * 100_000)
+        assert len(draft.read()) == MAX_DRAFT_CHARACTERS
     assert drafts.find(CONVERSATION) is None
+
+
+async def test_a_text_is_rendered_for_who_looks() -> None:
+    """What is not to be seen, as the beginning of a wrapper, is not; what was seen is not taken back by it."""
+    drafts = Drafts()
+    with drafts.open(floor()) as draft:
+        draft.show("{", lambda text: text.strip('{"'))
+        async with aclosing(Watching(drafts, FakeAgent(SLOW).store).watch(CONVERSATION, 1)) as events:
+            assert await anext(events) == STARTED
+            draft.show('{"Tea', lambda text: text.strip('{"'))
+            assert await anext(events) == DraftWritten("Tea", whole=True)
+            draft.show('{"Tea is', lambda _text: "")
+            draft.show('{"Tea is"', lambda text: text.strip('{"'))
+            assert await anext(events) == DraftWritten(" is", whole=False)
 
 
 async def test_half_a_surrogate_pair_is_held_back() -> None:
@@ -267,5 +289,5 @@ async def test_the_first_end_stays() -> None:
     draft = FloorDraft(floor())
     draft.commit("Said.")
     draft.withdraw(Withdrawal.REVOKED)
-    await asyncio.wait_for(draft.wait(""), 1)
+    await asyncio.wait_for(draft.wait(draft.version), 1)
     assert draft.end == DraftCommitted(1, "Said.")
