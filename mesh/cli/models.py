@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from mesh.cli.exits import CommandError, Exit, exit_of, line_of
+from mesh.cli.exits import CommandError, Exit, exit_of
 from mesh.errors import ModelError
 from mesh.llm import select
 from mesh.llm.embedded import catalogue, weights
@@ -64,10 +64,9 @@ async def check(name: str, environ: Mapping[str, str], notify: Callable[[str], N
 
     try:
         await check_model(name, servers_of(environ), notify=notify)
-    except MissingModelError as error:
-        raise CommandError(line_of(error), Exit.NOT_FOUND) from error
     except ModelError as error:
-        raise CommandError(line_of(error), exit_of(error)) from error
+        exit_code = Exit.NOT_FOUND if isinstance(error, MissingModelError) else exit_of(error)
+        raise CommandError(" ".join(error.message.split()), exit_code) from error
     except (ValueError, OSError) as error:
         raise CommandError(str(error), Exit.USAGE) from error
 

@@ -17,19 +17,22 @@ CPUS = Path("/sys/devices/system/cpu")
 CGROUP = Path("/sys/fs/cgroup")
 
 RESERVED_CORES = 1
-"""For the broker, the services and their sidecars, which all move while a model writes."""
+"""For the broker, the services and their sidecars, which move a little while a model writes."""
+
+FEW_CORES = 2
+"""Of so few none is reserved: threads that sleep give way, and beside busy processes two were measured as fast as one."""
 
 MOST_THREADS = 8
 """More do not write faster: it is the memory that is read once a token."""
 
 
 def choose_threads(cpus: Path = CPUS, cgroup: Path = CGROUP) -> int:
-    """Returns the threads for this process: physical cores that it may use, less RESERVED_CORES; at least one."""
+    """Returns the threads for this process: physical cores that it may use, some reserved if they are many."""
     cores = count_physical_cores(os.sched_getaffinity(0), cpus)
     quota = read_quota(cgroup)
     if quota is not None:
         cores = min(cores, int(quota))
-    return max(1, min(MOST_THREADS, cores - RESERVED_CORES))
+    return max(1, min(MOST_THREADS, cores, max(FEW_CORES, cores - RESERVED_CORES)))
 
 
 def count_physical_cores(allowed: set[int], cpus: Path = CPUS) -> int:

@@ -32,6 +32,24 @@ def test_up_detached(bench: Bench) -> None:
     assert "team-a-0" in result.out
 
 
+@pytest.mark.parametrize(
+    ("model", "exit_code", "words"),
+    [
+        ("ollama:llama9", Exit.NOT_FOUND, "`ollama pull llama9`"),
+        ("openai:scripted", Exit.FAILURE, "OPENAI_BASE_URL="),
+        ("nothing", Exit.USAGE, "ollama:NAME"),
+    ],
+)
+def test_up_with_a_model_that_cannot_work(bench: Bench, model: str, exit_code: Exit, words: str) -> None:
+    """What is wrong with a model is one line with what to do, before anything is started."""
+    bench.runner.running = False
+    server = model_url().removesuffix("/v1")
+    bench.environ.update(OLLAMA_HOST=server, OPENAI_BASE_URL=server)
+    result = bench.rostrum("up", "--detach", "--model", model)
+    assert (result.code, bench.runner.orders) == (exit_code, [])
+    assert words in result.err.splitlines()[-1]
+
+
 def test_up_twice(bench: Bench) -> None:
     """The second time starts nothing and is no failure; with another model it is one."""
     assert bench.rostrum("up", "--detach").code == Exit.OK

@@ -48,11 +48,11 @@ def test_quota(files: dict[str, str], quota: float | None, tmp_path: Path) -> No
 
 
 def test_something_is_left_to_the_rest(monkeypatch: pytest.MonkeyPatch, hyperthreads: Path, tmp_path: Path) -> None:
-    """One core is left to the rest of Rostrum, whatever the quota; one thread there is always."""
+    """One core of many is left to the rest of Rostrum; a quota counts as cores; one thread there is always."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(8)))
     assert choose_threads(hyperthreads, tmp_path) == 3
     (tmp_path / "cpu.max").write_text("200000 100000")
-    assert choose_threads(hyperthreads, tmp_path) == 1
+    assert choose_threads(hyperthreads, tmp_path) == 2
     (tmp_path / "cpu.max").write_text("50000 100000")
     assert choose_threads(hyperthreads, tmp_path) == 1
 
