@@ -20,7 +20,7 @@ RESERVED_CORES = 1
 """For the broker, the services and their sidecars, which move a little while a model writes."""
 
 FEW_CORES = 2
-"""Of so few none is reserved: threads that sleep give way, and beside busy processes two were measured as fast as one."""
+"""Of so few none is reserved: threads that sleep give way, and beside others two were measured as fast as one."""
 
 MOST_THREADS = 8
 """More do not write faster: it is the memory that is read once a token."""
