@@ -27,11 +27,17 @@ MAX_CHARACTERS = 4000
 MAX_ANSWER_CHARACTERS = 20_000
 """A longer answer is no turn of a debate: the model has lost its way."""
 
+UNSPOKEN_FIELD = "they_say"
+"""The first field of a guided answer: what a small model would say again of the other side's words it writes there."""
+
 FIELD_CHARACTERS = 320
 """The limit of a field of a guided answer: one that reaches it was cut off there."""
 
 LANGUAGE_CHARACTERS = 40
 """Of a shorter text the language is not judged."""
+
+MAX_REPEATED_SHARE = 0.4
+"""Share of an answer's words in sentences that were said before: a quotation to answer is not yet a repetition."""
 
 ENGLISH_SHARE = 0.9
 """Share of ASCII above which an answer that was to be English is taken for English."""
@@ -52,9 +58,12 @@ def tidy(text: str, *, fields: Sequence[str] = (), names: Sequence[str] = (), cu
     end is taken off, if there is a whole one before it.
     """
     text = _FENCE.sub("\n", text).strip()
-    values = list(_read_json(text, fields))
-    paragraphs = [_drop_half_sentence(value) if len(value) >= FIELD_CHARACTERS else value for value in values]
-    paragraphs = paragraphs or [_BOLD.sub(r"\1\2", _MARK.sub("", text))]
+    value = read_fields(text)
+    if value is None:
+        paragraphs = [_BOLD.sub(r"\1\2", _MARK.sub("", text))]
+    else:
+        spoken = _list_spoken(value, fields)
+        paragraphs = [_drop_half_sentence(part) if len(part) >= FIELD_CHARACTERS else part for part in spoken] or [""]
     if cut:
         paragraphs[-1] = _drop_half_sentence(paragraphs[-1])
     distinct = list(dict.fromkeys(" ".join(paragraph.split()) for paragraph in paragraphs if paragraph.strip()))
@@ -86,10 +95,17 @@ def explain_doubt(text: str, earlier: Sequence[str], language: str) -> str:
 
     `earlier` are all turns so far, own ones included; `language`: in which it was asked for, "" if that is not known.
     """
-    words = split_words(text)
-    if any(words == split_words(turn) for turn in earlier):
-        return "it repeated an earlier turn word for word"
+    if _is_repetition(text, earlier):
+        return "it repeated sentences that were said before"
     return "it was in another language" if _is_foreign(text, language) else ""
+
+
+def _is_repetition(text: str, earlier: Sequence[str]) -> bool:
+    """Says whether more than MAX_REPEATED_SHARE of a text are sentences of earlier turns, word for word."""
+    said = {tuple(split_words(sentence)) for turn in earlier for sentence in split_sentences(turn)}
+    sentences = [tuple(split_words(sentence)) for sentence in split_sentences(text)]
+    repeated = sum(len(words) for words in sentences if words in said)
+    return repeated > MAX_REPEATED_SHARE * sum(map(len, sentences))
 
 
 def _is_foreign(text: str, language: str) -> bool:
@@ -114,16 +130,20 @@ def read_fields(text: str) -> Any:
     start = next((place for place, character in enumerate(text) if character in "{["), None)
     if start is None or (start and text[start - 1] != "\n"):
         return None
-    for read in (lambda part: from_json(part, allow_partial="trailing-strings"), _read_loose):
-        try:
-            return read(text[start:])
-        except ValueError:
-            continue
-    return _read_values(text[start:])
+    try:
+        value, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+    except ValueError:
+        return _read_unfinished(text[start:])
+    # Words after a list are those of an answer that begins with a bracket.
+    return value if isinstance(value, dict) or not text[end:].strip() else None
 
 
-def _read_loose(text: str) -> Any:
-    return json.JSONDecoder(strict=False).raw_decode(text)[0]
+def _read_unfinished(text: str) -> Any:
+    """Returns the value of JSON that was cut off or is not quite JSON; None if it is none."""
+    try:
+        return from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return _read_values(text)
 
 
 def _read_values(text: str) -> dict[str, str] | None:
@@ -132,10 +152,11 @@ def _read_values(text: str) -> dict[str, str] | None:
     return found or None
 
 
-def _read_json(text: str, fields: Sequence[str]) -> Iterator[str]:
-    value = read_fields(text)
-    if isinstance(value, dict) and fields and any(name in value for name in fields):
-        value = [value.get(name) for name in fields]
+def _list_spoken(value: Any, fields: Sequence[str]) -> Iterator[str]:
+    """Yields the texts of an answer in JSON that are spoken: those of the fields that were asked for, else all."""
+    if isinstance(value, dict):
+        asked = any(name in value for name in fields)
+        value = [value.get(name) for name in (fields if asked else value) if name != UNSPOKEN_FIELD]
     yield from _list_strings(value)
 
 

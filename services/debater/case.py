@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mesh.language.text import split_sentences
+from mesh.language.text import split_sentences, split_words
 from services.debater import answers
 
 MAX_POINTS = 12
@@ -43,13 +43,17 @@ class Case:
     """What one side of a debate argues with."""
 
     claim: str = ""
-    """The side in one sentence; empty if no case could be had."""
+    """The side in one sentence; may be empty."""
     points: tuple[Point, ...] = ()
     objections: tuple[Objection, ...] = ()
 
     def choose_point(self, round_number: int) -> Point | None:
         """Returns the point for a round, each used once in order; None when all are used."""
         return self.points[round_number - 1] if 0 < round_number <= len(self.points) else None
+
+    def choose_objection(self, number: int) -> Objection | None:
+        """Returns the objection of that number, from 1; None if there are not so many."""
+        return self.objections[number - 1] if 0 < number <= len(self.objections) else None
 
 
 EMPTY = Case()
@@ -70,18 +74,24 @@ def load_case(text: str) -> Case:
     )
 
 
-def read_case(text: str) -> Case | None:
-    """Returns the case in a model's answer, also in one that was cut off; None without a claim and one point."""
+def read_case(text: str, motion: str = "") -> Case | None:
+    """Returns the case in a model's answer, also in one that was cut off; None if it holds no point.
+
+    Its claim is empty if the answer has none or only says the `motion` again, as small models do on either side.
+    """
     if len(text) > answers.MAX_ANSWER_CHARACTERS or answers.explain_unusable(text.strip()):
         return None
     value = answers.read_fields(text)
     case = _read_value(value) if isinstance(value, dict) else _read_lines(text)
-    return case if case.claim and case.points else None
+    if split_words(case.claim) == split_words(motion):
+        case = replace(case, claim="")
+    return case if case.points else None
 
 
 def _read_value(value: dict[str, Any]) -> Case:
     """Reads JSON: the fields that were asked for, else a text, then a list of points, then a list of objections."""
-    claim = value.get("claim") or next((inner for inner in value.values() if isinstance(inner, str)), "")
+    texts = [inner for name, inner in value.items() if isinstance(inner, str) and name != "motion"]
+    claim = value.get("claim") or next(iter(texts), "")
     lists = [inner for inner in value.values() if isinstance(inner, list)]
     points = value.get("points") or (lists[0] if lists else [])
     objections = value.get("objections") or (lists[1] if len(lists) > 1 else [])
@@ -96,7 +106,9 @@ def _read_pairs(items: Any, first: str, second: str) -> list[tuple[str, str]]:
     """Returns two texts of each item: of an object those of that name, else its first two; of a text itself."""
     pairs: dict[str, tuple[str, str]] = {}
     for item in items if isinstance(items, list) else []:
-        texts = [inner for inner in item.values() if isinstance(inner, str)] if isinstance(item, dict) else [item]
+        texts = [item]
+        if isinstance(item, dict):
+            texts = [inner for name, inner in item.items() if isinstance(inner, str) and name != "subject"]
         if isinstance(item, dict) and isinstance(item.get(first), str):
             texts = [item[first], item.get(second) or ""]
         cleaned = [_clean(text) for text in texts[:2]]

@@ -68,7 +68,7 @@ class Preparation:
             answer = await self._call(ask, max_tokens)
             if answer is None:
                 return EMPTY
-            found = case.read_case(answer)
+            found = case.read_case(answer, self.context.floor.topic)
             if found is not None:
                 break
             self._note_failure(f"no usable answer: {answers.explain_unusable(answer) or 'it was no case'}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.llm.port import Message
 from mesh.llm.quoting import QUOTING_RULE, neutralize_text, quote_text
-from services.debater.answers import FIELD_CHARACTERS
+from services.debater.answers import FIELD_CHARACTERS, UNSPOKEN_FIELD
 from services.debater.case import Case
 
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ SIDES: Mapping[str, str] = {
     "AGAINST": "AGAINST it: the answer is no, it is wrong and does harm",
 }
 """What a stance means, for motions that are claims, questions or mere subjects."""
+
+WORDS: Mapping[str, tuple[str, str]] = {"FOR": ("for", "yes"), "AGAINST": ("against", "no")}
+"""A stance as fields of a schema say it. A small model keeps to its side where the name of the field that it fills has
+the side in it; told so in the prompt alone it writes reasons for the motion on either side."""
+
+MOTION_FIELD = "motion"
+"""The first field of a guided case: what the side says to the motion, which the reasons then follow."""
+UNSPOKEN_CHARACTERS = 120
+"""Of what a guided answer notes of the other side's words before its own."""
 
 TURN_WORDS = 120
 """Words of a turn at most: three quarters of a minute of speech."""
@@ -67,6 +76,16 @@ class Brief:
         return SIDES.get(self.stance, self.stance)
 
     @property
+    def word(self) -> str:
+        """Its stance as a preposition."""
+        return WORDS.get(self.stance, ("for", "yes"))[0]
+
+    @property
+    def yes_or_no(self) -> str:
+        """What its stance says to the motion."""
+        return WORDS.get(self.stance, ("for", "yes"))[1]
+
+    @property
     def in_language(self) -> str:
         """The language as the end of an instruction."""
         return f"in {self.language}" if self.language else "in the language of the motion"
@@ -103,17 +122,22 @@ def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
             "REPLY: what is wrong with it, in one sentence",
         )
         return _ask(system, task)
+    reason = f"reason_{brief.word}"
     task = _join(
-        f"Prepare the case for this side as JSON, all texts {brief.in_language}.",
-        '"claim": the side in one clear sentence.',
-        f'"points": {points} reasons for it, each about another subject. "subject": in one to three words. "reason": '
-        'one sentence. "example": a fact, place, group of people or event that shows it, one sentence.',
-        '"objections": the strongest thing that the other side will say. "objection": one sentence. "reply": what is '
-        "wrong with it, one sentence.",
+        f"Prepare the case {brief.word} the motion as JSON, all texts {brief.in_language}.",
+        f'"{MOTION_FIELD}": "{brief.yes_or_no}", which is what the debater says to it.',
+        f'"points": {points} reasons {brief.word} the motion, each about another subject. "subject": one to three '
+        f'words. "{reason}": one sentence of at most 20 words. "example": one sentence of at most 20 words with a '
+        "place, a group of people, a number or an event.",
+        f'"claim": what these reasons show, in one sentence {brief.word} the motion.',
+        '"objections": the strongest reason of the other side. "objection": one sentence. "reply": one sentence that '
+        "says what is wrong with it.",
     )
+    point = {"subject": _text(40), reason: _text(200), "example": _text(240)}
     schema = _object(
+        **{MOTION_FIELD: {"enum": [brief.yes_or_no]}},
+        points=_list(points, _object(**point)),
         claim=_text(200),
-        points=_list(points, _object(subject=_text(40), reason=_text(200), example=_text(240))),
         objections=_list(OBJECTIONS_GUIDED, _object(objection=_text(200), reply=_text(240))),
     )
     return _ask(system, task, schema)
@@ -149,7 +173,8 @@ def compose_turn(
     if complaint:
         told.append(f"Your last answer could not be used: {complaint}. Write another one.")
     ask = _ask(_describe_debater(brief, case), _join(*told, task), schema)
-    return Ask(ask.messages, schema, tuple(schema["properties"]) if schema else ())
+    spoken = [name for name in schema["properties"] if name != UNSPOKEN_FIELD] if schema else []
+    return Ask(ask.messages, schema, tuple(spoken))
 
 
 def compose_plain_turn(brief: Brief, case: Case, *, last: str, question: str, complaint: str) -> Ask:
@@ -199,7 +224,7 @@ def _describe_debater(brief: Brief, case: Case) -> str:
     objections = [
         neutralize_text(f"- {objection.objection} Your reply: {objection.reply}")
         for objection in case.objections
-        if objection.reply
+        if objection.reply and not brief.guided  # a small model says them in every round
     ]
     return _join(
         f"You are a debater. You defend one side of a motion and never leave it. {_describe_persona(brief)}",
@@ -241,25 +266,28 @@ def _task_in_prose(brief: Brief, case: Case, *, is_answer: bool, round_number: i
 
 def _task_in_fields(brief: Brief, case: Case, *, is_answer: bool, round_number: int) -> tuple[str, Mapping[str, Any]]:
     point = case.choose_point(round_number)
-    fields = {}
+    objection = case.choose_objection(round_number - 1)
+    tasks = {}
     if is_answer:
-        fields["answer"] = (
-            "name what the other side said last and say why it is wrong. One or two sentences. Do not agree with it."
-        )
-    fields["point"] = (
-        f"make this point of yours in one or two sentences: {_cite(point.reason)}"
+        tasks[UNSPOKEN_FIELD] = "the strongest thing that the other side said last, in at most 15 words."
+        hint = f" If it fits, use this: {_cite(objection.reply)}" if objection else ""
+        tasks["wrong_because"] = f"why that is wrong, in one or two sentences of your own, not in their words.{hint}"
+    tasks[f"point_{brief.word}"] = (
+        f"say this in your own words, in one or two sentences: {_cite(point.reason)}"
         if point
-        else "one new reason for your side that nobody has named yet, in one or two sentences."
+        else f"a new reason {brief.word} the motion that nobody has named yet, in one or two sentences."
     )
-    fields["evidence"] = (
-        f"prove it in one or two sentences with this: {_cite(point.example)}"
+    tasks["example"] = (
+        f"tell this in one or two sentences: {_cite(point.example)}"
         if point and point.example
         else "a fact or an example that proves it, in one or two sentences."
     )
     task = _join(
-        f"Write your turn as JSON, {brief.in_language}:", *(f'"{name}": {what}' for name, what in fields.items())
+        f"Write your turn {brief.word} the motion as JSON, {brief.in_language}. Repeat no sentence that was said:",
+        *(f'"{name}": {what}' for name, what in tasks.items()),
     )
-    return task, _object(**{name: _text(FIELD_CHARACTERS) for name in fields})
+    limits = {name: UNSPOKEN_CHARACTERS if name == UNSPOKEN_FIELD else FIELD_CHARACTERS for name in tasks}
+    return task, _object(**{name: _text(characters) for name, characters in limits.items()})
 
 
 def _cite(text: str) -> str:

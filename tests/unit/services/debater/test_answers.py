@@ -34,6 +34,7 @@ SAID = {
     "it begins as a thanks does": "Thank you, but thanks do not pay rents. Wages do.",
     "it turns round within": "However, it costs jobs. Ultimately, that decides the matter.",
     "a colon": "Three things count: wages, time and air.",
+    "brackets": "[1] is the study of Ulm, and it says {nothing} of the kind.",
 }
 
 
@@ -97,7 +98,9 @@ def test_the_limit_of_a_turn() -> None:
     assert explain_unusable(tidy(said * 6)) == "it had 24,000 characters"
 
 
-@pytest.mark.parametrize("text", ["", " \n", "...", "{}", '""', "{'", "```\n```"])
+@pytest.mark.parametrize(
+    "text", ["", " \n", "...", "{}", '""', "{'", "```\n```", '{"they_say": "Clerks lose.", "wrong_bec']
+)
 def test_no_answer(text: str) -> None:
     """An answer without a word or a sign is empty."""
     assert explain_unusable(tidy(text)) == "it was empty"
@@ -144,7 +147,17 @@ def test_arguments_that_sound_like_refusals(text: str) -> None:
 def test_doubt() -> None:
     """A turn said before and one in another language are asked for again; one in its language is not doubted."""
     spanish = SAID["Spanish"]
-    assert explain_doubt(POINT.upper(), ["Something else.", POINT], "en") == "it repeated an earlier turn word for word"
+    repeated = "it repeated sentences that were said before"
+    assert explain_doubt(POINT.upper(), ["Something else.", f"First. {POINT}"], "en") == repeated
+    assert explain_doubt(f"{POINT} So they say.", [POINT], "en") == repeated
+    assert (
+        explain_doubt(
+            f"'Ulm hired forty more.' In fact it was four, and two of them left. {POINT}",
+            ["Ulm hired forty more."],
+            "en",
+        )
+        == ""
+    )
     assert explain_doubt(POINT, [], "es") == "it was in another language"
     assert explain_doubt(SAID["Chinese"] * 2, [], "en") == "it was in another language"
     assert explain_doubt(spanish, [POINT], "es") == ""
@@ -159,5 +172,6 @@ def test_a_draft_shows_words_only() -> None:
     shown = [render_draft(written[:length], FIELDS) for length in range(len(written) + 1)]
     assert shown[-1] == "Nobody is fired. Pay rises."
     assert [text for text in shown if not shown[-1].startswith(text)] == []
+    assert render_draft('{"they_say": "Clerks lo', FIELDS) == ""
     assert render_draft("```js") == ""
     assert render_draft("Wages ri") == "Wages ri"

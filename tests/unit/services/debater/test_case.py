@@ -85,7 +85,7 @@ def test_a_case_in_another_script() -> None:
 
 
 def test_a_case_that_was_cut_off() -> None:
-    """Of a case that is not finished counts what there is, if that is a claim and a point."""
+    """Of a case that is not finished counts what there is, if that is a point."""
     assert read_case(JSON[: JSON.index("Streets")]) == Case(CASE.claim, CASE.points[:1])
     assert read_case(JSON[:30]) is None
 
@@ -95,8 +95,26 @@ def test_a_case_that_was_cut_off() -> None:
     ["", "{}", "[]", "Yes.", '{"claim": 3, "points": 4}', "I'm sorry, but I can't help with that.", "x" * 30_000],
 )
 def test_no_case(written: str) -> None:
-    """Without a claim and a point, and of a refusal, there is none."""
+    """Without a point, and of a refusal, there is none."""
     assert read_case(written) is None
+
+
+def test_a_guided_case() -> None:
+    """Fields whose names have the side in them, and those that are only to lead to it, are read as they are meant."""
+    written = {
+        "motion": "no",
+        "points": [{"subject": "air", "reason_against": "It stays bad.", "example": "Oslo."}],
+        "claim": "A ban helps nobody.",
+        "objections": [{"objection": "Streets get quiet.", "reply": "Lorries stay."}],
+    }
+    expected = Case(
+        "A ban helps nobody.", (Point("It stays bad.", "Oslo."),), (Objection("Streets get quiet.", "Lorries stay."),)
+    )
+    assert read_case(json.dumps(written), "Cities should ban cars") == expected
+    assert read_case(json.dumps({**written, "claim": "Cities should ban cars."}), "cities should ban cars") == Case(
+        "", expected.points, expected.objections
+    )
+    assert read_case(json.dumps(written).partition('"claim"')[0]) == Case("", expected.points)
 
 
 def test_a_case_is_bounded() -> None:

@@ -141,7 +141,12 @@ async def test_a_guided_model_answers_in_fields() -> None:
         "points": [{"reason": "Nurses gain time.", "example": "Ulm."}],
         "objections": [{"objection": "Clerks lose.", "reply": "They learn."}],
     }
-    turn = {"answer": "Nobody is fired.", "point": "Nurses gain time.", "evidence": "Ulm shows it."}
+    turn = {
+        "they_say": "Clerks lose.",
+        "wrong_because": "Nobody is fired.",
+        "point_for": "Nurses gain time.",
+        "example": "Ulm shows it.",
+    }
     agent = debater(Answer(text=json.dumps(case)), Answer(text=json.dumps(turn)), record=said_by_others("No."))
     agent.model._profile = GUIDED
     await agent.floors.take_floor(floor(3, allowance_tokens=PLENTY))

@@ -60,9 +60,10 @@ def test_only_guided_models_get_a_schema() -> None:
     """A guided answer has generic fields without patterns; a new try, and any other model, gets prose."""
     ask = compose(GUIDED)
     assert ask.schema is not None
-    assert ask.fields == ("answer", "point", "evidence")
+    assert list(ask.schema["properties"]) == ["they_say", "wrong_because", "point_for", "example"]
+    assert ask.fields == ("wrong_because", "point_for", "example"), "the other side's words are not spoken"
     assert "pattern" not in str(ask.schema)
-    assert compose(GUIDED, is_answer=False).fields == ("point", "evidence")
+    assert compose(replace(GUIDED, stance="AGAINST"), is_answer=False).fields == ("point_against", "example")
     for prose in (compose(), compose(GUIDED, complaint="it was empty")):
         assert (prose.schema, prose.fields) == (None, ())
 
