@@ -58,8 +58,11 @@ async def choose(asked: str, environ: Mapping[str, str], notify: Callable[[str],
 
 async def check(name: str, environ: Mapping[str, str], notify: Callable[[str], None]) -> None:
     """Asks a model for one token. Raises CommandError with what is wrong and what to do."""
-    if select.parse(name).kind == "embedded":
-        return
+    try:
+        if select.parse(name).kind == "embedded":
+            return
+    except select.ModelNameError as error:
+        raise CommandError(f"MODEL of a manifest: {error}", Exit.USAGE) from error
     from mesh.llm.checking import MissingModelError, check_model  # noqa: PLC0415 - embedded models do without
 
     try:

@@ -31,9 +31,14 @@ async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
         choice = await models.choose(model, world.environ, waiting)
     name = str(choice.model)
     world.output.note(f"Model: {name} ({choice.why})")
-    with world.output.waiting() as waiting:
-        await models.check(name, world.environ, waiting)
-    await models.bring(name, world.environ, world.output)
+    try:
+        named = world.runner.named_models()
+    except RostrumError as error:
+        raise CommandError(line_of(error), Exit.FAILURE) from error
+    for model_name in dict.fromkeys((name, *named)):
+        with world.output.waiting() as waiting:
+            await models.check(model_name, world.environ, waiting)
+        await models.bring(model_name, world.environ, world.output)
     with world.output.waiting() as waiting:
         waiting("starting Rostrum")
         try:

@@ -19,7 +19,7 @@ from mesh.cli.exits import CommandError, Exit
 from mesh.rpc import status as rpc_status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
     import typer
@@ -41,6 +41,10 @@ class Runner(Protocol):
 
     async def status(self) -> runner_pb2.Status | None:
         """Returns every pod and its state, or None if nothing runs in this home folder."""
+        ...
+
+    def named_models(self) -> Sequence[str]:
+        """Returns the models that manifests name for single Deployments, beside the one that is started with."""
         ...
 
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:

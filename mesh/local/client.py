@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +33,8 @@ from mesh.rpc.status import UnreachableError, from_rpc_error, has_reason
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
+_OWN_MODEL = re.compile(r"name:\s*[\"']?MODEL\b(?!_)")
+"""In a manifest: a variable of that name."""
 ANSWER_SECONDS = 5.0
 SCALE_SECONDS = 200.0
 CHANGE_SECONDS = 30.0
@@ -60,6 +63,21 @@ class LocalRunner:
         from mesh.local import tokens  # noqa: PLC0415 - 40 ms that `rostrum status` need not pay
 
         return tokens.issue(self.home, "operator", tokens.OWN_SECONDS)
+
+    def named_models(self) -> Sequence[str]:
+        """The models that manifests name for single Deployments, beside the home's. Raises ManifestError."""
+        base = self._manifests / "k8s" / "base"
+        texts = (file.read_text("utf-8", errors="replace") for file in sorted(base.rglob("*.yaml")))
+        if not any(_OWN_MODEL.search(text) for text in texts):
+            return ()
+        from mesh.local import manifests, models  # noqa: PLC0415 - half a second that most starts need not pay
+
+        named = {models.model_of(deployment, "") for deployment in manifests.read(base).deployments.values()}
+        return sorted(named - {""})
+
+    @property
+    def _manifests(self) -> Path:
+        return Path(self._environ.get("ROSTRUM_MANIFESTS") or ROOT).absolute()
 
     # ---- start and stop ----
 
@@ -95,7 +113,7 @@ class LocalRunner:
     async def _ask_to_start(self, pid: int, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
         request = runner_pb2.StartRequest(
             pid=pid, model=model, environment=dict(self._environ),
-            manifests=os.path.abspath(self._environ.get("ROSTRUM_MANIFESTS") or ROOT),  # noqa: PTH100, ASYNC240
+            manifests=str(self._manifests),
         )  # fmt: skip
         try:
             async with self._channel() as channel:

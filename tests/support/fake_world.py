@@ -35,7 +35,7 @@ from services.cli import APPLICATION
 from services.moderator.errors import DebateNotFoundError, EventNotYetError, InvalidTopicError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 DebateState = debate_pb2.Debate.State
 StopReason = debate_pb2.Debate.StopReason
@@ -201,12 +201,17 @@ class FakeRunner:
     running: bool = True
     model: str = "openai:scripted"
     orders: list[str] = field(default_factory=list)
+    agent_models: Sequence[str] = ()
+    """That manifests name."""
     fault: Exception | None = None
     log_folder: Path = Path()
     replicas: dict[str, int] = field(default_factory=lambda: {"moderator": 1, "team-a": 1, "team-b": 1})
 
     async def status(self) -> runner_pb2.Status | None:
         return self._status() if self.running else None
+
+    def named_models(self) -> Sequence[str]:
+        return self.agent_models
 
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
         self.orders.append(f"start {model}")

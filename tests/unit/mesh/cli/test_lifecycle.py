@@ -50,6 +50,15 @@ def test_up_with_a_model_that_cannot_work(bench: Bench, model: str, exit_code: E
     assert words in result.err.splitlines()[-1]
 
 
+def test_up_with_a_model_of_one_agent(bench: Bench) -> None:
+    """A model that a manifest names for one agent is asked too."""
+    bench.runner.running = False
+    bench.runner.agent_models = ["ollama:llama9"]
+    bench.environ.update(OLLAMA_HOST=model_url().removesuffix("/v1"), OPENAI_BASE_URL=model_url())
+    result = bench.rostrum("up", "--detach", "--model", "openai:scripted")
+    assert (result.code, bench.runner.orders) == (Exit.NOT_FOUND, [])
+
+
 def test_up_twice(bench: Bench) -> None:
     """The second time starts nothing and is no failure; with another model it is one."""
     assert bench.rostrum("up", "--detach").code == Exit.OK

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.local.client import LocalRunner
 from mesh.local.environment import Environment
 from mesh.local.folders import PodFolder
 from mesh.local.manifests import Manifests, manifests_of
@@ -56,3 +57,16 @@ def test_two_embedded_models_are_refused() -> None:
     """One runs at a time, and the error names both and who wants them."""
     with pytest.raises(ManifestError, match=r"embedded \(.*\) and embedded:small \(team-b\)"):
         embedded_model(manifests(team_b="embedded:small").deployments.values(), "embedded")
+
+
+def test_models_of_single_agents_are_found(tmp_path: Path) -> None:
+    """What manifests name beside the home's model is known before a start; a variable of another name is none."""
+    base = tmp_path / "k8s" / "base"
+    base.mkdir(parents=True)
+    for name, text in read_folders(BASE).items():
+        own = "- {name: SERVICE_NAME, value: team-b}"
+        more = f"{own}\n            - {{name: MODEL, value: ollama:llama3.2}}"
+        (base / Path(name).name).write_text(text.replace(own, more), "utf-8")
+    runner = LocalRunner(tmp_path / "home", {"ROSTRUM_MANIFESTS": str(tmp_path)})
+    assert runner.named_models() == ["ollama:llama3.2"]
+    assert LocalRunner(tmp_path / "home", {}).named_models() == ()
