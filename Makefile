@@ -4,6 +4,7 @@
 #   make test      everything: linters, types, import rules, contracts, and the tests of every tier
 #   make check     the quick part of it, side by side: linters, types, import rules, the tests that start no service
 #   make bench     measures, prints one table (as JSON to the file BENCH_OUT names, if set)
+#   make quality   [MODEL=...] [MOTIONS=3|cars,mars,...] [ROUNDS=3] [JUDGE=embedded]   holds debates and measures them
 #   make up, down  starts Rostrum and leaves it running; stops it
 #   make protos    writes protos/gen, what the ingress knows of it, and the types of Envoy's messages (protos/stubs) again
 #   make lock      pins requirements/*.in again in requirements/*.txt
@@ -19,6 +20,11 @@ ROUNDS ?= 8
 debate: override export TOPIC := $(value TOPIC)
 debate: override export ROUNDS := $(value ROUNDS)
 debate up: override export MODEL := $(value MODEL)
+# What is not given, the program chooses: the model to be measured is named, never found.
+quality: export MODEL := $(if $(filter command line environment,$(origin MODEL)),$(value MODEL))
+quality: export ROUNDS := $(if $(filter command line environment,$(origin ROUNDS)),$(value ROUNDS))
+quality: export MOTIONS := $(value MOTIONS)
+quality: export JUDGE := $(value JUDGE)
 
 PYTHON := .venv/bin/python
 # pip says what it fetches; what it finds installed is not worth a line. The exit status is pip's, not the filter's.
@@ -27,7 +33,7 @@ PIP = { $(PYTHON) -m pip --disable-pip-version-check install --no-input --requir
 TIERS := architecture unit contract manifests istiod integration mesh faults e2e
 
 .DEFAULT_GOAL := help
-.PHONY: help debate up down test check check-unit check-rest lint bench protos lock format
+.PHONY: help debate up down test check check-unit check-rest lint bench quality protos lock format
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -68,6 +74,9 @@ lint: .venv/.test
 
 bench: .venv/.test
 	@$(PYTHON) -m tests.bench
+
+quality: .venv/.test
+	@$(PYTHON) -m tests.quality
 
 protos: .venv/.test
 	@$(PYTHON) protos/generate.py

@@ -37,7 +37,7 @@ def served(module: str, **environ: str) -> Iterator[str]:
             except httpx2.HTTPError:
                 return False
 
-        wait_until("the server's health", is_healthy, seconds=60)
+        wait_until("the server's health", is_healthy, seconds=120)
         yield f"http://{address}/v1"
     finally:
         process.send_signal(signal.SIGTERM)
