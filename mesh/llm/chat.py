@@ -20,7 +20,7 @@ import httpx2
 
 from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
 from mesh.llm.answer import Answer
-from mesh.llm.faults import NO_ROOM, OPTIONAL, ServerFaultError, find_fault, read_fault
+from mesh.llm.faults import NO_BUDGET, NO_ROOM, OPTIONAL, ServerFaultError, find_fault, read_fault
 from mesh.llm.http_errors import status_error, too_slow, unreachable, unreadable
 from mesh.llm.json_stream import NoJsonError, ObjectReader
 
@@ -270,6 +270,9 @@ class ChatModel:
         if NO_ROOM.search(fault.words):
             call.answer.finish_reason, call.answer.ended = "length", True
             self._needs_budget = True
+            return
+        if self._needs_budget and NO_BUDGET.search(fault.words):
+            self._needs_budget = False
             return
         sent = [name for name in _list_optional(body) if name not in self._refused]
         named = fault.find_refused(sent)

@@ -45,6 +45,9 @@ FINAL = re.compile(
 NO_ROOM = re.compile(r"could not finish the message because max_tokens", re.IGNORECASE)
 """OpenAI's word for an answer that spent its bound on thoughts: it is paid."""
 
+NO_BUDGET = re.compile(r"max\w*[ _]tokens.*(?:too large|exceed|at most)|context (?:length|window)", re.IGNORECASE)
+"""Refusals that an answer of fewer tokens may be spared."""
+
 _LOADING = re.compile(
     r"loading model|model is (?:still |currently )?(?:being )?load|warming up|currently loading", re.I
 )

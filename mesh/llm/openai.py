@@ -129,7 +129,7 @@ class OpenAIDialect:
             finish_reason=str(reason) if reason else "",
             prompt_tokens=counts.prompt_tokens,
             completion_tokens=counts.completion_tokens,
-            ended="message" in choice,
+            ended="message" in choice or (not choices and counts.completion_tokens is not None),
         )
 
     def explain(self, fault: ServerFaultError) -> str:

@@ -35,7 +35,7 @@ from mesh.testing.misbehaviour import (
     openai_whole,
     refuse,
 )
-from mesh.testing.openai_server import Raw, ScriptedServer
+from mesh.testing.openai_server import Raw, ScriptedServer, stream_lines
 from mesh.testing.scripted_model import Answer, Call
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ OPENAI: Mapping[str, Row] = {
     "max_tokens as finish_reason": Row(openai_stream({"content": TEXT}, finish="MAX_TOKENS"), finish="length"),
     "filtered": broken(ModelRefusedError, openai_stream({"content": ""}, finish="content_filter"), "content filter"),
     "usage in the last chunk": Row(openai_stream({"content": TEXT}, usage=USAGE)),
+    "no end but the usage": Row(
+        Raw(stream_lines([{"choices": [{"delta": {"content": TEXT}}]}, {"choices": [], "usage": USAGE}], ollama=True))
+    ),
     "usage is null": Row(openai_whole({"content": TEXT}, usage=None)),
     "usage has nulls": Row(openai_whole({"content": TEXT}, usage={"prompt_tokens": None, "completion_tokens": "9"})),
     "stream ignored": Row(openai_whole({"content": TEXT}, usage=USAGE)),
@@ -314,6 +317,37 @@ async def test_ollama_is_told_not_to_think() -> None:
         await model.complete(ASK, LIMITS)
         await model.aclose()
     assert server.bodies[0]["think"] is False
+
+
+async def test_budget_that_does_not_fit_is_left_out() -> None:
+    """A server whose context is too small for thoughts besides the answer is asked for the answer alone."""
+
+    def script(call: Call) -> Raw:
+        if call.number == 1:
+            return openai_stream({"reasoning_content": THOUGHT}, finish="length")
+        if call.body["max_tokens"] > 64:
+            return json_answer({"error": {"message": "max_tokens is too large: the context length is 99"}}, 400)
+        return openai_stream({"content": TEXT})
+
+    with ScriptedServer(script) as server:
+        model = open_model("openai", server)
+        await model.complete(ASK, LIMITS)
+        assert (await model.complete(ASK, LIMITS)).text == TEXT
+        await model.aclose()
+
+
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+async def test_template_without_a_system(kind: str) -> None:
+    """Where a model's template knows no system, its part is put before the question."""
+
+    def script(call: Call) -> Raw:
+        if call.messages[0].role == "system":
+            return json_answer({"error": {"message": "System role not supported"}}, 400)
+        return ollama_stream({"content": TEXT}) if kind == "ollama" else openai_stream({"content": TEXT})
+
+    completion, server = await complete(kind, script)
+    assert completion.text == TEXT
+    assert server.bodies[1]["messages"] == [{"role": "user", "content": "Be brief.\n\nTrains or cars?"}]
 
 
 def busy(status: int = 503, **headers: str) -> Raw:

@@ -199,3 +199,12 @@ async def test_by_the_ingress_a_call_names_its_service_and_has_a_token() -> None
         ingress = f"127.0.0.1:{listening.getsockname()[1]}"
         channel = through_ingress(ingress, "team-a", lambda: "token-of-now")
         await _said(listening, channel, b"team-a", b"Bearer token-of-now")
+
+
+async def test_no_proxy_gets_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """http_proxy of the environment, which gRPC heeds by itself, changes nothing: the ingress is on this machine."""
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ingress = f"127.0.0.1:{listening.getsockname()[1]}"
+        await _said(listening, through_ingress(ingress, "team-a", lambda: "token"), b"team-a")
