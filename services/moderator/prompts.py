@@ -63,7 +63,7 @@ def compose_agenda(debate: Debate, turns: Sequence[Turn], count: int, *, guided:
     parts += [*_quote_turns(debate, turns)]
     parts.append(
         f"Plan the debate: write {count} questions that the moderator asks, one a round. Each is about another aspect "
-        "of the topic, concrete and neutral, so that both sides can answer it in different ways, and has at most 20 "
+        "of the topic, concrete and neutral, so that both sides can answer it in different ways, and has at most 15 "
         f"words. {_language_rule(debate)}"
     )
     schema = None
