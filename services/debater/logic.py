@@ -17,7 +17,7 @@ from mesh.agent.metered_model import estimate_tokens
 from mesh.agent.model import Speech
 from mesh.errors import ModelError, ModelRefusedError
 from mesh.language.tags import language_name
-from mesh.language.text import shorten
+from mesh.language.text import ends_sentence, shorten
 from mesh.llm.port import Limits, Profile
 from services.debater import answers, prompts
 from services.debater.case import Case
@@ -25,7 +25,7 @@ from services.debater.history import list_lines, plan_history
 from services.debater.preparation import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mesh.agent.metered_model import MeteredModel
     from mesh.agent.model import Floor, RememberedTurn
@@ -50,8 +50,11 @@ MIN_HISTORY_TOKENS = 300
 """Of the debate so far, whatever the model's context and the allowance."""
 PLAIN_CHARACTERS = 600
 """Of the last turn, in the simplest prompt."""
-CALL_SECONDS = 90.0
-"""A model call that takes longer is given up and tried again, if the deadline allows."""
+ANSWER_SECONDS = 90.0
+"""A call for a question's answer that takes longer is given up."""
+SPARE_SECONDS = 3.0
+"""Of a floor's time, left for what comes after the model's call: what was written by then is the turn, if it is one.
+Else the deadline passes, and the floor is granted again, with the case there."""
 RETRY_SECONDS = 0.5
 """Wait before asking a model again that did not answer."""
 UNKNOWN = Profile(context_tokens=4096, temperature=None, guided=False)
@@ -74,24 +77,24 @@ class Debater:
         brief = prompts.Brief(
             topic=context.floor.topic,
             stance=context.floor.role,
-            language=language_name(context.floor.language),
+            language=_name_language(context.floor.language),
             persona=self._persona,
             guided=profile.guided,
         )
-        preparation = Preparation(context, brief, lambda: self._count_seconds_left(context.floor))
+        time_left = partial(self._count_seconds_left, context.floor)
+        preparation = Preparation(context, brief, time_left)
         case = await preparation.load_case()
         spoken = [turn for turn in context.turns if turn.text]
         plan = plan_history(spoken, _count_history_tokens(context.floor, profile, brief, case))
         summary = await preparation.load_summary(plan)
-        return await _Turn(context, brief, case, spoken, plan.newest, summary, self._retry_seconds).speak(
-            tries=max(1, TRIES - preparation.failed_calls), reason=preparation.failure
-        )
+        turn = _Turn(context, brief, case, spoken, plan.newest, summary, time_left, self._retry_seconds)
+        return await turn.speak(tries=max(1, TRIES - preparation.failed_calls), reason=preparation.failure)
 
     async def answer(self, question: str, model: MeteredModel) -> Speech:
         """Returns an answer in prose. Raises ModelUnavailableError, ModelRefusedError."""
         ask = prompts.compose_answer(agent=self._agent, question=question, persona=self._persona)
         while model.calls < TRIES:
-            completion = await model.complete(ask.messages, Limits(MAX_TURN_TOKENS, CALL_SECONDS))
+            completion = await model.complete(ask.messages, Limits(MAX_TURN_TOKENS, ANSWER_SECONDS))
             text = _tidy(completion, ask, [self._agent])
             if not answers.explain_unusable(text):
                 return Speech(text, completion.model)
@@ -114,6 +117,8 @@ class _Turn:
     """Those that stand in the prompt as they are."""
     summary: str
     """Of those before them."""
+    time_left: Callable[[], float]
+    """Seconds to the floor's deadline."""
     retry_seconds: float
 
     async def speak(self, tries: int, reason: str) -> Speech:
@@ -133,10 +138,15 @@ class _Turn:
             if tokens < MIN_TURN_TOKENS:
                 reason = reason or f"the allowance of {floor.allowance_tokens} tokens does not pay for the prompt"
                 break
+            written: list[str] = []
             try:
-                completion = await self._call(ask, tokens, names)
+                completion = await self._call(ask, tokens, names, written)
             except ModelError as error:
                 reason = error.message
+                if self.time_left() <= SPARE_SECONDS:
+                    doubtful = doubtful or self._take_unfinished(written, ask, names)
+                if doubtful is not None:
+                    return doubtful
                 asked += not error.retriable  # what it refuses it refuses again: ask something else
                 if error.retriable and number < tries:
                     await asyncio.sleep(self.retry_seconds)
@@ -193,16 +203,33 @@ class _Turn:
         floor = self.context.floor
         return [floor.agent, floor.agent.replace("-", " "), floor.role, "you", "debater", "answer", "my turn"]
 
-    async def _call(self, ask: Ask, tokens: int, names: Sequence[str]) -> Completion:
+    async def _call(self, ask: Ask, tokens: int, names: Sequence[str], written: list[str]) -> Completion:
+        """Returns what the model answers in the time that is left; `written` then holds all of it so far."""
         draft = self.context.draft
         render = partial(answers.render_draft, fields=ask.fields, names=names)
+
+        def show(text: str) -> None:
+            written[:] = [text]
+            draft.show(text, render)
+
         draft.show("")
-        return await self.context.model.complete(
-            ask.messages,
-            Limits(tokens, CALL_SECONDS),
-            ask.schema,
-            lambda text: draft.show(text, render),
-        )
+        seconds = max(self.time_left() - SPARE_SECONDS, SPARE_SECONDS)
+        return await self.context.model.complete(ask.messages, Limits(tokens, seconds), ask.schema, show)
+
+    def _take_unfinished(self, written: Sequence[str], ask: Ask, names: Sequence[str]) -> Speech | None:
+        """Returns the whole sentences of an answer that the deadline cut off; None if there is none."""
+        text = answers.tidy("".join(written), fields=ask.fields, names=names, cut=True)
+        if answers.explain_unusable(text) or not ends_sentence(text):
+            return None
+        return Speech(text, self.context.model.name)
+
+
+def _name_language(tag: str) -> str:
+    """Returns the English name of a language; empty if the tag names none."""
+    try:
+        return language_name(tag)
+    except ValueError:
+        return ""
 
 
 async def _load_profile(model: MeteredModel) -> Profile:
