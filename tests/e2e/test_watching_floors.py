@@ -34,8 +34,9 @@ FloorEvent = agent_service_pb2.FloorEvent
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Agents that write a few words at a time: a turn takes a second or two."""
-    with System.running(tmp_path_factory.mktemp("watch"), scripted={"SCRIPTED_PAUSE_SECONDS": "0.2"}) as running:
+    """Agents that write a few words at a time: a turn takes a second or two. `pair` is to have two replicas."""
+    scripted = {"SCRIPTED_PAUSE_SECONDS": "0.2"}
+    with System.running(tmp_path_factory.mktemp("watch"), scripted=scripted, agents={"pair": {}}) as running:
         yield running
 
 
@@ -122,13 +123,19 @@ def test_a_floor_that_is_lost_is_withdrawn(system: System) -> None:
 
 
 def test_whichever_replica_answers(system: System) -> None:
-    """Of two replicas one writes: a watcher of either gets the committed turn at the end."""
-    system.scale("team-a", 2)
-    name = system.create("Watched at two replicas", rounds=1)
+    """Of two replicas one writes: a watcher of either gets the committed turn at the end.
+
+    While the second one joins, a floor may move from the first to it; who watches is then told that it was interrupted,
+    and watches again.
+    """
+    system.scale("pair", 2)
+    name = system.create("Watched at two replicas", rounds=1, agents=("pair", "team-b"))
     found: list[list[Any]] = [[] for _ in range(4)]
 
     def collect(place: int) -> None:
-        found[place] = watch(system, "team-a", name, 1)
+        found[place] = watch(system, "pair", name, 1)
+        while found[place][-1].withdrawn.reason == FloorEvent.Withdrawn.INTERRUPTED:
+            found[place] += watch(system, "pair", name, 1)
 
     threads = [threading.Thread(target=collect, args=(place,)) for place in range(len(found))]
     for thread in threads:
@@ -139,7 +146,6 @@ def test_whichever_replica_answers(system: System) -> None:
     said = system.turns(name)[0].text
     assert [events[-1].committed.text for events in found] == [said] * len(found)
     assert any(event.HasField("written") for events in found for event in events)
-    system.scale("team-a", 1)
 
 
 class _Terminal:
