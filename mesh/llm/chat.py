@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 THINKING_TOKENS = 2048
 """More that a model may write while it is known to think before it answers, so that its answer still fits."""
 
+LEAST_PAUSE_SECONDS = 0.05
+"""Before the first request again to a server that says "at once"; it doubles up to FIRST_PAUSE_SECONDS."""
+
 FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 15.0
 """Between two requests to a server that wants to be waited for and does not say how long; it doubles up to this."""
@@ -305,6 +308,8 @@ class ChatModel:
         if pause_seconds is None:
             most = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**call.pauses)
             pause_seconds = min(left_seconds, most * random.uniform(0.8, 1.0))  # noqa: S311 - so that callers part ways
+        else:
+            pause_seconds = max(pause_seconds, min(FIRST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS * 2**call.pauses))
         call.pauses += 1
         call.reason = f"its server answered {fault.status or 'an error'}: {fault.words}"
         if pause_seconds > left_seconds:

@@ -386,6 +386,16 @@ async def test_deadline_ends_the_wait() -> None:
         await complete("openai", lambda _call: busy(), Limits(64, 1.5))
 
 
+async def test_busy_server_is_not_hammered() -> None:
+    """One that says "at once" and means it never is asked ever less often."""
+    with ScriptedServer(lambda _call: busy(429, **{"Retry-After": "0"})) as server:
+        model = open_model("openai", server)
+        with pytest.raises(ModelUnavailableError):
+            await model.complete(ASK, Limits(64, 1.0))
+        await model.aclose()
+    assert len(server.bodies) <= 6
+
+
 @pytest.mark.parametrize("kind", ["openai", "ollama"])
 async def test_stalled_answer_is_left(kind: str) -> None:
     """An answer that has begun and does not go on is given up after the stall limit, and the server is left."""
