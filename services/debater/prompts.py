@@ -81,6 +81,11 @@ class Brief:
         return WORDS.get(self.stance, ("for", "yes"))[0]
 
     @property
+    def other_word(self) -> str:
+        """That of the other side."""
+        return "for" if self.word == "against" else "against"
+
+    @property
     def yes_or_no(self) -> str:
         """What its stance says to the motion."""
         return WORDS.get(self.stance, ("for", "yes"))[1]
@@ -130,15 +135,16 @@ def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
         f'words. "{reason}": one sentence of at most 20 words. "example": one sentence of at most 20 words with a '
         "place, a group of people, a number or an event.",
         f'"claim": what these reasons show, in one sentence {brief.word} the motion.',
-        '"objections": the strongest reason of the other side. "objection": one sentence. "reply": one sentence that '
-        "says what is wrong with it.",
+        f'"objections": "reason_{brief.other_word}", the strongest reason {brief.other_word} the motion, one sentence. '
+        '"wrong_because": what is wrong with that reason, one sentence.',
     )
     point = {"subject": _text(40), reason: _text(200), "example": _text(240)}
+    objection = {f"reason_{brief.other_word}": _text(200), "wrong_because": _text(240)}
     schema = _object(
         **{MOTION_FIELD: {"enum": [brief.yes_or_no]}},
         points=_list(points, _object(**point)),
         claim=_text(200),
-        objections=_list(OBJECTIONS_GUIDED, _object(objection=_text(200), reply=_text(240))),
+        objections=_list(OBJECTIONS_GUIDED, _object(**objection)),
     )
     return _ask(system, task, schema)
 

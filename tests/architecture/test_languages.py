@@ -26,7 +26,6 @@ MARKS = set(".!?。！？…؟।")
 
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "mesh/agent/watching.py": {"text.isascii()": "the quick way to what any text comes to"},
-    "mesh/llm/patterns.py": {r"[\\.?*+": "the characters that a pattern must escape"},
     "mesh/llm/quoting.py": {"side.isascii()": "a joiner beside an ASCII character joins nothing"},
     "services/debater/case.py": {"claim|point|reason": "the labels that the prompt asks for"},
     "services/debater/refusals.py": {

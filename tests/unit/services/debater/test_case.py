@@ -105,7 +105,7 @@ def test_a_guided_case() -> None:
         "motion": "no",
         "points": [{"subject": "air", "reason_against": "It stays bad.", "example": "Oslo."}],
         "claim": "A ban helps nobody.",
-        "objections": [{"objection": "Streets get quiet.", "reply": "Lorries stay."}],
+        "objections": [{"reason_for": "Streets get quiet.", "wrong_because": "Lorries stay."}],
     }
     expected = Case(
         "A ban helps nobody.", (Point("It stays bad.", "Oslo."),), (Objection("Streets get quiet.", "Lorries stay."),)
