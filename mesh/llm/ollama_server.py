@@ -66,12 +66,6 @@ async def list_models(
     return None
 
 
-async def installed_models(host: str) -> tuple[str, ...] | None:
-    """Returns the names of the models that an Ollama has, newest first; None if none is running there."""
-    listed = await list_models(host)
-    return None if listed is None else tuple(model.name for model in listed)
-
-
 async def find_chat_model(
     host: str, *, memory_bytes: int, notify: Callable[[str], None] = lambda _line: None
 ) -> str | None:

@@ -26,7 +26,21 @@ MARKS = set(".!?。！？…؟।")
 
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "mesh/agent/watching.py": {"text.isascii()": "the quick way to what any text comes to"},
-    "mesh/llm/quoting.py": {"side.isascii()": "a joiner beside an ASCII character joins nothing"},
+    "mesh/llm/faults.py": {
+        "context[ _]": "refusals in the words of servers, which are English",
+        "overload|": "the same",
+        "support|pars": "the same",
+    },
+    "mesh/llm/ollama_names.py": {"number.isascii()": "a port's digits"},
+    "mesh/llm/thoughts.py": {
+        "think|thinking": "the names of tags",
+        "start|end": "control tokens of templates",
+        "</?[a-z:": "the beginning of a tag",
+    },
+    "mesh/llm/quoting.py": {
+        "side.isascii()": "a joiner beside an ASCII character joins nothing",
+        "text.isascii()": "the quick way to what any text comes to",
+    },
     "services/debater/case.py": {"claim|point|reason": "the labels that the prompt asks for"},
     "services/debater/refusals.py": {
         "sorry|i apologi": "a refusal in English, one of twenty languages",

@@ -15,7 +15,7 @@ import pytest
 
 from mesh.errors import ModelRefusedError, ModelUnavailableError
 from mesh.llm.ollama import OllamaModel
-from mesh.llm.ollama_server import installed_models
+from mesh.llm.ollama_server import list_models
 from mesh.llm.openai import OpenAIModel
 from mesh.llm.port import Completion, Limits, Message, Model
 from mesh.testing.openai_server import ScriptedServer
@@ -189,5 +189,5 @@ async def test_ollama_probe() -> None:
     """A running Ollama is seen with its models; none is no error."""
     with ScriptedServer() as server:
         address = server.url
-        assert await installed_models(address) == ("scripted:latest",)
-    assert await installed_models(address) is None
+        assert [model.name for model in await list_models(address) or ()] == ["scripted:latest"]
+    assert await list_models(address) is None
