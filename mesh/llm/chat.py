@@ -129,8 +129,9 @@ class _Call:
 class ChatModel:
     """Implements mesh.llm.port.Model."""
 
-    def __init__(self, name: str, dialect: Dialect, client: httpx2.AsyncClient) -> None:
-        """`name` is what the user selected."""
+    def __init__(self, name: str, dialect: Dialect, client: httpx2.AsyncClient, *, secret: str = "") -> None:
+        """`name` is what the user selected; `secret` is kept out of a server's words, which people are shown."""
+        self._secret = secret
         self._name = name
         self._dialect = dialect
         self._client = client
@@ -221,7 +222,7 @@ class ChatModel:
                 for value in reader.end():
                     known = self._take(value, call) or known
             except NoJsonError as error:
-                raise unreadable(self._name, f"it is not JSON of the chat API: {error}") from error
+                raise unreadable(self._name, f"it is not JSON of the chat API: {self._redact(str(error))}") from error
         if not known:
             self._raise_unknown(reader)
         if not (call.answer.ended or reader.done):
@@ -237,7 +238,9 @@ class ChatModel:
         """Adds one object to the answer; says whether it was a part of one."""
         if fault := find_fault(value):
             if call.has_begun:
-                raise ModelUnavailableError(f"the answer of {self._name} broke off: {fault.words}", model=self._name)
+                raise ModelUnavailableError(
+                    f"the answer of {self._name} broke off: {self._redact(fault.words)}", model=self._name
+                )
             raise fault
         piece = self._dialect.read(value)
         if piece is None:
@@ -283,7 +286,7 @@ class ChatModel:
             named = sent[0]
             call.tried_without.append(named)
         if named is not None:
-            log.info("%s does not take %s: %s", self._name, named, fault.words)
+            log.info("%s does not take %s: %s", self._name, named, self._redact(fault.words))
             self._refused |= {named}
             return
         self._refused -= set(call.tried_without)
@@ -294,8 +297,12 @@ class ChatModel:
 
     def _explain_fault(self, fault: ServerFaultError) -> ModelError:
         hint = self._dialect.explain(fault)
-        words = f"{fault.words}; {hint}" if hint else fault.words
+        words = self._redact(fault.words)
+        words = f"{words}; {hint}" if hint else words
         return status_error(self._name, fault.status, words, may_pass=fault.is_transient)
+
+    def _redact(self, words: str) -> str:
+        return words.replace(self._secret, "***") if self._secret else words
 
     async def _ask_profile(self) -> Profile:
         if self._profile is None:
@@ -311,7 +318,7 @@ class ChatModel:
         else:
             pause_seconds = max(pause_seconds, min(FIRST_PAUSE_SECONDS, LEAST_PAUSE_SECONDS * 2**call.pauses))
         call.pauses += 1
-        call.reason = f"its server answered {fault.status or 'an error'}: {fault.words}"
+        call.reason = f"its server answered {fault.status or 'an error'}: {self._redact(fault.words)}"
         if pause_seconds > left_seconds:
             message = f"{self._name} asks to wait {pause_seconds:.0f} s, {left_seconds:.0f} s are left; {call.reason}"
             raise ModelUnavailableError(message, model=self._name)

@@ -59,7 +59,8 @@ class OpenAIModel(ChatModel):
         url = (base_url or OPENAI_URL).strip().rstrip("/").removesuffix("/chat/completions")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         dialect = OpenAIDialect(model, url, tuning or Tuning(), profile)
-        super().__init__(name, dialect, open_client(url, socket=socket, headers=headers, ca_bundle=ca_bundle))
+        client = open_client(url, socket=socket, headers=headers, ca_bundle=ca_bundle)
+        super().__init__(name, dialect, client, secret=api_key or "")
 
 
 class OpenAIDialect:

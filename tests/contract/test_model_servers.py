@@ -350,6 +350,25 @@ async def test_template_without_a_system(kind: str) -> None:
     assert server.bodies[1]["messages"] == [{"role": "user", "content": "Be brief.\n\nTrains or cars?"}]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        json_answer({"error": {"message": "Incorrect API key provided: sk-s3cret"}}, 401),
+        Raw([b"<p>no such key sk-s3cret</p>"], content_type="text/html"),
+        Raw([openai_stream({"content": TEXT}).chunks[0], b'data: {"error": "sk-s3cret is spent"}\n\n']),
+    ],
+)
+async def test_no_key_in_words(answer: Raw) -> None:
+    """A server that repeats a key does not have it shown to those who read why a turn was forfeited."""
+    with ScriptedServer(lambda _call: answer) as server:
+        model = OpenAIModel("openai:x", model="x", base_url=f"{server.url}/v1", api_key="sk-s3cret")
+        with pytest.raises(ModelError) as raised:
+            await model.complete(ASK, LIMITS)
+        await model.aclose()
+    assert "s3cret" not in raised.value.message
+    assert "***" in raised.value.message
+
+
 def busy(status: int = 503, **headers: str) -> Raw:
     return json_answer({"error": {"message": "Loading model"}}, status, **headers)
 
