@@ -29,7 +29,7 @@ from rostrum.local.v1 import runner_pb2
 from mesh.cli.output import Output
 from mesh.cli.program import build, execute
 from mesh.cli.world import World
-from mesh.errors import RostrumError
+from mesh.errors import BrokerUnavailableError, RostrumError
 from mesh.rpc import status
 from services.cli import APPLICATION
 from services.moderator.errors import DebateNotFoundError, EventNotYetError, InvalidTopicError
@@ -113,6 +113,8 @@ class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
         self.watched_after: list[int] = []
         self.cancelled: list[str] = []
         self.breaks = 0
+        self.unavailable = 0
+        """Calls of CreateDebate that the broker is away for."""
         self.interrupts_at = 0
 
     def _find(self, name: str, context: grpc.ServicerContext) -> debate_pb2.Debate:
@@ -123,6 +125,8 @@ class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
 
     def CreateDebate(self, request: Any, context: grpc.ServicerContext) -> debate_pb2.Debate:
         self.created.append(request)
+        if len(self.created) <= self.unavailable:
+            abort(context, BrokerUnavailableError("No broker answers."))
         if request.debate.topic == "refuse me":
             abort(context, InvalidTopicError("The topic is refused.", field="debate.topic"))
         return self.debates[0]

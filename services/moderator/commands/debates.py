@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from mesh.cli.arguments import Json, conversation_name, encodable
 from mesh.cli.exits import CommandError, Exit
 from mesh.cli.output import json_of, local_time
 from mesh.cli.world import CALL_SECONDS, World, call, run, world_of
-from mesh.errors import RostrumError
+from mesh.errors import Code, RostrumError
 from mesh.language.tags import parse_language
 from services.moderator import errors  # noqa: F401 - a reason comes back as its class, with advice, once that is imported
 from services.moderator.commands.following import follow_events
@@ -23,12 +24,15 @@ from services.moderator.commands.live import LiveTurns
 from services.moderator.commands.rendering import REASONS, Story, debate_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     Stub = debate_service_pb2_grpc.DebateServiceAsyncStub
 
 CREATE_SECONDS = 30.0
 """Time for the moderator to store a debate, tries included."""
+
+RETRY_SECONDS = 2.0
+"""Pause before the moderator is asked again: a broker under load takes about that long to answer once more."""
 
 CANCEL_SECONDS = 5.0
 """Time given to cancelling a debate after Ctrl-C: a person is waiting."""
@@ -180,7 +184,7 @@ async def _hold(world: World, wanted: debate_pb2.Debate, model: str, *, as_json:
     try:
         _, started = await starting.ensure(world, model)
         async with _moderator(world) as stub:
-            created = await _create(stub, wanted)
+            created = await _create(stub, wanted, world.output.note)
             try:
                 ended, spoken = await _follow(world, stub, created, 0, as_json=as_json)
             except asyncio.CancelledError:
@@ -204,10 +208,19 @@ async def _hold(world: World, wanted: debate_pb2.Debate, model: str, *, as_json:
     return Exit.OK
 
 
-async def _create(stub: Stub, wanted: debate_pb2.Debate) -> debate_pb2.Debate:
-    """Creates the debate; the request_id makes it safe to try again while the moderator comes up."""
+async def _create(stub: Stub, wanted: debate_pb2.Debate, notice: Callable[[str], None]) -> debate_pb2.Debate:
+    """Creates the debate, once: the request_id lets it try again for CREATE_SECONDS what may pass by itself."""
     request = debate_service_pb2.CreateDebateRequest(debate=wanted, request_id=str(uuid.uuid4()))
-    return await call(stub.CreateDebate(request, timeout=CREATE_SECONDS, wait_for_ready=True))
+    until = time.monotonic() + CREATE_SECONDS
+    while True:
+        left = until - time.monotonic()
+        try:
+            return await call(stub.CreateDebate(request, timeout=left, wait_for_ready=True))
+        except RostrumError as error:
+            if error.code is not Code.UNAVAILABLE or left <= RETRY_SECONDS:
+                raise
+            notice(f"the debate cannot be created yet, trying again: {error.message}")
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _follow(

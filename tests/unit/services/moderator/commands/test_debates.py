@@ -11,7 +11,7 @@ from rostrum.debate.v1 import debate_pb2
 from mesh.cli.exits import Exit
 from mesh.errors import StoreUnavailableError
 from mesh.local.errors import StartupError
-from services.moderator.commands import following
+from services.moderator.commands import debates, following
 from tests.support.fake_world import StopReason, debate, history, turn
 from tests.support.model_server import model_url
 
@@ -109,6 +109,27 @@ def test_a_refused_debate_stops_what_was_started(bench: Bench) -> None:
     result = bench.rostrum("debate", "refuse me", "--model", "openai:scripted")
     assert (result.code, bench.runner.orders[-1]) == (Exit.USAGE, "stop")
     assert result.err.splitlines()[-1] == "rostrum: The topic is refused."
+
+
+def test_a_debate_is_created_once_the_broker_answers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that pauses costs a note, not the debate; the request is the same each time, so it is made once."""
+    monkeypatch.setattr(debates, "RETRY_SECONDS", 0.01)
+    bench.moderator.unavailable = 2
+    result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
+    assert result.code == Exit.OK
+    assert result.err.count("the debate cannot be created yet, trying again: No broker answers.") == 2
+    assert len({request.request_id for request in bench.moderator.created}) == 1
+    assert len(bench.moderator.created) == 3
+
+
+def test_a_broker_that_stays_away_ends_the_debate(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tries have an end, and then the error is the last one's."""
+    monkeypatch.setattr(debates, "CREATE_SECONDS", 0.5)
+    monkeypatch.setattr(debates, "RETRY_SECONDS", 0.1)
+    bench.moderator.unavailable = 1000
+    result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
+    assert result.code == Exit.UNAVAILABLE
+    assert "rostrum: No broker answers." in result.err
 
 
 def test_a_start_that_fails_is_one_line(bench: Bench) -> None:
