@@ -29,7 +29,10 @@ UNDECIDED = "undecided"
 REPEATS, NEW = "REPEATS", "NEW"
 """How a model without a schema begins its opinion of a round."""
 
-_NUMBERING = re.compile(r"^[\W_]*(?:\w+\s+)?\d{1,2}\s*[.:)\]\u2013-]+[\s*_]*|^[\s>#*\u2022\u2013-]+")
+_NUMBERING = re.compile(
+    r"^[\W_]*(?:(?:\w+\s+)?\d{1,2}\s*[.:)\]\u3001]+(?!\d)|\d{1,2}\s*[\u2013-]+(?=\s))[\s*_]*|^[\s>#*\u2022\u2013-]+"
+)
+"""At the start of a line: "3.", "Round 3:", "3 -", a bullet; but not "3.5 billion" or "In 20-30 years"."""
 _ITEM = re.compile(r'[\[,]\s*("(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])*")(?=\s*[,\]])')
 """A whole text in a list of JSON, without escapes of code points, which models do not write."""
 _LABEL = re.compile(r"^questions?\s*:\s*", re.IGNORECASE)
