@@ -217,7 +217,7 @@ async def _create(stub: Stub, wanted: debate_pb2.Debate, notice: Callable[[str],
         try:
             return await call(stub.CreateDebate(request, timeout=left, wait_for_ready=True))
         except RostrumError as error:
-            if error.code is not Code.UNAVAILABLE or left <= RETRY_SECONDS:
+            if error.code is not Code.UNAVAILABLE or left <= 2 * RETRY_SECONDS:  # the last try needs time, too
                 raise
             notice(f"the debate cannot be created yet, trying again: {error.message}")
             await asyncio.sleep(RETRY_SECONDS)

@@ -129,7 +129,7 @@ def test_a_broker_that_stays_away_ends_the_debate(bench: Bench, monkeypatch: pyt
     bench.moderator.unavailable = 1000
     result = bench.rostrum("debate", "Cats", "--model", "openai:scripted")
     assert result.code == Exit.UNAVAILABLE
-    assert "rostrum: No broker answers." in result.err
+    assert "rostrum: No broker answers: see" in result.err
 
 
 def test_a_start_that_fails_is_one_line(bench: Bench) -> None:
