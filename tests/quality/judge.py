@@ -1,9 +1,10 @@
 """A judge of turns: which side a turn argues, and whether it answers what the opponent said, each as a score.
 
-A small model that is asked for an opinion says yes. So it chooses between two statements, named A and B in one order
-and in the other, and what counts is not the letter that it writes but how much more probable one is than the other, the
-mean of both orders: its liking for a letter cancels out. A server that gives no probabilities is taken at its word.
-How far the scores can be trusted is measured on turns labelled by hand (`labels`).
+A small model that is asked for an opinion agrees with whatever it is asked. So it is asked for one word of two after
+four examples, two with each word, and what counts is not the word that it writes but how much more probable one is than
+the other. What score means yes, and how far the judge can be trusted, is found on turns labelled by hand (`labels`).
+Asked for the letter of one of two statements instead, in both orders and without examples, the embedded default was
+undecided on most turns and needed twice the calls. A server that gives no probabilities is taken at its word.
 """
 
 from __future__ import annotations
@@ -27,66 +28,99 @@ CERTAIN = 5.0
 """The score of an answer without probabilities."""
 
 LEAST = -20.0
-"""Log-probability of a letter that is not among those the server names."""
+"""Log-probability of a word that is not among those the server names."""
 
-SYSTEM = "You read what people say in a debate and answer with one letter."
+SYSTEM = "You read what people say in debates. You answer with one word."
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about a text: which of two statements is true. `text` comes first, so that it is read once."""
+    """What is asked about a text: which of two words is true of it."""
 
-    text: str
-    question: str
-    first: str
-    second: str
+    asked: str
+    yes: str
+    """The word whose probability makes the score greater."""
+    no: str
+    examples: tuple[tuple[str, str], ...]
+    """Texts and their words. They come first and are always the same, so that a server reads them once."""
 
-    def compose(self, *, swapped: bool) -> list[dict[str, str]]:
-        """Returns the chat, the statements in this order or the other."""
-        one, other = (self.second, self.first) if swapped else (self.first, self.second)
-        user = f"{self.text}\n\n{self.question}\nA. {one}\nB. {other}\n\nAnswer with A or B only."
-        return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
+    def compose(self) -> list[dict[str, str]]:
+        """Returns the chat."""
+        shown = [
+            {"role": role, "content": text}
+            for asked, word in self.examples
+            for role, text in (("user", asked), ("assistant", word))
+        ]
+        return [{"role": "system", "content": SYSTEM}, *shown, {"role": "user", "content": self.asked}]
 
 
-def ask_side(text: str, sides: tuple[str, str]) -> Question:
-    """Returns the question which side a turn argues; the first is FOR."""
-    return Question(f"A speaker said:\n<<<\n{text}\n>>>", "Which statement does the speaker defend?", *sides)
+def ask_side(text: str, topic: str) -> Question:
+    """Returns the question which side of the motion a turn argues: for is yes."""
+    return Question(_put_side(text, topic), "for", "against", SIDE_EXAMPLES)
 
 
 def ask_answered(text: str, opponent: str) -> Question:
-    """Returns the question whether a turn answers the opponent's; the first statement says that it does."""
-    return Question(
-        f"Anna said:\n<<<\n{opponent}\n>>>\n\nThen Ben said:\n<<<\n{text}\n>>>",
-        "What does Ben do?",
-        "Ben takes up something that Anna said and replies to it.",
-        "Ben makes points of his own and leaves aside what Anna said.",
+    """Returns the question whether a turn answers the opponent's."""
+    return Question(_put_answered(text, opponent), "yes", "no", ANSWER_EXAMPLES)
+
+
+def _put_side(text: str, topic: str) -> str:
+    return f"Motion: {topic}\n\nA speaker said:\n<<<\n{text}\n>>>\n\nIs the speaker for the motion or against it?"
+
+
+def _put_answered(text: str, opponent: str) -> str:
+    return (
+        f"Anna said:\n<<<\n{opponent}\n>>>\n\nBen said:\n<<<\n{text}\n>>>\n\nDoes Ben reply to a point that Anna made?"
     )
 
 
-def weigh(answers: Sequence[Mapping[str, float]]) -> float:
-    """Returns how much more probable the first statement is than the second, in nats, from the log-probabilities of
-    the letters: the first answer has the statements in order, the second has them swapped."""
-    in_order, swapped = ({letter: answer.get(letter, LEAST) for letter in "AB"} for answer in answers)
-    return ((in_order["A"] - in_order["B"]) + (swapped["B"] - swapped["A"])) / 2
+CHESS = "Chess trains patience. Pupils in Armenia who learned it did better at mathematics."
+DOGS = "A dog must be walked three times a day, whatever the weather. Cats are clean and look after themselves."
+FEES = "My opponent says that free study is fair. But drivers would then pay for the degrees of future lawyers."
+NIGHTS = "They say that guards cost too much. In Berlin the long nights paid for themselves, and workers came at last."
+
+SIDE_EXAMPLES = (
+    (_put_side(CHESS, "Children should learn chess at school"), "for"),
+    (_put_side(DOGS, "Dogs are better pets than cats"), "against"),
+    (_put_side(FEES, "Universities should charge no fees"), "against"),
+    (_put_side(NIGHTS, "Museums should open at night"), "for"),
+)
+ANSWER_EXAMPLES = (
+    (_put_answered("The pupils who chose chess were good at mathematics before. It proves nothing.", CHESS), "yes"),
+    (_put_answered("Dogs guard the house. A family in Leeds was woken by theirs when the kitchen burned.", DOGS), "no"),
+    (
+        _put_answered("Young people like to meet in the evening.", "Guards cost too much at night."),
+        "no",
+    ),
+    (_put_answered(NIGHTS, "Museums that open at night cost too much in guards."), "yes"),
+)
+"""On motions that are not among those held: what a judge knows of them says nothing about the debates."""
 
 
-def read_letters(choice: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the log-probability of each letter in a choice of OpenAI's chat API; of the one written if there is no
-    more; none if the answer has no letter."""
+def read_score(choice: Mapping[str, Any], question: Question) -> float:
+    """Returns how much more probable the word for yes is than the word for no, in nats, in a choice of OpenAI's chat
+    API; by the word written if there are no probabilities; 0 if it is neither word."""
     content = (choice.get("logprobs") or {}).get("content") or []
-    found: dict[str, float] = {}
-    for candidate in content[0]["top_logprobs"] if content else ():
-        letter = candidate["token"].strip().strip("*(\"'").upper()
-        if letter in {"A", "B"}:
-            found[letter] = math.log(math.exp(found.get(letter, -math.inf)) + math.exp(candidate["logprob"]))
-    if not found:
-        written = str((choice.get("message") or {}).get("content") or "").strip().strip("*(\"'")[:1].upper()
-        return {written: 0.0, "AB".replace(written, ""): -CERTAIN} if written in {"A", "B"} else {"A": 0.0, "B": 0.0}
-    return found
+    candidates = content[0]["top_logprobs"] if content else []
+    yes, no = (_add_logarithms(candidates, word) for word in (question.yes, question.no))
+    if max(yes, no) > LEAST:
+        return yes - no
+    written = str((choice.get("message") or {}).get("content") or "").strip().strip("*(\"'").lower()
+    return CERTAIN * (written.startswith(question.yes) - written.startswith(question.no))
+
+
+def _add_logarithms(candidates: Sequence[Mapping[str, Any]], word: str) -> float:
+    """Returns the log-probability that an answer begins as this word does, in any spelling; LEAST if it is none."""
+    total = sum(
+        math.exp(candidate["logprob"])
+        for candidate in candidates
+        if (start := candidate["token"].strip().strip("*(\"'").lower()) and word.startswith(start)
+    )
+    return max(math.log(total), LEAST) if total else LEAST
 
 
 class Judge:
-    """A model behind OpenAI's chat API that chooses between statements."""
+    """A model behind OpenAI's chat API that says one of two words."""
 
     def __init__(self, name: str, model: str, url: str, key: str = "") -> None:
         self.name = name
@@ -97,22 +131,19 @@ class Judge:
         self._client = httpx2.Client(base_url=url, headers=headers, timeout=CALL_SECONDS, trust_env=bool(key))
 
     def score(self, question: Question) -> float:
-        """Returns how much more probable the first statement is than the second; above 0 it is the judge's choice."""
-        return weigh([self._answer(question.compose(swapped=swapped)) for swapped in (False, True)])
-
-    def _answer(self, messages: Sequence[Mapping[str, str]]) -> dict[str, float]:
+        """Returns how much more probable yes is than no."""
         self.calls += 1
         body = {
             "model": self._model,
-            "messages": messages,
+            "messages": question.compose(),
             "max_tokens": 2,
             "temperature": 0,
             "logprobs": True,
             "top_logprobs": 20,
         }
-        response = self._client.post("/chat/completions", json=body)
+        response = self._client.post("chat/completions", json=body)
         response.raise_for_status()
-        return read_letters(response.json()["choices"][0])
+        return read_score(response.json()["choices"][0], question)
 
 
 @contextmanager

@@ -35,11 +35,11 @@ class KeptScores:
         self._path = path
         self._scores: dict[str, float] = json.loads(path.read_text("utf-8")) if path.exists() else {}
 
-    def score_side(self, text: str, sides: tuple[str, str], stance: str) -> float:
+    def score_side(self, text: str, topic: str, stance: str) -> float:
         """As labels.score_side."""
-        key = _key(stance, ask_side(text, sides))
+        key = _key(stance, ask_side(text, topic))
         if key not in self._scores:
-            self._keep(key, labels.score_side(self._judge, text, sides, stance))
+            self._keep(key, labels.score_side(self._judge, text, topic, stance))
         return self._scores[key]
 
     def score_answer(self, text: str, opponent: str) -> float | None:
@@ -66,13 +66,13 @@ def judge_debates(
         kept = KeptScores(judge, folder / f"scores-{name.replace(':', '-').replace('/', '-')}.json")
         turns = labels.load_labelled()
         _report(f"{name} judges {len(turns)} labelled turns")
-        own = [kept.score_side(turn.text, turn.sides, turn.stance) for turn in turns]
+        own = [kept.score_side(turn.text, turn.topic, turn.stance) for turn in turns]
         answered = [kept.score_answer(turn.text, turn.opponent) for turn in turns]
         calibrations = labels.calibrate_judge(turns, own, answered)
         for debate in debates:
             _report(f"{name} judges {len(debate.spoken)} turns on: {debate.motion.topic}")
             for turn in debate.spoken:
-                side = kept.score_side(turn["text"], debate.motion.sides, debate.stances[turn["agent"]])
+                side = kept.score_side(turn["text"], debate.motion.topic, debate.stances[turn["agent"]])
                 answer = kept.score_answer(turn["text"], debate.opponents_last(turn))
                 found[turn["name"]] = Verdict(
                     side > calibrations[OWN_SIDE].threshold,

@@ -30,9 +30,9 @@ class LabelledTurn:
     """One turn and its labels."""
 
     motion: str
-    """Id in `motions`, or that of a motion of these turns alone."""
+    """Id in `motions`."""
     language: str
-    sides: tuple[str, str]
+    topic: str
     stance: str
     """The side of its speaker: FOR or AGAINST."""
     text: str
@@ -73,12 +73,12 @@ class Calibration:
 def load_labelled() -> list[LabelledTurn]:
     """Returns the labelled turns."""
     rows = [json.loads(line) for line in PATH.read_text("utf-8").splitlines()]
-    return [LabelledTurn(**{**row, "sides": tuple(row["sides"])}) for row in rows]
+    return [LabelledTurn(**row) for row in rows]
 
 
-def score_side(judge: Judge, text: str, sides: tuple[str, str], stance: str) -> float:
+def score_side(judge: Judge, text: str, topic: str, stance: str) -> float:
     """Returns how much more probable it is to the judge that a turn argues for its speaker's side than against it."""
-    score = judge.score(ask_side(text, sides))
+    score = judge.score(ask_side(text, topic))
     return score if stance == "FOR" else -score
 
 

@@ -7,60 +7,43 @@ from typing import Any
 
 import pytest
 
-from tests.quality.judge import Question, read_letters, weigh
+from tests.quality.judge import CERTAIN, Question, ask_answered, ask_side, read_score
 from tests.quality.labels import calibrate, compare, fit_threshold, load_labelled
 from tests.quality.measures import Share
 
-LIKELIER_A = [{"token": " B", "logprob": -2.0}, {"token": "A", "logprob": -1.0}]
+QUESTION = ask_side("It is.", "It should be")
 
 
-def test_statements_are_asked_in_both_orders() -> None:
-    """The text comes first in both, so that a server reads it once; only the statements change places."""
-    question = Question("The text.", "Which?", "It is.", "It is not.")
-    in_order, swapped = (question.compose(swapped=swapped)[-1]["content"] for swapped in (False, True))
-    assert in_order.startswith("The text.\n\nWhich?\nA. It is.\nB. It is not.\n")
-    assert swapped.startswith("The text.\n\nWhich?\nA. It is not.\nB. It is.\n")
+def read(*candidates: tuple[str, float]) -> float:
+    """The score of an answer whose first token had these probabilities."""
+    tokens = [{"token": token, "logprob": math.log(probability)} for token, probability in candidates]
+    return read_score({"logprobs": {"content": [{"top_logprobs": tokens}]}}, QUESTION)
 
 
-def test_a_liking_for_a_letter_cancels_out() -> None:
-    """A judge that says A whatever is asked decides nothing; one that follows the statement decides by it."""
-    assert weigh([{"A": -0.1, "B": -4.0}, {"A": -0.1, "B": -4.0}]) == 0
-    assert weigh([{"A": -0.1, "B": -4.0}, {"A": -4.0, "B": -0.1}]) == pytest.approx(3.9)
-    assert weigh([{"A": -0.5}, {"A": -0.1, "B": -0.2}]) > 0
+@pytest.mark.parametrize("question", [QUESTION, ask_answered("It is.", "It is not.")])
+def test_examples_come_first_and_favour_neither_word(question: Question) -> None:
+    """The examples are the same for every text, two with each word, and the text that is asked about is the last."""
+    chat = question.compose()
+    words = [message["content"] for message in chat if message["role"] == "assistant"]
+    assert sorted(words) == sorted([question.yes, question.yes, question.no, question.no])
+    assert chat[-1] == {"role": "user", "content": question.asked}
+    assert "It is." in question.asked
+    assert "It is." not in "".join(message["content"] for message in chat[:-1])
 
 
-@pytest.mark.parametrize(
-    ("choice", "first_is_likelier"),
-    [
-        (
-            {
-                "logprobs": {
-                    "content": [{"top_logprobs": [{"token": " B", "logprob": -2.0}, {"token": "A", "logprob": -1.0}]}]
-                }
-            },
-            True,
-        ),
-        ({"logprobs": None, "message": {"content": "**B**. Because"}}, False),
-        ({"message": {"content": "A"}}, True),
-    ],
-)
-def test_letters(choice: dict[str, Any], first_is_likelier: bool) -> None:  # noqa: FBT001 - a column of the table
-    """Probabilities are taken where there are any, in any spelling of the letter; else the letter written."""
-    letters = read_letters(choice)
-    assert (letters["A"] > letters["B"]) is first_is_likelier
+def test_a_score_is_how_much_likelier_yes_is() -> None:
+    """Probabilities count, also of the word that was not written, in any spelling and of its first letters."""
+    assert read(("for", 0.8), ("against", 0.2)) == pytest.approx(math.log(4))
+    assert read(("against", 0.5), (" Against", 0.2), ("ag", 0.1), ("For", 0.2)) == pytest.approx(math.log(1 / 4))
+    assert read(("perhaps", 0.9), ("against", 0.1)) < 0
 
 
-def test_letters_in_several_spellings_are_added() -> None:
-    """ "A" and " A" are one answer."""
-    tokens = [{"token": token, "logprob": math.log(0.25)} for token in ("A", " A", "B")]
-    letters = read_letters({"logprobs": {"content": [{"top_logprobs": tokens}]}})
-    assert letters["A"] - letters["B"] == pytest.approx(math.log(2))
-
-
-def test_no_letter_decides_nothing() -> None:
-    """An answer without a letter favours neither statement."""
-    letters = read_letters({"message": {"content": "I cannot say."}})
-    assert letters["A"] == letters["B"]
+@pytest.mark.parametrize(("written", "sign"), [("For.", 1), ("**Against**", -1), ("I cannot say.", 0), ("", 0)])
+def test_a_server_without_probabilities_is_taken_at_its_word(written: str, sign: int) -> None:
+    """The word decides; another answer decides nothing."""
+    choices: list[dict[str, Any]] = [{}, {"logprobs": None}, {"logprobs": {"content": []}}]
+    for choice in choices:
+        assert read_score({**choice, "message": {"content": written}}, QUESTION) == sign * CERTAIN
 
 
 def test_agreement() -> None:

@@ -12,7 +12,7 @@ from tests.quality.measures import count_shared_grams as shared_grams
 from tests.quality.motions import MOTIONS, Motion, choose_motions
 
 ENGLISH, OTHER, SPANISH = (
-    Motion(name, "policy", language, name, ("yes", "no")) for name, language in (("a", "en"), ("b", "en"), ("c", "es"))
+    Motion(name, "policy", language, name) for name, language in (("a", "en"), ("b", "en"), ("c", "es"))
 )
 
 
@@ -45,7 +45,7 @@ def test_a_form_is_seen_in_the_4_grams_of_other_motions() -> None:
 
 def test_4_grams_of_scripts_without_spaces() -> None:
     """Chinese words are told by a dictionary, so a form is seen there too."""
-    first, second = (Motion(name, "policy", "zh", name, ("", "")) for name in "de")
+    first, second = (Motion(name, "policy", "zh", name) for name in "de")
     share, _ = shared_grams([hold(first, "我们应该认真考虑这个问题。"), hold(second, "我们应该认真考虑猫。")])
     assert share.some >= 2
     assert share.percent > 30
