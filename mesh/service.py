@@ -82,7 +82,9 @@ class ServiceSettings:
     openai_api_key: str | None = setting("OPENAI_API_KEY", "its key", default=None, secret=True)
     """None: none is sent."""
     ca_bundle: str | None = setting("REQUESTS_CA_BUNDLE", "file of certificate authorities", default=None)
-    """For hosted models; SSL_CERT_FILE is the HTTP client's own."""
+    """For hosted models, if SSL_CERT_FILE is not set."""
+    ssl_cert_file: str | None = setting("SSL_CERT_FILE", "file of certificate authorities", default=None)
+    """Read by the HTTP client itself; here for what it overrides."""
     embedded_url: str = setting("EMBEDDED_URL", "URL of the embedded model's API", default=DEFAULT_EMBEDDED_URL)
     """URL that ends in /v1."""
     sidecar_folder: str = setting("SIDECAR_FOLDER", "folder of the sidecar's sockets on a laptop", default="")
@@ -166,7 +168,7 @@ class Foundation:
             openai_api_key=self.settings.openai_api_key,
             embedded_url=self.settings.embedded_url,
             embedded_socket=self.channels.http_socket(self.settings.embedded_url),
-            ca_bundle=self.settings.ca_bundle,
+            ca_bundle=None if self.settings.ssl_cert_file else self.settings.ca_bundle,
         )
         tuning = Tuning(self.settings.temperature, self.settings.context_tokens)
         try:

@@ -86,7 +86,7 @@ def servers_of(environ: Mapping[str, str]) -> select.ModelServers:
         ollama_host=environ.get("OLLAMA_HOST") or select.DEFAULT_OLLAMA_HOST,
         openai_base_url=environ.get("OPENAI_BASE_URL") or None,
         openai_api_key=key or None,
-        ca_bundle=environ.get("REQUESTS_CA_BUNDLE") or None,
+        ca_bundle=None if environ.get("SSL_CERT_FILE") else environ.get("REQUESTS_CA_BUNDLE") or None,
     )
 
 

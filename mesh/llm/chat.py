@@ -45,6 +45,9 @@ MAX_PAUSE_SECONDS = 15.0
 SHOW_INTERVAL_SECONDS = 0.05
 """Between two looks of `on_text`: quicker than anyone reads."""
 
+LEAST_SECRET_CHARACTERS = 6
+"""A shorter key is none: local servers take any word."""
+
 FAULT_BYTES = 65_536
 """Of the body of a refusal that are read."""
 
@@ -302,7 +305,7 @@ class ChatModel:
         return status_error(self._name, fault.status, words, may_pass=fault.is_transient)
 
     def _redact(self, words: str) -> str:
-        return words.replace(self._secret, "***") if self._secret else words
+        return words.replace(self._secret, "***") if len(self._secret) >= LEAST_SECRET_CHARACTERS else words
 
     async def _ask_profile(self) -> Profile:
         if self._profile is None:

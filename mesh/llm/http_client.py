@@ -40,6 +40,8 @@ def open_client(
             verify = ssl.create_default_context(
                 cafile=None if folder else ca_bundle, capath=ca_bundle if folder else None
             )
+        elif verify:
+            verify = httpx2.create_ssl_context()  # now, so that what SSL_CERT_FILE names is missed before any call
         return httpx2.AsyncClient(timeout=None, limits=limits, verify=verify or True, headers=headers)
     except ImportError as error:
         raise ValueError(f"the proxy of the environment cannot be used: {error}") from error

@@ -25,6 +25,8 @@ def unreachable(name: str, address: str, why: str = "") -> ModelUnavailableError
     """Returns the error for a server that cannot be reached or hangs up."""
     reason = f" ({why})" if why else ""
     hint = "is it running?"
+    if not is_local(address):
+        hint = "is it running, and is this the way there (HTTPS_PROXY, NO_PROXY)?"
     if "CERTIFICATE_VERIFY_FAILED" in why:
         hint = "set SSL_CERT_FILE to the certificates of those who signed its own"
     return ModelUnavailableError(f"the server of {name} at {address} cannot be reached{reason}; {hint}", model=name)

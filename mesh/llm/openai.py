@@ -54,9 +54,11 @@ class OpenAIModel(ChatModel):
         """`name` is what the user selected, `model` what the server calls it; no `base_url` means OpenAI's own.
 
         `socket`: path of a Unix socket that is dialled in the place of the URL's host. `profile`: the model's, if it is
-        known without asking.
+        known without asking. Raises ValueError.
         """
         url = (base_url or OPENAI_URL).strip().rstrip("/").removesuffix("/chat/completions")
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"OPENAI_BASE_URL must begin with http:// or https://, not {url!r}")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         dialect = OpenAIDialect(model, url, tuning or Tuning(), profile)
         client = open_client(url, socket=socket, headers=headers, ca_bundle=ca_bundle)

@@ -58,7 +58,7 @@ class ModelServers:
     embedded_socket: str | None = None
     """Path of the Unix socket that leads there, if the pod has a sidecar that gives one."""
     ca_bundle: str | None = None
-    """REQUESTS_CA_BUNDLE, for other machines; SSL_CERT_FILE is the HTTP client's own."""
+    """REQUESTS_CA_BUNDLE, for other machines; None if there is SSL_CERT_FILE, which the HTTP client reads itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,10 @@ async def test_socks_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         open_client("https://models.example.com/v1")
 
 
-def test_missing_certificates_are_named(tmp_path: Path) -> None:
-    """A bundle that is not there is refused in words."""
+def test_missing_certificates_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that is not there is refused in words, whichever variable names it."""
     with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE"):
         open_client("https://models.example.com/v1", ca_bundle=str(tmp_path / "none.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ValueError, match="SSL_CERT_FILE"):
+        open_client("https://models.example.com/v1")
