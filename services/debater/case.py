@@ -51,10 +51,6 @@ class Case:
         """Returns the point for a round, each used once in order; None when all are used."""
         return self.points[round_number - 1] if 0 < round_number <= len(self.points) else None
 
-    def choose_objection(self, number: int) -> Objection | None:
-        """Returns the objection of that number, from 1; None if there are not so many."""
-        return self.objections[number - 1] if 0 < number <= len(self.objections) else None
-
 
 EMPTY = Case()
 

@@ -41,8 +41,6 @@ MOST_POINTS = 6
 """A model of any size finds so many that differ; in later rounds it is asked for one more."""
 MOST_POINTS_GUIDED = 5
 OBJECTIONS = 2
-OBJECTIONS_GUIDED = 1
-"""A small model's second one says the first again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +79,6 @@ class Brief:
         return WORDS.get(self.stance, ("for", "yes"))[0]
 
     @property
-    def other_word(self) -> str:
-        """That of the other side."""
-        return "for" if self.word == "against" else "against"
-
-    @property
     def yes_or_no(self) -> str:
         """What its stance says to the motion."""
         return WORDS.get(self.stance, ("for", "yes"))[1]
@@ -102,7 +95,10 @@ def count_points(max_rounds: int, *, guided: bool) -> int:
 
 
 def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
-    """Returns what is asked for the case; `again`: as a plain list, after an answer that could not be read."""
+    """Returns what is asked for the case; `again`: as a plain list, after an answer that could not be read.
+
+    A guided case has no objections: a small model says the reply that stands there in every round, whatever was said.
+    """
     system = _join(
         f"You prepare a debater. {_describe_persona(brief)}",
         quote_text("motion", brief.topic),
@@ -135,16 +131,12 @@ def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
         f'words. "{reason}": one sentence of at most 20 words. "example": one sentence of at most 20 words with a '
         "place, a group of people, a number or an event.",
         f'"claim": what these reasons show, in one sentence {brief.word} the motion.',
-        f'"objections": "reason_{brief.other_word}", the strongest reason {brief.other_word} the motion, one sentence. '
-        '"wrong_because": what is wrong with that reason, one sentence.',
     )
     point = {"subject": _text(40), reason: _text(200), "example": _text(240)}
-    objection = {f"reason_{brief.other_word}": _text(200), "wrong_because": _text(240)}
     schema = _object(
         **{MOTION_FIELD: {"enum": [brief.yes_or_no]}},
         points=_list(points, _object(**point)),
         claim=_text(200),
-        objections=_list(OBJECTIONS_GUIDED, _object(**objection)),
     )
     return _ask(system, task, schema)
 
@@ -230,7 +222,7 @@ def _describe_debater(brief: Brief, case: Case) -> str:
     objections = [
         neutralize_text(f"- {objection.objection} Your reply: {objection.reply}")
         for objection in case.objections
-        if objection.reply and not brief.guided  # a small model says them in every round
+        if objection.reply
     ]
     return _join(
         f"You are a debater. You defend one side of a motion and never leave it. {_describe_persona(brief)}",
@@ -272,12 +264,10 @@ def _task_in_prose(brief: Brief, case: Case, *, is_answer: bool, round_number: i
 
 def _task_in_fields(brief: Brief, case: Case, *, is_answer: bool, round_number: int) -> tuple[str, Mapping[str, Any]]:
     point = case.choose_point(round_number)
-    objection = case.choose_objection(round_number - 1)
     tasks = {}
     if is_answer:
         tasks[UNSPOKEN_FIELD] = "the strongest thing that the other side said last, in at most 15 words."
-        hint = f" If it fits, use this: {_cite(objection.reply)}" if objection else ""
-        tasks["wrong_because"] = f"why that is wrong, in one or two sentences of your own, not in their words.{hint}"
+        tasks["wrong_because"] = "why that is wrong, in one or two sentences of your own, not in their words."
     tasks[f"point_{brief.word}"] = (
         f"say this in your own words, in one or two sentences: {_cite(point.reason)}"
         if point

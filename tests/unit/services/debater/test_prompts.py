@@ -94,6 +94,8 @@ def test_a_case_is_asked_for(ask: Ask) -> None:
     """For prose by labels, guided by a schema: so many points, in the language; again as a plain list."""
     assert "4" in text(ask)
     assert "in Spanish" in text(ask)
+    if ask.schema is not None:
+        assert list(ask.schema["properties"]) == ["motion", "points", "claim"], "what leads to the claim stands first"
     again = prompts.compose_case(BRIEF, 4, again=True)
     assert again.schema is None
     assert text(again) != text(ask)
