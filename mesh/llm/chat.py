@@ -42,6 +42,9 @@ FIRST_PAUSE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 15.0
 """Between two requests to a server that wants to be waited for and does not say how long; it doubles up to this."""
 
+SLOW_SECONDS = 15.0
+"""Without a first token, after which the log says what is waited for."""
+
 SHOW_INTERVAL_SECONDS = 0.05
 """Between two looks of `on_text`: quicker than anyone reads."""
 
@@ -169,6 +172,7 @@ class ChatModel:
         """See mesh.llm.port.Model."""
         bound = asyncio.timeout(limits.timeout_seconds)
         call = _Call(messages, limits, schema, seed, on_text, time.monotonic(), bound)
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._note_slow, call)
         try:
             async with bound:
                 await self._request_until_answered(call)
@@ -181,6 +185,8 @@ class ChatModel:
             # A fault of ours or a server beyond belief: said once, and never by a loop of crashes that pays again.
             log.exception("the adapter of %s failed", self._name)
             raise unreadable(self._name, f"{type(error).__name__}: {error}") from error
+        finally:
+            slow.cancel()
         return self._finish(call)
 
     async def aclose(self) -> None:
@@ -256,6 +262,10 @@ class ChatModel:
         if piece.text:
             self._show(call)
         return True
+
+    def _note_slow(self, call: _Call) -> None:
+        if not call.has_begun and not call.pauses:
+            log.warning("waiting for the first token of %s: its server may be loading it", self._name)
 
     def _bound_stall(self, call: _Call) -> None:
         now = time.monotonic()

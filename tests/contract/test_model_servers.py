@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
+from mesh.llm import chat
 from mesh.llm.ollama import OllamaModel
 from mesh.llm.openai import OpenAIModel
 from mesh.llm.port import Completion, Limits, Message, Model
@@ -403,6 +404,15 @@ async def test_deadline_ends_the_wait() -> None:
     """What is waited for ends with the call's time, and the error says what it was."""
     with pytest.raises(ModelUnavailableError, match="Loading model"):
         await complete("openai", lambda _call: busy(), Limits(64, 1.5))
+
+
+async def test_slow_first_token_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that holds the connection while it loads a model is waited for, and the log says so."""
+    monkeypatch.setattr(chat, "SLOW_SECONDS", 0.05)
+    with caplog.at_level(logging.WARNING):
+        completion, _ = await complete("openai", lambda _call: Answer(text=TEXT, delay_seconds=0.5))
+    assert completion.text == TEXT
+    assert "may be loading" in caplog.text
 
 
 async def test_busy_server_is_not_hammered() -> None:
