@@ -3,8 +3,8 @@
 A small model that is asked for an opinion agrees with whatever it is asked. So it is asked for one word of two after
 four examples, two with each word, and what counts is not the word that it writes but how much more probable one is than
 the other. What score means yes, and how far the judge can be trusted, is found on turns labelled by hand (`labels`).
-Asked for the letter of one of two statements instead, in both orders and without examples, the embedded default was
-undecided on most turns and needed twice the calls. A server that gives no probabilities is taken at its word.
+Asked for the letter of one of two statements instead, in both orders and without examples, the embedded default's first
+scores were within 0.6 of 0, and each took two calls. A server that gives no probabilities is taken at its word.
 """
 
 from __future__ import annotations
@@ -76,15 +76,17 @@ def _put_answered(text: str, opponent: str) -> str:
 
 CHESS = "Chess trains patience. Pupils in Armenia who learned it did better at mathematics."
 DOGS = "A dog must be walked three times a day, whatever the weather. Cats are clean and look after themselves."
-FEES = "My opponent says that free study is fair. But drivers would then pay for the degrees of future lawyers."
+ADVERTS = "They say that advertising for beer harms the young. It pays for the pitches on which they play."
+FIREWORKS = "Fireworks tear off fingers every winter. Dogs hide for days, and the smoke closes motorways."
 NIGHTS = "They say that guards cost too much. In Berlin the long nights paid for themselves, and workers came at last."
 
 SIDE_EXAMPLES = (
     (_put_side(CHESS, "Children should learn chess at school"), "for"),
+    (_put_side(ADVERTS, "Advertising for beer should be forbidden"), "against"),
     (_put_side(DOGS, "Dogs are better pets than cats"), "against"),
-    (_put_side(FEES, "Universities should charge no fees"), "against"),
-    (_put_side(NIGHTS, "Museums should open at night"), "for"),
+    (_put_side(FIREWORKS, "Private fireworks should be banned"), "for"),
 )
+"""Two of bans: a small model takes bad words about a thing for a voice against the motion that would forbid it."""
 ANSWER_EXAMPLES = (
     (_put_answered("The pupils who chose chess were good at mathematics before. It proves nothing.", CHESS), "yes"),
     (_put_answered("Dogs guard the house. A family in Leeds was woken by theirs when the kitchen burned.", DOGS), "no"),
