@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.quality import labels
 from tests.quality.judge import Judge, ask_answered, ask_side, open_judge
-from tests.quality.labels import ANSWERS, OWN_SIDE, Calibration
+from tests.quality.labels import ANSWERS, SIDE, Calibration
 from tests.quality.measures import Held
 
 
@@ -35,18 +35,18 @@ class KeptScores:
         self._path = path
         self._scores: dict[str, float] = json.loads(path.read_text("utf-8")) if path.exists() else {}
 
-    def score_side(self, text: str, topic: str, stance: str) -> float:
+    def score_side(self, text: str, topic: str) -> float:
         """As labels.score_side."""
-        key = _key(stance, ask_side(text, topic))
+        key = _key(ask_side(text, topic))
         if key not in self._scores:
-            self._keep(key, labels.score_side(self._judge, text, topic, stance))
+            self._keep(key, labels.score_side(self._judge, text, topic))
         return self._scores[key]
 
     def score_answer(self, text: str, opponent: str) -> float | None:
         """As labels.score_answer; None if nobody spoke before."""
         if not opponent:
             return None
-        key = _key("", ask_answered(text, opponent))
+        key = _key(ask_answered(text, opponent))
         if key not in self._scores:
             self._keep(key, labels.score_answer(self._judge, text, opponent))
         return self._scores[key]
@@ -66,24 +66,24 @@ def judge_debates(
         kept = KeptScores(judge, folder / f"scores-{name.replace(':', '-').replace('/', '-')}.json")
         turns = labels.load_labelled()
         _report(f"{name} judges {len(turns)} labelled turns")
-        own = [kept.score_side(turn.text, turn.topic, turn.stance) for turn in turns]
+        sides = [kept.score_side(turn.text, turn.topic) for turn in turns]
         answered = [kept.score_answer(turn.text, turn.opponent) for turn in turns]
-        calibrations = labels.calibrate_judge(turns, own, answered)
+        calibrations = labels.calibrate_judge(turns, sides, answered)
         for debate in debates:
             _report(f"{name} judges {len(debate.spoken)} turns on: {debate.motion.topic}")
             for turn in debate.spoken:
-                side = kept.score_side(turn["text"], debate.motion.topic, debate.stances[turn["agent"]])
+                side = kept.score_side(turn["text"], debate.motion.topic)
                 answer = kept.score_answer(turn["text"], debate.opponents_last(turn))
                 found[turn["name"]] = Verdict(
-                    side > calibrations[OWN_SIDE].threshold,
+                    (side > calibrations[SIDE].threshold) == (debate.stances[turn["agent"]] == "FOR"),
                     None if answer is None else answer > calibrations[ANSWERS].threshold,
                 )
     return found, calibrations
 
 
-def _key(stance: str, question: object) -> str:
+def _key(question: object) -> str:
     """Returns what a score is kept by: all that was asked, so that another question is asked again."""
-    return hashlib.sha256(f"{stance} {question!r}".encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(question).encode()).hexdigest()[:16]
 
 
 def _report(line: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.quality.judge import Judge, ask_answered, ask_side
 from tests.quality.measures import Share
 
-OWN_SIDE = "argues its own side"
+SIDE = "argues for the motion or against it"
 ANSWERS = "answers the opponent"
 """The two questions."""
 
@@ -76,10 +76,9 @@ def load_labelled() -> list[LabelledTurn]:
     return [LabelledTurn(**row) for row in rows]
 
 
-def score_side(judge: Judge, text: str, topic: str, stance: str) -> float:
-    """Returns how much more probable it is to the judge that a turn argues for its speaker's side than against it."""
-    score = judge.score(ask_side(text, topic))
-    return score if stance == "FOR" else -score
+def score_side(judge: Judge, text: str, topic: str) -> float:
+    """Returns how much more probable it is to the judge that a turn argues for the motion than against it."""
+    return judge.score(ask_side(text, topic))
 
 
 def score_answer(judge: Judge, text: str, opponent: str) -> float:
@@ -123,16 +122,23 @@ def calibrate(labels: Sequence[bool], scores: Sequence[float]) -> Calibration:
 
 
 def calibrate_judge(
-    turns: Sequence[LabelledTurn], own: Sequence[float], answered: Sequence[float | None]
+    turns: Sequence[LabelledTurn], sides: Sequence[float], answered: Sequence[float | None]
 ) -> dict[str, Calibration]:
-    """Returns the calibration of both questions by the scores of the labelled turns."""
+    """Returns the calibration of both questions by the scores of the labelled turns.
+
+    Which side a text argues, not whether it is its speaker's: most off-side turns argue for the motion, so a judge that
+    always says "for" would look as if it knew.
+    """
     pairs = [
         (turn.answers, score)
         for turn, score in zip(turns, answered, strict=True)
         if turn.answers is not None and score is not None
     ]
+    sided = [
+        (turn.argues == "FOR", score) for turn, score in zip(turns, sides, strict=True) if turn.argues != "NEITHER"
+    ]
     return {
-        OWN_SIDE: calibrate([turn.argues_own_side for turn in turns], own),
+        SIDE: calibrate([label for label, _ in sided], [score for _, score in sided]),
         ANSWERS: calibrate([label for label, _ in pairs], [score for _, score in pairs]),
     }
 

@@ -73,6 +73,8 @@ def test_the_labelled_turns_can_show_a_judge_wrong() -> None:
     assert len(turns) >= 40
     assert len({turn.language for turn in turns}) >= 2
     own = [turn.argues_own_side for turn in turns]
+    sides = [turn.argues for turn in turns]
+    assert min(sides.count("FOR"), sides.count("AGAINST")) >= 8
     answers = [turn.answers for turn in turns if turn.answers is not None]
     assert all(label is None for label in (turn.answers for turn in turns if not turn.opponent))
     assert min(own.count(True), own.count(False)) >= 8
