@@ -63,9 +63,9 @@ def tidy(text: str, *, fields: Sequence[str] = (), names: Sequence[str] = (), cu
         paragraphs = [_BOLD.sub(r"\1\2", _MARK.sub("", text))]
     else:
         spoken = _list_spoken(value, fields)
-        paragraphs = [_drop_half_sentence(part) if len(part) >= FIELD_CHARACTERS else part for part in spoken] or [""]
+        paragraphs = [drop_half_sentence(part) if len(part) >= FIELD_CHARACTERS else part for part in spoken] or [""]
     if cut:
-        paragraphs[-1] = _drop_half_sentence(paragraphs[-1])
+        paragraphs[-1] = drop_half_sentence(paragraphs[-1])
     distinct = list(dict.fromkeys(" ".join(paragraph.split()) for paragraph in paragraphs if paragraph.strip()))
     text = " ".join([*map(_close, distinct[:-1]), *distinct[-1:]])
     text = _unquote(_drop_label(text, names))
@@ -172,7 +172,8 @@ def _list_strings(value: Any) -> Iterator[str]:
             yield from _list_strings(inner)
 
 
-def _drop_half_sentence(text: str) -> str:
+def drop_half_sentence(text: str) -> str:
+    """Returns a text on one line without a half sentence at its end, if there is a whole one before it."""
     text = " ".join(text.split())
     sentences = split_sentences(text)
     if len(sentences) > 1 and not ends_sentence(sentences[-1]):

@@ -153,8 +153,11 @@ def _read_lines(text: str) -> Case:
 
 
 def _clean(text: object) -> str:
-    """Returns a value as one line of at most MAX_TEXT_CHARACTERS; empty if it is no text."""
+    """Returns a value as one line of at most MAX_TEXT_CHARACTERS; empty if it is no text.
+
+    A half sentence at its end, where the schema's limit cut it off, would be said by a small model as it stands.
+    """
     if not isinstance(text, str):
         return ""
     words = " ".join(text.replace("**", "").split())
-    return words.encode(errors="ignore").decode()[:MAX_TEXT_CHARACTERS]
+    return answers.drop_half_sentence(words.encode(errors="ignore").decode()[:MAX_TEXT_CHARACTERS])

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SIDES: Mapping[str, str] = {
-    "FOR": "FOR it: the answer is yes, it is right and does good",
-    "AGAINST": "AGAINST it: the answer is no, it is wrong and does harm",
+    "FOR": "FOR the motion: the answer to it is yes, and what it says is so and should be so",
+    "AGAINST": "AGAINST the motion: the answer to it is no, and what it says is not so and should not be so",
 }
 """What a stance means, for motions that are claims, questions or mere subjects."""
 
@@ -123,7 +123,7 @@ def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
             "REPLY: what is wrong with it, in one sentence",
         )
         return _ask(system, task)
-    reason = f"reason_{brief.word}"
+    reason = f"reason_{brief.word}_motion"
     task = _join(
         f"Prepare the case {brief.word} the motion as JSON, all texts {brief.in_language}.",
         f'"{MOTION_FIELD}": "{brief.yes_or_no}", which is what the debater says to it.',

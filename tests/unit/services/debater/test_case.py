@@ -103,7 +103,7 @@ def test_a_guided_case() -> None:
     """Fields whose names have the side in them, and those that are only to lead to it, are read as they are meant."""
     written = {
         "motion": "no",
-        "points": [{"subject": "air", "reason_against": "It stays bad.", "example": "Oslo."}],
+        "points": [{"subject": "air", "reason_against_motion": "It stays bad. And then they", "example": "Oslo."}],
         "claim": "A ban helps nobody.",
         "objections": [{"reason_for": "Streets get quiet.", "wrong_because": "Lorries stay."}],
     }

@@ -42,7 +42,14 @@ def text(ask: Ask) -> str:
 def test_a_turn_sees_the_debate(brief: Brief) -> None:
     """The prompt has the motion, the side, the case, the question, the last turn in full and the language."""
     asked = text(compose(brief))
-    for part in (brief.topic, "You are FOR it", CASE.claim, "What of shops?", TURNS[1].text.strip(), "in Spanish"):
+    for part in (
+        brief.topic,
+        "You are FOR the motion",
+        CASE.claim,
+        "What of shops?",
+        TURNS[1].text.strip(),
+        "in Spanish",
+    ):
         assert part in asked
     assert asked.rindex("Streets get quiet.") > asked.rindex("What of shops?")
 
