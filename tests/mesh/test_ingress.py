@@ -136,6 +136,14 @@ REST = [
     ("GET", "/v1/agents/team-a", None, f"{AGENTS}/GetAgent", {"name": "agents/team-a"}, "team-a"),
     ("GET", "/v1/agents/team-b", None, f"{AGENTS}/GetAgent", {"name": "agents/team-b"}, "team-b"),
     ("GET", "/v1/agents/team-b/utterances", None, f"{AGENTS}/ListUtterances", {"parent": "agents/team-b"}, "team-b"),
+    (
+        "GET",
+        "/v1/agents/team-b:watchFloor?debate=debates/7&turn_number=3",
+        None,
+        f"{AGENTS}/WatchFloor",
+        {"name": "agents/team-b", "debate": "debates/7", "turn_number": 3},
+        "team-b",
+    ),
     ("POST", "/v1/agents/team-a:ask", {"question": "Why?"}, f"{AGENTS}/Ask", {"question": "Why?"}, "team-a"),
 ]
 
