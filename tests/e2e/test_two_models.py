@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(240)
 
+CHECK = "Say yes."
+"""What each model is asked before anything is started (mesh.llm.checking)."""
 PERSONA = "A retired nurse who distrusts averages."
 
 
@@ -42,7 +44,8 @@ def answer(_call: Call) -> Answer:
 
 def test_each_agent_has_its_model(tmp_path: Path) -> None:
     """team-a and the moderator speak with the one that `up` is given, team-b with its own, as the record says; persona
-    and temperature are in team-b's calls and in nobody else's. What the server streams is seen as it comes."""
+    and temperature are in team-b's calls and in nobody else's; both were asked for a token before the start. What the
+    server streams is seen as it comes."""
     with ScriptedServer(answer) as server:
         env = {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "scripted"}
         system = System(tmp_path / "home", {"ROSTRUM_HOME": str(tmp_path / "home"), **env})
@@ -59,7 +62,9 @@ def test_each_agent_has_its_model(tmp_path: Path) -> None:
         finally:
             system.stop()
     assert [(turn.agent, turn.model) for turn in turns] == [("team-a", "openai:first"), ("team-b", "openai:second")]
-    asked = {(body["model"], PERSONA in str(body["messages"]), body.get("temperature")) for body in server.bodies}
+    spoken = [body for body in server.bodies if body["messages"][-1]["content"] != CHECK]
+    assert {body["model"] for body in server.bodies if body not in spoken} == {"first", "second"}
+    asked = {(body["model"], PERSONA in str(body["messages"]), body.get("temperature")) for body in spoken}
     assert {call for call in asked if call[0] == "second"} == {("second", True, 0.25)}
     assert {call[:2] for call in asked if call[0] != "second"} == {("first", False)}
     assert sum(event.HasField("written") for event in events) >= 3
