@@ -90,6 +90,20 @@ def ends_sentence(text: str) -> bool:
     return _end_pattern().search(text) is not None
 
 
+def drop_half_sentence(text: str) -> str:
+    """Returns a text that was cut at a limit without the half sentence at its end.
+
+    It stays where nothing, or less than a quarter of the text, stands before it: then it is most of what was said.
+    """
+    text = text.strip()
+    if ends_sentence(text):
+        return text
+    sentences = split_sentences(text)
+    start = text.rfind(sentences[-1]) if len(sentences) > 1 else -1
+    whole = text[:start].rstrip() if start > 0 else ""
+    return whole if 4 * len(whole) >= len(text) else text
+
+
 def _split_clauses(sentence: str) -> Iterator[str]:
     """Yields the clauses of a sentence in a script without end marks, short ones with the next; others as they are."""
     clauses = _clause_pattern().split(sentence)

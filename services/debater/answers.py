@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from mesh.language.tags import detect_language
-from mesh.language.text import ends_sentence, shorten, split_sentences, split_words
+from mesh.language.text import drop_half_sentence, ends_sentence, shorten, split_sentences, split_words
 from services.debater.refusals import is_refusal
 
 if TYPE_CHECKING:
@@ -170,16 +170,6 @@ def _list_strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _list_strings(inner)
-
-
-def drop_half_sentence(text: str) -> str:
-    """Returns a text on one line without a half sentence at its end, if there is a whole one before it."""
-    text = " ".join(text.split())
-    sentences = split_sentences(text)
-    if len(sentences) > 1 and not ends_sentence(sentences[-1]):
-        # What is before it as it stands, not the sentences joined: scripts differ in what is between them.
-        return text[: text.rindex(sentences[-1])].rstrip()
-    return text
 
 
 def _close(value: str) -> str:

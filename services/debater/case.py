@@ -12,7 +12,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mesh.language.text import split_sentences, split_words
+from mesh.language.text import drop_half_sentence, split_sentences, split_words
 from services.debater import answers
 
 MAX_POINTS = 12
@@ -160,4 +160,4 @@ def _clean(text: object) -> str:
     if not isinstance(text, str):
         return ""
     words = " ".join(text.replace("**", "").split())
-    return answers.drop_half_sentence(words.encode(errors="ignore").decode()[:MAX_TEXT_CHARACTERS])
+    return drop_half_sentence(words.encode(errors="ignore").decode()[:MAX_TEXT_CHARACTERS])

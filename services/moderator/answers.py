@@ -12,7 +12,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from mesh.language.text import ends_sentence, shorten, split_sentences, split_words
+from mesh.language.text import drop_half_sentence, shorten, split_words
 from services.moderator.model.judgement import CRITERIA, MAX_SCORE, Judgement, SideScore
 from services.moderator.model.measure import Opinion
 
@@ -23,6 +23,10 @@ MAX_QUESTION_CHARACTERS = 300
 MAX_TEXT_CHARACTERS = 4_000
 """Of a summary or a rationale: ten times what is asked for."""
 MAX_REASON_CHARACTERS = 1_000
+SUMMARY_CHARACTERS = 350
+"""Of the summary of one side in JSON. A model that is held to it stops there, in the middle of a sentence or not."""
+RATIONALE_CHARACTERS = 450
+"""Likewise, of a rationale."""
 SAME_QUESTION = 0.7
 """Share of common words from which on two questions are one. "Who gains from it?" and "Who loses from it?" have 0.6."""
 UNDECIDED = "undecided"
@@ -95,13 +99,14 @@ def read_summary(text: str, agents: Sequence[str], *, cut: bool) -> str:
     if answer is None:
         if text.lstrip().startswith(("{", "```")):
             raise UnusableAnswerError("it was half a JSON object")
-        return _limit_text(drop_half_sentence(clean_text(text)) if cut else clean_text(text))
+        return _limit_text(_end_text(clean_text(text), cut=cut))
     if isinstance(answer.get("summary"), str | list | dict):
         inner = answer["summary"]
         if not isinstance(inner, dict):
             return _limit_text(_read_text(inner))
         answer = inner
-    said = {agent: _read_text(answer.get(agent)) for agent in agents}
+    read = {agent: _read_text(answer.get(agent)) for agent in agents}
+    said = {agent: _end_text(text, cut=len(text) >= SUMMARY_CHARACTERS - 1) for agent, text in read.items()}
     return _limit_text(
         "\n".join(said[agent] if agent in said[agent] else f"{agent}: {said[agent]}" for agent in agents)
     )
@@ -120,7 +125,7 @@ def read_judgement(text: str, agents: Sequence[str], turn_numbers: Collection[in
         winner=winner,
         scores=scores,
         decisive_turns=_read_turns(answer.get("decisive_turns"), turn_numbers),
-        rationale=_limit_text(drop_half_sentence(rationale) if cut else rationale),
+        rationale=_limit_text(_end_text(rationale, cut=cut or len(rationale) >= RATIONALE_CHARACTERS - 1)),
     )
 
 
@@ -135,16 +140,6 @@ def read_object(text: str) -> dict[str, Any] | None:
             continue
         return value if isinstance(value, dict) else None
     return None
-
-
-def drop_half_sentence(text: str) -> str:
-    """Returns a text that was cut at its limit without the half sentence at its end, if another one stands before."""
-    text = text.strip()
-    if ends_sentence(text):
-        return text
-    sentences = split_sentences(text)
-    whole = text[: text.rfind(sentences[-1])].rstrip() if len(sentences) > 1 else ""
-    return whole if 2 * len(whole) >= len(text) else text
 
 
 def clean_text(text: str) -> str:
@@ -184,6 +179,11 @@ def _find_lines(text: str) -> list[str]:
 
 def _has_question_mark(text: str) -> bool:
     return any("QUESTION MARK" in unicodedata.name(character, "") for character in text)
+
+
+def _end_text(text: str, *, cut: bool) -> str:
+    """Returns the text, without the half sentence at its end if a limit `cut` it."""
+    return drop_half_sentence(text) if cut else text
 
 
 def _limit_text(text: str) -> str:

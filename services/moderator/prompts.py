@@ -15,7 +15,14 @@ from mesh.language.tags import language_name
 from mesh.language.text import shorten
 from mesh.llm.port import Message
 from mesh.llm.quoting import QUOTING_RULE, quote_text
-from services.moderator.answers import MAX_QUESTION_CHARACTERS, NEW, REPEATS, UNDECIDED
+from services.moderator.answers import (
+    MAX_QUESTION_CHARACTERS,
+    NEW,
+    RATIONALE_CHARACTERS,
+    REPEATS,
+    SUMMARY_CHARACTERS,
+    UNDECIDED,
+)
 from services.moderator.model.judgement import CRITERIA, MAX_SCORE
 
 if TYPE_CHECKING:
@@ -125,7 +132,9 @@ def compose_summary(
     ask = f"Sum up for a reader what each side argued, its points and its best example, without judging: {sides}. "
     agents = [seat.agent for seat in speaking_seats(debate, digests, turns)]
     if guided:
-        schema = _object({agent: {"type": "string", "minLength": 20, "maxLength": 350} for agent in agents})
+        schema = _object(
+            {agent: {"type": "string", "minLength": 20, "maxLength": SUMMARY_CHARACTERS} for agent in agents}
+        )
         ask += "Answer in JSON: for each of them, under its name, two sentences. "
     else:
         schema = None
@@ -277,7 +286,7 @@ def _judgement_schema(agents: Sequence[str], numbers: Sequence[int]) -> Mapping[
             "scores": _object(sides),
             "winner": {"type": "string", "enum": [*agents, UNDECIDED]},
             "decisive_turns": {"type": "array", "items": turn, "minItems": 1, "maxItems": 3},
-            "rationale": {"type": "string", "minLength": 20, "maxLength": 450},
+            "rationale": {"type": "string", "minLength": 20, "maxLength": RATIONALE_CHARACTERS},
         }
     )
 

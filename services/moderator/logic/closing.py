@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mesh.language.text import drop_half_sentence
 from services.moderator import prompts
-from services.moderator.answers import UnusableAnswerError, clean_text, drop_half_sentence, read_judgement, read_summary
+from services.moderator.answers import UnusableAnswerError, clean_text, read_judgement, read_summary
 from services.moderator.logic.asking import INSTRUCTION_TOKENS, TRIES, prompt_room, refuse_english, seed_of
 from services.moderator.model import rules
 from services.moderator.model.debate import StopReason

@@ -9,6 +9,7 @@ import pytest
 from mesh.language.text import (
     MIN_CLAUSE_WORDS,
     count_words,
+    drop_half_sentence,
     ends_sentence,
     shorten,
     split_sentences,
@@ -150,3 +151,18 @@ def test_time_grows_with_the_text(part: str) -> None:
     shorten(text, 50_000)
     ends_sentence(text)
     assert process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Both of them spoke. The main 3", "Both of them spoke."),
+        (" Both spoke. ", "Both spoke."),
+        ("No mark at all", "No mark at all"),
+        ("双方都发言了。主要的", "双方都发言了。"),
+        ("A. The rest of it is much longer than what stands before the mark", None),
+    ],
+)
+def test_a_text_ends_with_a_sentence(said: str, kept: str | None) -> None:
+    """A small model is cut at its limit; the half sentence goes, unless it would take most of the text with it."""
+    assert drop_half_sentence(said) == (kept if kept is not None else said)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.moderator.answers import (
+    SUMMARY_CHARACTERS,
     UnusableAnswerError,
-    drop_half_sentence,
     read_judgement,
     read_object,
     read_opinion,
@@ -234,16 +234,12 @@ def test_a_summary_that_is_none_is_refused(text: str) -> None:
         read_summary(text, AGENTS, cut=False)
 
 
-@pytest.mark.parametrize(
-    ("said", "kept"),
-    [
-        ("Both of them spoke. The main 3", "Both of them spoke."),
-        (" Both spoke. ", "Both spoke."),
-        ("No mark at all", "No mark at all"),
-        ("双方都发言了。主要的", "双方都发言了。"),
-        ("A. The rest of it is much longer than what stands before the mark", None),
-    ],
-)
-def test_a_text_ends_with_a_sentence(said: str, kept: str | None) -> None:
-    """A small model is cut at its limit; the half sentence goes, unless it would take most of the text with it."""
-    assert drop_half_sentence(said) == (kept if kept is not None else said)
+def test_a_text_that_fills_its_room_ends_with_a_sentence() -> None:
+    """A model that is held to a length stops there; what is shorter is whole, whatever its last character is."""
+    full = ("Trams carry more people than cars do. " * 10)[:SUMMARY_CHARACTERS]
+    assert not full.endswith(".")
+    said = read_summary(json.dumps({"team-a": full, "team-b": "Trams are slow. They cost a lot"}), AGENTS, cut=False)
+    assert said.splitlines() == [
+        f"team-a: {full[: full.rindex('.') + 1]}",
+        "team-b: Trams are slow. They cost a lot",
+    ]
