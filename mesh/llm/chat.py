@@ -16,16 +16,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import httpx2
-
-from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
+from mesh.errors import ModelError, ModelUnavailableError
 from mesh.llm.answer import Answer
-from mesh.llm.faults import NO_BUDGET, NO_ROOM, OPTIONAL, ServerFaultError, find_fault, read_fault
+from mesh.llm.faults import (
+    NO_BUDGET,
+    NO_ROOM,
+    OPTIONAL,
+    LostConnectionError,
+    ServerFaultError,
+    UnreadableAnswerError,
+)
 from mesh.llm.http_errors import status_error, too_slow, unreachable, unreadable
-from mesh.llm.json_stream import NoJsonError, ObjectReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from mesh.llm.answer import Piece
     from mesh.llm.port import Completion, Limits, Message, Profile
@@ -51,9 +55,6 @@ SHOW_INTERVAL_SECONDS = 0.05
 LEAST_SECRET_CHARACTERS = 6
 """A shorter key is none: local servers take any word."""
 
-FAULT_BYTES = 65_536
-"""Of the body of a refusal that are read."""
-
 _THINKING_NAMES = re.compile(
     r"(?:^|[/:_-])(?:o[1345](?:-|$)|gpt-5|gpt-oss|deepseek-r|r1\b|qwq|qwen3|magistral)|think|reason"
 )
@@ -72,32 +73,34 @@ class Request:
 
 
 class Dialect(Protocol):
-    """How one kind of server is spoken with."""
+    """How one kind of server is spoken with, over a client of its own."""
 
     @property
     def address(self) -> str:
         """URL for messages to people."""
         ...
 
-    @property
-    def chat_url(self) -> str:
-        """URL of the chat endpoint."""
-        ...
-
     def write(self, request: Request, refused: frozenset[str]) -> dict[str, Any]:
         """Returns the body, without what the server refuses."""
         ...
 
-    def read(self, value: Mapping[str, Any]) -> Piece | None:
-        """Returns what an object of the answer says; None if it is none of this API."""
+    def send(self, body: dict[str, Any]) -> AsyncGenerator[Piece]:
+        """Sends a body once and yields the answer as it comes; closing the generator leaves the server.
+
+        Raises ServerFaultError, also inside an answer; LostConnectionError; UnreadableAnswerError.
+        """
         ...
 
     def explain(self, fault: ServerFaultError) -> str:
         """Returns what a person can do about a refusal, to be put behind the server's words; may be empty."""
         ...
 
-    async def profile(self, client: httpx2.AsyncClient) -> Profile:
-        """Asks the server what the model is good for. Raises ServerFaultError and httpx2.TransportError."""
+    async def profile(self) -> Profile:
+        """Asks the server what the model is good for. Raises ServerFaultError and LostConnectionError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
         ...
 
 
@@ -135,12 +138,11 @@ class _Call:
 class ChatModel:
     """Implements mesh.llm.port.Model."""
 
-    def __init__(self, name: str, dialect: Dialect, client: httpx2.AsyncClient, *, secret: str = "") -> None:
+    def __init__(self, name: str, dialect: Dialect, *, secret: str = "") -> None:
         """`name` is what the user selected; `secret` is kept out of a server's words, which people are shown."""
         self._secret = secret
         self._name = name
         self._dialect = dialect
-        self._client = client
         self._refused: frozenset[str] = frozenset()
         self._is_thinking = bool(_THINKING_NAMES.search(name.lower()))
         self._needs_budget = self._is_thinking
@@ -157,7 +159,7 @@ class ChatModel:
             return await self._ask_profile()
         except ServerFaultError as fault:
             raise self._explain_fault(fault) from fault
-        except httpx2.TransportError as error:
+        except LostConnectionError as error:
             raise unreachable(self._name, self._dialect.address, str(error)) from error
 
     async def complete(
@@ -191,7 +193,7 @@ class ChatModel:
 
     async def aclose(self) -> None:
         """See mesh.llm.port.Model."""
-        await self._client.aclose()
+        await self._dialect.aclose()
 
     async def _request_until_answered(self, call: _Call) -> None:
         while not call.has_ended():
@@ -205,55 +207,32 @@ class ChatModel:
                 body = self._dialect.write(request, self._refused)
                 await self._stream(body, call)
             except ServerFaultError as fault:
+                if call.has_begun:
+                    raise self._explain_break(fault.words) from fault
                 await self._recover(fault, body, call)
-            except httpx2.DecodingError as error:
-                raise unreadable(self._name, f"its encoding is broken ({error})") from error
-            except httpx2.TransportError as error:
+            except UnreadableAnswerError as error:
+                raise unreadable(self._name, self._redact(str(error))) from error
+            except LostConnectionError as error:
                 if call.has_ended():
                     return
-                raise self._explain_transport(error, call) from error
-            except httpx2.InvalidURL as error:
-                raise ModelRefusedError(f"{self._dialect.address} is no URL: {error}", model=self._name) from error
+                if call.has_begun:
+                    raise self._explain_break(str(error)) from error
+                raise unreachable(self._name, self._dialect.address, str(error)) from error
             else:
                 self._keep_last_guess(call)
 
-    async def _stream(self, body: Mapping[str, Any], call: _Call) -> None:
-        async with self._client.stream("POST", self._dialect.chat_url, json=body) as response:
-            if not response.is_success:
-                raise await _read_refusal(response)
-            reader = ObjectReader()
-            known = False
-            try:
-                async with aclosing(response.aiter_bytes()) as chunks:
-                    async for chunk in chunks:
-                        for value in reader.feed(chunk):
-                            known = self._take(value, call) or known
-                for value in reader.end():
-                    known = self._take(value, call) or known
-            except NoJsonError as error:
-                raise unreadable(self._name, f"it is not JSON of the chat API: {self._redact(str(error))}") from error
-        if not known:
-            self._raise_unknown(reader)
-        if not (call.answer.ended or reader.done):
-            raise ModelUnavailableError(f"the answer of {self._name} broke off", model=self._name)
-        call.answer.ended = True
+    async def _stream(self, body: dict[str, Any], call: _Call) -> None:
+        is_empty = True
+        async with aclosing(self._dialect.send(body)) as pieces:
+            async for piece in pieces:
+                is_empty = False
+                self._take(piece, call)
+        if is_empty:
+            raise ModelUnavailableError(f"the server of {self._name} answered nothing at all", model=self._name)
+        if not call.answer.ended:
+            raise self._explain_break()
 
-    def _raise_unknown(self, reader: ObjectReader) -> None:
-        if reader.objects:
-            raise unreadable(self._name, "it holds no choice")
-        raise ModelUnavailableError(f"the server of {self._name} answered nothing at all", model=self._name)
-
-    def _take(self, value: Mapping[str, Any], call: _Call) -> bool:
-        """Adds one object to the answer; says whether it was a part of one."""
-        if fault := find_fault(value):
-            if call.has_begun:
-                raise ModelUnavailableError(
-                    f"the answer of {self._name} broke off: {self._redact(fault.words)}", model=self._name
-                )
-            raise fault
-        piece = self._dialect.read(value)
-        if piece is None:
-            return False
+    def _take(self, piece: Piece, call: _Call) -> None:
         call.answer.add(piece)
         if piece.text or piece.thought:
             if call.first_token_seconds is None:
@@ -261,7 +240,6 @@ class ChatModel:
             self._bound_stall(call)
         if piece.text:
             self._show(call)
-        return True
 
     def _note_slow(self, call: _Call) -> None:
         if not call.has_begun and not call.pauses:
@@ -319,7 +297,7 @@ class ChatModel:
 
     async def _ask_profile(self) -> Profile:
         if self._profile is None:
-            self._profile = await self._dialect.profile(self._client)
+            self._profile = await self._dialect.profile()
         return self._profile
 
     async def _wait(self, fault: ServerFaultError, call: _Call) -> None:
@@ -364,23 +342,9 @@ class ChatModel:
             return ModelUnavailableError(message, model=self._name)
         return too_slow(self._name, call.limits.timeout_seconds, call.reason)
 
-    def _explain_transport(self, error: httpx2.TransportError, call: _Call) -> ModelUnavailableError:
-        if call.has_begun:
-            return ModelUnavailableError(f"the answer of {self._name} broke off: {error}", model=self._name)
-        return unreachable(self._name, self._dialect.address, str(error))
-
-
-async def _read_refusal(response: httpx2.Response) -> ServerFaultError:
-    body = b""
-    async with aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > FAULT_BYTES:
-                break
-    text = body.decode("utf-8", errors="replace")
-    if response.is_redirect:
-        text = f"it redirects to {response.headers.get('location', '')}"
-    return read_fault(response.status_code, text, response.headers)
+    def _explain_break(self, why: str = "") -> ModelUnavailableError:
+        reason = f": {self._redact(why)}" if why else ""
+        return ModelUnavailableError(f"the answer of {self._name} broke off{reason}", model=self._name)
 
 
 def _list_optional(body: Mapping[str, Any]) -> list[str]:

@@ -6,18 +6,17 @@ its pod's readiness says whether it can answer.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
 
 from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
-from mesh.llm.faults import ServerFaultError
+from mesh.llm.faults import LostConnectionError, ServerFaultError
 from mesh.llm.http_client import open_client
 from mesh.llm.http_errors import status_error, unreachable
-from mesh.llm.ollama import OllamaDetails, show_model
 from mesh.llm.ollama_names import ollama_url, plain_ollama_name
-from mesh.llm.ollama_server import list_models
 from mesh.llm.port import Limits, Message
 from mesh.llm.select import ModelServers, open_model, parse
 from mesh.llm.tuning import MIN_CONTEXT_TOKENS
@@ -25,6 +24,7 @@ from mesh.llm.tuning import MIN_CONTEXT_TOKENS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mesh.llm.ollama import OllamaDetails
     from mesh.llm.select import ModelName
 
 CHECK_SECONDS = 180.0
@@ -74,6 +74,8 @@ def _refuse(name: ModelName, what: str) -> None:
 
 
 async def _check_ollama(name: ModelName, servers: ModelServers, notify: Callable[[str], None]) -> None:
+    from mesh.llm.ollama_server import list_models  # noqa: PLC0415 - Ollama's client, which only its users pay
+
     try:
         url = ollama_url(servers.ollama_host)
     except ValueError as error:
@@ -100,14 +102,17 @@ async def _check_ollama(name: ModelName, servers: ModelServers, notify: Callable
 
 
 async def _show(name: ModelName, url: str) -> OllamaDetails | None:
-    async with open_client(url) as client:
+    from mesh.llm.ollama import show_model  # noqa: PLC0415 - as above
+    from mesh.llm.ollama_client import OllamaClient  # noqa: PLC0415 - as above
+
+    async with aclosing(OllamaClient(url)) as client:
         try:
-            return await show_model(client, url, name.detail)
+            return await show_model(client, name.detail)
         except ServerFaultError as fault:
             if fault.status == 404:
                 return None
             raise status_error(str(name), fault.status, fault.words, may_pass=fault.is_transient) from fault
-        except httpx2.HTTPError as error:
+        except LostConnectionError as error:
             raise unreachable(str(name), url, str(error)) from error
 
 

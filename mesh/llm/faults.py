@@ -1,4 +1,4 @@
-"""A server's refusal, read whatever its form: what it says, what it refuses, and whether and how long to wait.
+"""What dialects raise for a server: above all its refusal, read whatever its form, with whether and how long to wait.
 
 Internal to the adapters: `chat` decides with it, and callers get a ModelError.
 """
@@ -9,12 +9,19 @@ import email.utils
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
 
 from mesh.llm.http_errors import QUOTE_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import AsyncGenerator, Collection, Mapping
+
+    import httpx
+    import httpx2
+
+FAULT_BYTES = 65_536
+"""Of the body of a refusal that are read."""
 
 OPTIONAL: Mapping[str, str] = {
     "stream_options": r"stream_options|include_usage",
@@ -58,6 +65,14 @@ _SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "b
 _PROBED_STATUSES = frozenset({400, 415, 422, 501})
 _WAITED_STATUSES = frozenset({429, 503, 529})
 UNKNOWN_STATUS = 0
+
+
+class LostConnectionError(Exception):
+    """A server cannot be reached, or hung up. The message says what the HTTP client says."""
+
+
+class UnreadableAnswerError(Exception):
+    """What came as an answer is none of the API. The message says what is wrong with it."""
 
 
 class ServerFaultError(Exception):
@@ -109,6 +124,20 @@ class ServerFaultError(Exception):
     def may_be_of_form(self) -> bool:
         """Whether another form of the same request, without optional things, may be taken."""
         return self.status in _PROBED_STATUSES and not FINAL.search(f"{self.code} {self.words}")
+
+
+async def read_refusal(response: httpx.Response | httpx2.Response) -> ServerFaultError:
+    """Returns the fault of a response that is no success and whose body is still to be read."""
+    body = b""
+    async with aclosing(cast("AsyncGenerator[bytes]", response.aiter_bytes())) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > FAULT_BYTES:
+                break
+    text = body.decode("utf-8", errors="replace")
+    if response.is_redirect:
+        text = f"it redirects to {response.headers.get('location', '')}"
+    return read_fault(response.status_code, text, response.headers)
 
 
 def read_fault(status: int, body: str, headers: Mapping[str, str]) -> ServerFaultError:

@@ -1,4 +1,4 @@
-"""The dialect of Ollama's own API, and a look at the models that an Ollama has, is running, and may chat with.
+"""The dialect of Ollama's own API, by its official client, and a look at one of the models that an Ollama has.
 
 Its own API rather than its copy of OpenAI's, because only there a prompt's context can be set: else Ollama cuts a long
 prompt silently, the system prompt first. Whatever else servers do is `mesh.llm.chat`'s.
@@ -7,31 +7,28 @@ prompt silently, the system prompt first. Whatever else servers do is `mesh.llm.
 from __future__ import annotations
 
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
-from mesh.llm.answer import Piece, read_count, read_text
+from mesh.llm.answer import Piece, read_count
 from mesh.llm.chat import ChatModel
-from mesh.llm.faults import read_fault
-from mesh.llm.http_client import open_client
+from mesh.llm.faults import ServerFaultError
+from mesh.llm.ollama_client import OllamaClient
 from mesh.llm.ollama_names import ollama_url
 from mesh.llm.openai import write_messages
 from mesh.llm.port import Profile
 from mesh.llm.tuning import Tuning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
+
+    import ollama
 
     from mesh.llm.chat import Request
-    from mesh.llm.faults import ServerFaultError
 
 DEFAULT_CONTEXT_TOKENS = 8192
 """A whole debate, in memory that most machines have; MODEL_CONTEXT_TOKENS asks for more."""
-
-SHOW_SECONDS = 20.0
-"""Time for what an Ollama says of a model; it may be busy loading another."""
 
 _EMBEDDING = re.compile(r"embed|bge-|minilm|rerank", re.IGNORECASE)
 """In the names of models that cannot chat, for an Ollama that does not say what its models can."""
@@ -56,19 +53,17 @@ class OllamaModel(ChatModel):
     def __init__(self, model: str, *, host: str, ca_bundle: str | None = None, tuning: Tuning | None = None) -> None:
         """`model` as Ollama calls it; `host` as OLLAMA_HOST has it."""
         url = ollama_url(host)
-        name = f"ollama:{model}"
-        super().__init__(
-            name, OllamaDialect(name, model, url, tuning or Tuning()), open_client(url, ca_bundle=ca_bundle)
-        )
+        client = OllamaClient(url, ca_bundle=ca_bundle)
+        super().__init__(f"ollama:{model}", OllamaDialect(model, url, client, tuning or Tuning()))
 
 
 class OllamaDialect:
     """Implements mesh.llm.chat.Dialect."""
 
-    def __init__(self, name: str, model: str, url: str, tuning: Tuning) -> None:
-        self._name = name
+    def __init__(self, model: str, url: str, client: OllamaClient, tuning: Tuning) -> None:
         self._model = model
         self._url = url
+        self._client = client
         self._tuning = tuning
         self._details = OllamaDetails(model)
         self._context_tokens = tuning.context_tokens or DEFAULT_CONTEXT_TOKENS
@@ -77,11 +72,6 @@ class OllamaDialect:
     def address(self) -> str:
         """See mesh.llm.chat.Dialect."""
         return self._url
-
-    @property
-    def chat_url(self) -> str:
-        """See mesh.llm.chat.Dialect."""
-        return f"{self._url}/api/chat"
 
     def write(self, request: Request, refused: frozenset[str]) -> dict[str, Any]:
         """See mesh.llm.chat.Dialect. A model that thinks is told not to; gpt-oss knows levels only."""
@@ -103,46 +93,48 @@ class OllamaDialect:
             body["format"] = dict(request.schema)
         return body
 
-    def read(self, value: Mapping[str, Any]) -> Piece | None:
+    async def send(self, body: dict[str, Any]) -> AsyncGenerator[Piece]:
         """See mesh.llm.chat.Dialect."""
-        message = value.get("message")
-        if not isinstance(message, dict):
-            return Piece(ended=True) if value.get("done") is True else None
-        ended = value.get("done") is True
-        return Piece(
-            text=read_text(message.get("content")),
-            thought=read_text(message.get("thinking")),
-            finish_reason=str(value.get("done_reason") or "") if ended else "",
-            prompt_tokens=read_count(value.get("prompt_eval_count")),  # left out when the whole prompt was cached
-            completion_tokens=read_count(value.get("eval_count")),
-            ended=ended,
-        )
+        async with aclosing(self._client.chat(body)) as parts:
+            async for part in parts:
+                yield _read_part(part)
 
     def explain(self, fault: ServerFaultError) -> str:
         """See mesh.llm.chat.Dialect."""
         return f"run: ollama pull {self._model}" if fault.status == 404 else ""
 
-    async def profile(self, client: httpx2.AsyncClient) -> Profile:
+    async def profile(self) -> Profile:
         """See mesh.llm.chat.Dialect."""
-        self._details = await show_model(client, self._url, self._model)
+        self._details = await show_model(self._client, self._model)
         if self._tuning.context_tokens is None and self._details.context_tokens is not None:
             self._context_tokens = min(self._details.context_tokens, DEFAULT_CONTEXT_TOKENS)
         return Profile(self._context_tokens, self._tuning.temperature, guided=False)
 
+    async def aclose(self) -> None:
+        """See mesh.llm.chat.Dialect."""
+        await self._client.aclose()
 
-async def show_model(client: httpx2.AsyncClient, url: str, model: str) -> OllamaDetails:
-    """Returns what an Ollama says of a model. Raises ServerFaultError (404 if there is none) and HTTPError."""
-    response = await client.post(f"{url}/api/show", json={"model": model, "name": model}, timeout=SHOW_SECONDS)
-    if response.is_success:
-        try:
-            value = response.json()
-        except ValueError:
-            value = None
-        return _read_details(model, value if isinstance(value, dict) else {})
-    fault = read_fault(response.status_code, response.text, response.headers)
-    if fault.status in {404, 405} and "model" not in fault.words.lower():
-        return _read_details(model, {})  # a server that speaks this API but for this part of it
-    raise fault
+
+async def show_model(client: OllamaClient, model: str) -> OllamaDetails:
+    """Returns what an Ollama says of a model. Raises LostConnectionError and ServerFaultError (404: there is none)."""
+    try:
+        return _read_details(model, await client.show(model))
+    except ServerFaultError as fault:
+        if fault.status in {404, 405} and "model" not in fault.words.lower():
+            return _read_details(model, {})  # a server that speaks this API but for this part of it
+        raise
+
+
+def _read_part(part: ollama.ChatResponse) -> Piece:
+    ended = part.done is True
+    return Piece(
+        text=part.message.content or "",
+        thought=part.message.thinking or "",
+        finish_reason=part.done_reason or "" if ended else "",
+        prompt_tokens=read_count(part.prompt_eval_count),  # left out when the whole prompt was cached
+        completion_tokens=read_count(part.eval_count),
+        ended=ended,
+    )
 
 
 def _read_details(model: str, value: Mapping[str, Any]) -> OllamaDetails:

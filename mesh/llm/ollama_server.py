@@ -5,15 +5,15 @@ For the command line, before anything is started; a service is given the name of
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
-from mesh.llm.faults import ServerFaultError
-from mesh.llm.http_client import open_client
+from mesh.llm.faults import LostConnectionError, ServerFaultError
 from mesh.llm.ollama import show_model
+from mesh.llm.ollama_client import OllamaClient
 from mesh.llm.ollama_names import ollama_url
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 1.0
 """Time in which a server that runs takes a connection."""
-
-ANSWER_SECONDS = 20.0
-"""Time that a server which has taken one may take to answer: it may be loading a model just then."""
 
 SLOW_SECONDS = 2.0
 """After which it is said that it is being waited for."""
@@ -48,22 +45,20 @@ class InstalledModel:
 
 
 async def list_models(
-    host: str, *, path: str = "/api/tags", notify: Callable[[str], None] = lambda _line: None
+    host: str, *, loaded: bool = False, notify: Callable[[str], None] = lambda _line: None
 ) -> tuple[InstalledModel, ...] | None:
-    """Returns the models that an Ollama has, or with "/api/ps" those it has loaded; None if none is running there."""
+    """Returns the models that an Ollama has, or only those it has loaded; None if none is running there."""
     url = ollama_url(host)
-    async with open_client(url) as client:
-        for seconds in (SLOW_SECONDS, ANSWER_SECONDS):
-            try:
-                response = await client.get(url + path, timeout=httpx2.Timeout(seconds, connect=CONNECT_SECONDS))
-                listed = response.json()["models"] if response.is_success else None
-                return None if listed is None else tuple(_read_model(entry) for entry in listed)
-            except httpx2.ReadTimeout:
-                if seconds == SLOW_SECONDS:
-                    notify(f"Ollama at {url} is slow to answer: waiting for it")
-            except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-                return None
-    return None
+    waiting = f"Ollama at {url} is slow to answer: waiting for it"
+    slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, notify, waiting)
+    try:
+        async with aclosing(OllamaClient(url, connect_seconds=CONNECT_SECONDS)) as client:
+            listed = await (client.ps() if loaded else client.list())
+            return tuple(_read_model(entry) for entry in listed["models"])
+    except (ServerFaultError, LostConnectionError, KeyError, TypeError, AttributeError):
+        return None
+    finally:
+        slow.cancel()
 
 
 async def find_chat_model(
@@ -73,20 +68,19 @@ async def find_chat_model(
     installed = await list_models(host, notify=notify)
     if not installed:
         return None
-    loaded = {model.name for model in await list_models(host, path="/api/ps") or ()}
+    loaded = {model.name for model in await list_models(host, loaded=True) or ()}
     ranked = sorted(
         (model for model in installed if not model.is_remote),
         key=lambda model: (model.name in loaded, model.file_bytes <= memory_bytes, model.parameters),
         reverse=True,
     )
-    url = ollama_url(host)
-    async with open_client(url) as client:
+    async with aclosing(OllamaClient(ollama_url(host))) as client:
         for model in ranked[:MAX_SHOWN]:
             if model.name not in loaded and model.file_bytes > memory_bytes:
                 continue
             try:
-                details = await show_model(client, url, model.name)
-            except (ServerFaultError, httpx2.HTTPError):
+                details = await show_model(client, model.name)
+            except (ServerFaultError, LostConnectionError):
                 continue
             if details.can_chat and not details.remote_host:
                 return model.name

@@ -1,22 +1,26 @@
 """The dialect of OpenAI's API, which most servers speak: OpenAI, vLLM, llama.cpp, LM Studio, hosted models of others.
 
-The embedded model is one of them. Whatever else they do is `mesh.llm.chat`'s.
+The embedded model is one of them. It is spoken without OpenAI's client library, whose types those servers' answers do
+not fit (decision 0010). Whatever else they do is `mesh.llm.chat`'s.
 """
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from mesh.llm.answer import Piece, read_count, read_text, read_thought
 from mesh.llm.chat import ChatModel
+from mesh.llm.faults import LostConnectionError, UnreadableAnswerError, find_fault, read_refusal
 from mesh.llm.http_client import open_client
+from mesh.llm.json_stream import NoJsonError, ObjectReader
 from mesh.llm.port import Profile
 from mesh.llm.tuning import Tuning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from mesh.llm.chat import Request
     from mesh.llm.faults import ServerFaultError
@@ -60,18 +64,20 @@ class OpenAIModel(ChatModel):
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"OPENAI_BASE_URL must begin with http:// or https://, not {url!r}")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        dialect = OpenAIDialect(model, url, tuning or Tuning(), profile)
         client = open_client(url, socket=socket, headers=headers, ca_bundle=ca_bundle)
-        super().__init__(name, dialect, client, secret=api_key or "")
+        super().__init__(name, OpenAIDialect(model, url, client, tuning or Tuning(), profile), secret=api_key or "")
 
 
 class OpenAIDialect:
     """Implements mesh.llm.chat.Dialect."""
 
-    def __init__(self, model: str, url: str, tuning: Tuning, profile: Profile | None) -> None:
+    def __init__(
+        self, model: str, url: str, client: httpx2.AsyncClient, tuning: Tuning, profile: Profile | None
+    ) -> None:
         """`url` ends in /v1."""
         self._model = model
         self._url = url
+        self._client = client
         self._tuning = tuning
         self._profile = profile
         self._temperature = tuning.temperature
@@ -82,11 +88,6 @@ class OpenAIDialect:
     def address(self) -> str:
         """See mesh.llm.chat.Dialect."""
         return self._url
-
-    @property
-    def chat_url(self) -> str:
-        """See mesh.llm.chat.Dialect."""
-        return f"{self._url}/chat/completions"
 
     def write(self, request: Request, refused: frozenset[str]) -> dict[str, Any]:
         """See mesh.llm.chat.Dialect. A bound of tokens has two names, and is sent by the newer if the older is refused.
@@ -113,27 +114,39 @@ class OpenAIDialect:
         kept = {name: value for name, value in optional.items() if value is not None and name not in refused}
         return {"model": self._model, "messages": write_messages(request, refused), **kept}
 
-    def read(self, value: Mapping[str, Any]) -> Piece | None:
+    async def send(self, body: dict[str, Any]) -> AsyncGenerator[Piece]:
         """See mesh.llm.chat.Dialect."""
-        choices, usage = value.get("choices"), value.get("usage")
-        if not isinstance(choices, list):
-            return _read_usage(usage) if isinstance(usage, dict) else None
-        choice = choices[0] if choices and isinstance(choices[0], dict) else {}
-        message = next((found for name in ("delta", "message") if isinstance(found := choice.get(name), dict)), {})
-        content = message.get("content")
-        refusal = message.get("refusal")
-        text = read_text(content) or read_text(choice.get("text")) or (refusal if isinstance(refusal, str) else "")
-        thoughts = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking", "thought"))
-        counts = _read_usage(usage) if isinstance(usage, dict) else Piece()
-        reason = choice.get("finish_reason")
-        return Piece(
-            text=text,
-            thought=next(filter(None, map(read_text, thoughts)), "") or read_thought(content),
-            finish_reason=str(reason) if reason else "",
-            prompt_tokens=counts.prompt_tokens,
-            completion_tokens=counts.completion_tokens,
-            ended="message" in choice or (not choices and counts.completion_tokens is not None),
-        )
+        reader = ObjectReader()
+        is_known = False
+        async with aclosing(self._receive(body, reader)) as values:
+            async for value in values:
+                if fault := find_fault(value):
+                    raise fault
+                if (piece := _read_piece(value)) is not None:
+                    is_known = True
+                    yield piece
+        if reader.objects and not is_known:
+            raise UnreadableAnswerError("it holds no choice")
+        if reader.done and is_known:
+            yield Piece(ended=True)
+
+    async def _receive(self, body: dict[str, Any], reader: ObjectReader) -> AsyncGenerator[dict[str, Any]]:
+        try:
+            async with self._client.stream("POST", f"{self._url}/chat/completions", json=body) as response:
+                if not response.is_success:
+                    raise await read_refusal(response)
+                async with aclosing(response.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        for value in reader.feed(chunk):
+                            yield value
+                for value in reader.end():
+                    yield value
+        except NoJsonError as error:
+            raise UnreadableAnswerError(f"it is not JSON of the chat API: {error}") from error
+        except httpx2.DecodingError as error:
+            raise UnreadableAnswerError(f"its encoding is broken ({error})") from error
+        except httpx2.TransportError as error:
+            raise LostConnectionError(str(error)) from error
 
     def explain(self, fault: ServerFaultError) -> str:
         """See mesh.llm.chat.Dialect."""
@@ -143,7 +156,7 @@ class OpenAIDialect:
             return f"see OPENAI_BASE_URL ({self._url}): it usually ends in /v1"
         return ""
 
-    async def profile(self, client: httpx2.AsyncClient) -> Profile:
+    async def profile(self) -> Profile:
         """See mesh.llm.chat.Dialect. A server that does not say its context is no error."""
         if self._profile is not None:
             known = self._profile
@@ -152,12 +165,16 @@ class OpenAIDialect:
         if context_tokens is None and self._url == OPENAI_URL:
             context_tokens = OPENAI_CONTEXT_TOKENS
         if context_tokens is None:
-            context_tokens = await self._find_context(client) or DEFAULT_CONTEXT_TOKENS
+            context_tokens = await self._find_context() or DEFAULT_CONTEXT_TOKENS
         return Profile(context_tokens, self._temperature, guided=False)
 
-    async def _find_context(self, client: httpx2.AsyncClient) -> int | None:
+    async def aclose(self) -> None:
+        """See mesh.llm.chat.Dialect."""
+        await self._client.aclose()
+
+    async def _find_context(self) -> int | None:
         try:
-            response = await client.get(f"{self._url}/models", timeout=LIST_SECONDS)
+            response = await self._client.get(f"{self._url}/models", timeout=LIST_SECONDS)
             listed = response.json().get("data", []) if response.is_success else []
             found = next(entry for entry in listed if entry.get("id") == self._model)
         except (httpx2.HTTPError, ValueError, AttributeError, TypeError, StopIteration):
@@ -176,6 +193,29 @@ def write_messages(request: Request, refused: frozenset[str]) -> list[dict[str, 
     if not rest or rest[0]["role"] != "user":
         return [{"role": "user", "content": system["content"]}, *rest]
     return [{"role": "user", "content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
+
+
+def _read_piece(value: Mapping[str, Any]) -> Piece | None:
+    """Returns what an object of the answer says; None if it is none of this API."""
+    choices, usage = value.get("choices"), value.get("usage")
+    if not isinstance(choices, list):
+        return _read_usage(usage) if isinstance(usage, dict) else None
+    choice = choices[0] if choices and isinstance(choices[0], dict) else {}
+    message = next((found for name in ("delta", "message") if isinstance(found := choice.get(name), dict)), {})
+    content = message.get("content")
+    refusal = message.get("refusal")
+    text = read_text(content) or read_text(choice.get("text")) or (refusal if isinstance(refusal, str) else "")
+    thoughts = (message.get(name) for name in ("reasoning_content", "reasoning", "thinking", "thought"))
+    counts = _read_usage(usage) if isinstance(usage, dict) else Piece()
+    reason = choice.get("finish_reason")
+    return Piece(
+        text=text,
+        thought=next(filter(None, map(read_text, thoughts)), "") or read_thought(content),
+        finish_reason=str(reason) if reason else "",
+        prompt_tokens=counts.prompt_tokens,
+        completion_tokens=counts.completion_tokens,
+        ended="message" in choice or (not choices and counts.completion_tokens is not None),
+    )
 
 
 def _read_usage(usage: Mapping[str, Any]) -> Piece:

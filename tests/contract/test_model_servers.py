@@ -69,6 +69,13 @@ def openai(**delta: Any) -> Row:
     return Row(openai_stream(delta))
 
 
+def stream_refused(call: Call) -> Raw:
+    """Refuses to stream; the objects of an Ollama have `stream` in any case."""
+    if call.body["stream"]:
+        return json_answer({"error": "streaming is not available to you"}, 400)
+    return json_answer({"message": {"role": "assistant", "content": TEXT}, "done": True})
+
+
 OPENAI: Mapping[str, Row] = {
     "thoughts as reasoning_content": Row(openai_stream({"reasoning_content": THOUGHT}, {"content": TEXT})),
     "thoughts as reasoning": Row(openai_stream({"reasoning": THOUGHT, "content": None}, {"content": TEXT})),
@@ -196,7 +203,11 @@ OLLAMA: Mapping[str, Row] = {
     "content is missing": Row(ollama_stream({"tool_calls": []}), ""),
     "counts are missing": Row(ollama_stream({"content": TEXT})),
     "counts are null": Row(ollama_stream({"content": TEXT}, prompt_eval_count=None, eval_count=None)),
-    "stream ignored": Row(json_answer({"message": {"content": TEXT}, "done": True})),
+    "content is null": Row(ollama_stream({"content": None}, {"content": TEXT, "thinking": None})),
+    "stream ignored": Row(json_answer({"message": {"role": "assistant", "content": TEXT}, "done": True})),
+    "gzip": Row(compress(ollama_stream({"content": TEXT}))),
+    "tool call only": Row(ollama_stream({"tool_calls": [{"function": {"name": "f", "arguments": {}}}]}), ""),
+    "a word for done_reason that nobody knows": Row(ollama_stream({"content": TEXT}, done_reason="because")),
     "every byte apart": Row(cut_everywhere(ollama_stream({"content": "日本 🚄"})), "日本 🚄"),
     "length": Row(ollama_stream({"content": TEXT}, done_reason="length"), finish="length"),
     "error in the middle": broken(
@@ -207,11 +218,59 @@ OLLAMA: Mapping[str, Row] = {
     "cut": broken(ModelUnavailableError, Raw(ollama_stream({"content": TEXT}).chunks[:1], is_cut=True), "broke off"),
     "HTML": broken(ModelRefusedError, Raw([HTML], content_type="text/html"), "Bad Gateway"),
     "empty body": broken(ModelUnavailableError, Raw([]), "nothing at all"),
+    "ended without an end": broken(
+        ModelUnavailableError, Raw(ollama_stream({"content": TEXT}).chunks[:1]), "broke off"
+    ),
+    "error in a 200": broken(ModelRefusedError, json_answer({"error": "no such tool"}), "no such tool"),
+    "refused by a proxy": broken(ModelRefusedError, Raw([HTML], 403, "text/html"), "403: 502 Bad Gateway nginx"),
+    "refused in detail": broken(ModelRefusedError, json_answer({"detail": "not for you"}, 403), "not for you"),
+    "refused by a list": broken(ModelRefusedError, json_answer(["not for you"], 403), "not for you"),
+    "redirect": broken(ModelRefusedError, Raw([], 301, headers={"Location": "http://x/api"}), "http://x/api"),
+    "broken gzip": broken(ModelRefusedError, Raw([b"\0\1\2"], headers={"Content-Encoding": "gzip"}), "encoding"),
+    "JSON of something else": broken(ModelRefusedError, json_answer({"status": "ok"}), "message: Field required"),
+    "a list": broken(ModelRefusedError, Raw([b"[1, 2]"]), "none of Ollama's API"),
+    "seed refused": Row(refuse("seed", words="property '{}' is unsupported", status=422), requests=2),
+    "stream refused": Row(stream_refused, requests=2),
     "schema refused": Row(
         refuse("format", words='invalid {}: must be "json" or empty'), options={"schema": SCHEMA}, requests=2
     ),
     "no such model": broken(
         ModelRefusedError, json_answer({"error": "model 'scripted' not found"}, 404), "ollama pull scripted"
+    ),
+    # What Ollama itself never sends and its client cannot carry: refused by name, and asked for once.
+    "parts": broken(ModelRefusedError, ollama_stream({"content": [{"type": "text", "text": TEXT}]}), "message.content"),
+    "role is missing": broken(
+        ModelRefusedError, json_answer({"message": {"content": TEXT}, "done": True}), "message.role: Field required"
+    ),
+    "message is missing at the end": broken(
+        ModelRefusedError,
+        Raw([ollama_stream({"content": TEXT}).chunks[0], b'{"done": true}\n']),
+        "message: Field required",
+    ),
+    "done_reason is a number": broken(
+        ModelRefusedError, ollama_stream({"content": TEXT}, done_reason=7), "done_reason: Input should be"
+    ),
+    "arguments of a tool as text": broken(
+        ModelRefusedError,
+        ollama_stream({"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}),
+        "message.tool_calls.0.function.arguments",
+    ),
+    "an object over many lines": broken(
+        ModelRefusedError,
+        Raw([json.dumps({"message": {"role": "assistant", "content": TEXT}}, indent=2).encode()]),
+        "not JSON",
+    ),
+    "server-sent events": broken(ModelRefusedError, openai_stream({"content": TEXT}), "not JSON.*data:"),
+    "a byte order mark": broken(
+        ModelRefusedError, Raw([b"\xef\xbb\xbf", *ollama_stream({"content": TEXT}).chunks]), "not JSON"
+    ),
+    "a raw line separator in the text": broken(
+        ModelRefusedError,
+        Raw(['{"message": {"role": "assistant", "content": "one\u2028two"}}\n'.encode()]),
+        'not JSON of Ollama.s API: {"message": {"role": "assistant", "content": "one',
+    ),
+    "error as an object in a 200": broken(
+        ModelRefusedError, json_answer({"error": {"message": "no such tool"}}), "none of Ollama's API"
     ),
 }
 
@@ -320,6 +379,14 @@ async def test_ollama_is_told_not_to_think() -> None:
     assert server.bodies[0]["think"] is False
 
 
+async def test_ollama_gets_no_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OLLAMA_API_KEY, which Ollama's client would send anywhere, is no setting of Rostrum's and stays here."""
+    monkeypatch.setenv("OLLAMA_API_KEY", "k-s3cret")
+    _, server = await complete("ollama", lambda _call: ollama_stream({"content": TEXT}))
+    assert "ollama-python" in server.headers[0]["user-agent"]
+    assert "authorization" not in server.headers[0]
+
+
 async def test_budget_that_does_not_fit_is_left_out() -> None:
     """A server whose context is too small for thoughts besides the answer is asked for the answer alone."""
 
@@ -374,30 +441,40 @@ def busy(status: int = 503, **headers: str) -> Raw:
     return json_answer({"error": {"message": "Loading model"}}, status, **headers)
 
 
+BUSY = [
+    pytest.param(busy(429, **{"Retry-After": "0"}), id="seconds"),
+    pytest.param(busy(503, **{"Retry-After": format_datetime(datetime.now(UTC) - timedelta(hours=1))}), id="date"),
+    pytest.param(busy(429, **{"retry-after-ms": "5"}), id="milliseconds"),
+    pytest.param(busy(500, **{"Retry-After": "0"}), id="500 that loads"),
+    pytest.param(json_answer({"error": "rate limit"}), id="as text inside a 200"),
+    pytest.param(busy(), id="without"),
+]
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("kind", "answer"),
     [
-        pytest.param(busy(429, **{"Retry-After": "0"}), id="seconds"),
-        pytest.param(busy(503, **{"Retry-After": format_datetime(datetime.now(UTC) - timedelta(hours=1))}), id="date"),
-        pytest.param(busy(429, **{"retry-after-ms": "5"}), id="milliseconds"),
-        pytest.param(busy(500, **{"Retry-After": "0"}), id="500 that loads"),
-        pytest.param(json_answer({"error": {"message": "Rate limit", "code": 429}}), id="429 inside a 200"),
-        pytest.param(busy(), id="without"),
+        *(pytest.param(kind, *row.values, id=f"{row.id}-{kind}") for kind in ("openai", "ollama") for row in BUSY),
+        pytest.param(
+            "openai", json_answer({"error": {"message": "Rate limit", "code": 429}}), id="429 inside a 200-openai"
+        ),
     ],
 )
-async def test_busy_server_is_waited_for(answer: Raw, caplog: pytest.LogCaptureFixture) -> None:
+async def test_busy_server_is_waited_for(kind: str, answer: Raw, caplog: pytest.LogCaptureFixture) -> None:
     """Rate limits and loading are waited for within the call, which is one try, and the log says why."""
+    whole = ollama_stream({"content": TEXT}) if kind == "ollama" else openai_stream({"content": TEXT})
     with caplog.at_level(logging.WARNING):
-        completion, server = await complete("openai", in_turn(answer, openai_stream({"content": TEXT})))
+        completion, server = await complete(kind, in_turn(answer, whole))
     assert completion.text == TEXT
     assert len(server.bodies) == 2
     assert "waiting" in caplog.text
 
 
-async def test_wait_that_is_too_long_is_not_begun() -> None:
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+async def test_wait_that_is_too_long_is_not_begun(kind: str) -> None:
     """A server that wants to be asked again after the deadline is not waited for."""
     with pytest.raises(ModelUnavailableError, match="3600"):
-        await complete("openai", lambda _call: busy(429, **{"Retry-After": "3600"}))
+        await complete(kind, lambda _call: busy(429, **{"Retry-After": "3600"}))
 
 
 async def test_deadline_ends_the_wait() -> None:
@@ -453,11 +530,13 @@ async def test_cancelled_stream_is_left(kind: str) -> None:
         await model.aclose()
 
 
-async def test_fault_of_an_adapter_is_a_refusal() -> None:
+@pytest.mark.parametrize("kind", ["openai", "ollama"])
+async def test_fault_of_an_adapter_is_a_refusal(kind: str) -> None:
     """Whatever goes wrong in an adapter is a ModelRefusedError: nothing crashes, and nothing is paid for again."""
 
     def fail(_text: str) -> None:
         raise ZeroDivisionError
 
+    answer = ollama_stream({"content": TEXT}) if kind == "ollama" else openai_stream({"content": TEXT})
     with pytest.raises(ModelRefusedError, match="ZeroDivisionError"):
-        await complete("openai", lambda _call: openai_stream({"content": TEXT}), on_text=fail)
+        await complete(kind, lambda _call: answer, on_text=fail)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.errors import ModelRefusedError, ModelUnavailableError
+from mesh.llm import ollama_server
 from mesh.llm.ollama import OllamaModel
 from mesh.llm.ollama_server import list_models
 from mesh.llm.openai import OpenAIModel
@@ -191,3 +192,12 @@ async def test_ollama_probe() -> None:
         address = server.url
         assert [model.name for model in await list_models(address) or ()] == ["scripted:latest"]
     assert await list_models(address) is None
+
+
+async def test_slow_ollama_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Ollama that takes its time is waited for, and said to be."""
+    monkeypatch.setattr(ollama_server, "SLOW_SECONDS", 0.0)
+    lines: list[str] = []
+    with ScriptedServer() as server:
+        assert await list_models(server.url, notify=lines.append)
+    assert [line for line in lines if "slow to answer" in line]

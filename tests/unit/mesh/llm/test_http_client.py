@@ -1,16 +1,21 @@
-"""Which requests go by a proxy of the environment."""
+"""Which requests go by a proxy of the environment, by our client and by Ollama's."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.llm.faults import LostConnectionError
 from mesh.llm.http_client import open_client
+from mesh.llm.ollama_client import OllamaClient
 from mesh.testing.openai_server import ScriptedServer
 from tests.support.requires import require_module
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -39,22 +44,69 @@ async def test_other_machines_are_called_by_the_proxy(monkeypatch: pytest.Monkey
             assert (await client.get("http://models.example.com/v1/models")).json() == {"by": "proxy"}
 
 
+async def test_ollama_is_called_by_the_proxy_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ollama's client goes to this machine directly, and to others by the proxy unless NO_PROXY names them."""
+    with ScriptedServer() as server:
+        async with aclosing(OllamaClient(server.url)) as client:
+            assert (await client.list())["models"]
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        monkeypatch.setenv("http_proxy", server.url)
+        server.paths["http://models.example.com:11434/api/ps"] = {"models": [], "by": "proxy"}
+        async with aclosing(OllamaClient("http://models.example.com:11434")) as client:
+            assert (await client.ps())["by"] == "proxy"
+        monkeypatch.setenv("NO_PROXY", "models.invalid")
+        async with aclosing(OllamaClient("http://models.invalid:11434", connect_seconds=5)) as client:
+            with pytest.raises(LostConnectionError):
+                await client.ps()
+
+
+async def test_ollama_behind_a_unix_socket(tmp_path: Path) -> None:
+    """A socket is dialled in the place of the URL's host, whatever proxies there are."""
+    path = str(tmp_path / "ollama")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\nConnection: close\r\n\r\n{"models": []}')
+        writer.close()
+        await writer.wait_closed()
+
+    async with (
+        await asyncio.start_unix_server(answer, path),
+        aclosing(OllamaClient("http://models.example.com:11434", socket=path)) as client,
+    ):
+        assert await client.list() == {"models": []}
+
+
 async def test_socks_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A SOCKS proxy can be used; a kind that nobody knows is refused by its name."""
     require_module("socksio")
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.setenv("HTTPS_PROXY", "socks5h://127.0.0.1:9")
     await open_client("https://models.example.com/v1").aclose()
+    await OllamaClient("https://models.example.com").aclose()
     monkeypatch.setenv("HTTPS_PROXY", "gopher://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "gopher://127.0.0.1:9")
     with pytest.raises(ValueError, match="gopher"):
         open_client("https://models.example.com/v1")
+    with pytest.raises(ValueError, match="gopher"):
+        OllamaClient("https://models.example.com")
 
 
 def test_missing_certificates_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundle that is not there is refused in words, whichever variable names it."""
     with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE"):
         open_client("https://models.example.com/v1", ca_bundle=str(tmp_path / "none.pem"))
+    with pytest.raises(ValueError, match="REQUESTS_CA_BUNDLE"):
+        OllamaClient("https://models.example.com", ca_bundle=str(tmp_path / "none.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(ValueError, match="SSL_CERT_FILE"):
         open_client("https://models.example.com/v1")
+    with pytest.raises(ValueError, match="SSL_CERT_FILE"):
+        OllamaClient("https://models.example.com")
+
+
+@pytest.mark.parametrize("opener", [open_client, OllamaClient])
+def test_address_that_is_none(opener: Callable[[str], object]) -> None:
+    """A URL that no client can read is refused in words."""
+    with pytest.raises(ValueError, match="no URL"):
+        opener("http://[::1/v1")
