@@ -69,5 +69,5 @@ def set_up_logs(pod: str) -> None:
     # Our own lines say when the broker is away; the client adds a dozen for each try to connect.
     logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # a task of it that died: it may hang from then on
-    for noisy in ("kafka", "httpx", "httpcore", "alembic"):
+    for noisy in ("kafka", "httpx", "httpcore", "httpx2", "httpcore2", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
