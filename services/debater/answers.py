@@ -50,19 +50,27 @@ _VALUE = re.compile(r'"(?P<name>\w+)"\s*:\s*"(?P<text>(?:[^"\\]|\\.)*)', re.DOTA
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」"}
 
 
-def tidy(text: str, *, fields: Sequence[str] = (), names: Sequence[str] = (), cut: bool = False) -> str:
+def tidy(
+    text: str,
+    *,
+    fields: Sequence[str] = (),
+    names: Sequence[str] = (),
+    cut: bool = False,
+    earlier: Sequence[str] = (),
+) -> str:
     """Returns an answer as it may be said: one paragraph without fences, JSON, labels and quotation marks around it.
 
     `fields`: those of a JSON answer that are spoken, in order; without them, or if it has others, all are. `names`:
     who may be named in a label before the words. `cut`: the model was stopped by its limit, so a half sentence at the
-    end is taken off, if there is a whole one before it.
+    end is taken off, if there is a whole one before it. `earlier`: turns; a field that only repeats their sentences,
+    word for word, as small models do with the other side's, is left out, if another one says something.
     """
     text = _FENCE.sub("\n", text).strip()
     value = read_fields(text)
     if value is None:
         paragraphs = [_BOLD.sub(r"\1\2", _MARK.sub("", text))]
     else:
-        spoken = _list_spoken(value, fields)
+        spoken = _drop_copies(list(_list_spoken(value, fields)), earlier)
         paragraphs = [drop_half_sentence(part) if len(part) >= FIELD_CHARACTERS else part for part in spoken] or [""]
     if cut:
         paragraphs[-1] = drop_half_sentence(paragraphs[-1])
@@ -102,10 +110,23 @@ def explain_doubt(text: str, earlier: Sequence[str], language: str) -> str:
 
 def _is_repetition(text: str, earlier: Sequence[str]) -> bool:
     """Says whether more than MAX_REPEATED_SHARE of a text are sentences of earlier turns, word for word."""
-    said = {tuple(split_words(sentence)) for turn in earlier for sentence in split_sentences(turn)}
+    said = _list_sentences(earlier)
     sentences = [tuple(split_words(sentence)) for sentence in split_sentences(text)]
     repeated = sum(len(words) for words in sentences if words in said)
     return repeated > MAX_REPEATED_SHARE * sum(map(len, sentences))
+
+
+def _drop_copies(paragraphs: list[str], earlier: Sequence[str]) -> list[str]:
+    """Returns the paragraphs that are not made of sentences of earlier turns alone; all, if none would be left."""
+    if not earlier or len(paragraphs) < 2:
+        return paragraphs
+    said = _list_sentences(earlier)
+    return [part for part in paragraphs if not _list_sentences([part]) <= said] or paragraphs
+
+
+def _list_sentences(texts: Sequence[str]) -> set[tuple[str, ...]]:
+    """Returns the sentences of texts as words, for comparison."""
+    return {tuple(split_words(sentence)) for text in texts for sentence in split_sentences(text)}
 
 
 def _is_foreign(text: str, language: str) -> bool:

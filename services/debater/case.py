@@ -86,7 +86,7 @@ def read_case(text: str, motion: str = "") -> Case | None:
 
 def _read_value(value: dict[str, Any]) -> Case:
     """Reads JSON: the fields that were asked for, else a text, then a list of points, then a list of objections."""
-    texts = [inner for name, inner in value.items() if isinstance(inner, str) and name != "motion"]
+    texts = [inner for name, inner in value.items() if isinstance(inner, str) and name not in {"motion", "change"}]
     claim = value.get("claim") or next(iter(texts), "")
     lists = [inner for inner in value.values() if isinstance(inner, list)]
     points = value.get("points") or (lists[0] if lists else [])

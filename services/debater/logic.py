@@ -152,7 +152,7 @@ class _Turn:
                     await asyncio.sleep(self.retry_seconds)
                 continue
             asked += 1
-            text = _tidy(completion, ask, names)
+            text = _tidy(completion, ask, names, earlier)
             complaint = answers.explain_unusable(text)
             if not complaint:
                 doubt = await asyncio.to_thread(answers.explain_doubt, text, earlier, floor.language)
@@ -250,6 +250,6 @@ def _count_history_tokens(floor: Floor, profile: Profile, brief: Brief, case: Ca
     return max(MIN_HISTORY_TOKENS, most - around - MAX_TURN_TOKENS)
 
 
-def _tidy(completion: Completion, ask: Ask, names: Sequence[str]) -> str:
+def _tidy(completion: Completion, ask: Ask, names: Sequence[str], earlier: Sequence[str] = ()) -> str:
     cut = completion.finish_reason == "length"
-    return answers.tidy(completion.text, fields=ask.fields, names=names, cut=cut)
+    return answers.tidy(completion.text, fields=ask.fields, names=names, cut=cut, earlier=earlier)

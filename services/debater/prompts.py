@@ -24,12 +24,18 @@ SIDES: Mapping[str, str] = {
 }
 """What a stance means, for motions that are claims, questions or mere subjects."""
 
-WORDS: Mapping[str, tuple[str, str]] = {"FOR": ("for", "yes"), "AGAINST": ("against", "no")}
-"""A stance as fields of a schema say it. A small model keeps to its side where the name of the field that it fills has
-the side in it; told so in the prompt alone it writes reasons for the motion on either side."""
+WORDS: Mapping[str, tuple[str, str, str]] = {
+    "FOR": ("for", "yes", "benefit"),
+    "AGAINST": ("against", "no", "drawback"),
+}
+"""A stance as fields of a schema say it. A small model keeps to its side where the name of the field that it fills can
+mean nothing else; told its side in the prompt alone, or asked for a "reason against", it writes reasons for either."""
 
 MOTION_FIELD = "motion"
 """The first field of a guided case: what the side says to the motion, which the reasons then follow."""
+CHANGE_FIELD = "change"
+"""The next one: what the motion comes to. Without it a small model speaks of the motion's subject, not of what it wants
+with it: of zoos, not of their being closed."""
 UNSPOKEN_CHARACTERS = 120
 """Of what a guided answer notes of the other side's words before its own."""
 
@@ -76,12 +82,17 @@ class Brief:
     @property
     def word(self) -> str:
         """Its stance as a preposition."""
-        return WORDS.get(self.stance, ("for", "yes"))[0]
+        return WORDS.get(self.stance, WORDS["FOR"])[0]
 
     @property
     def yes_or_no(self) -> str:
         """What its stance says to the motion."""
-        return WORDS.get(self.stance, ("for", "yes"))[1]
+        return WORDS.get(self.stance, WORDS["FOR"])[1]
+
+    @property
+    def reason(self) -> str:
+        """What a reason of its side is called."""
+        return WORDS.get(self.stance, WORDS["FOR"])[2]
 
     @property
     def in_language(self) -> str:
@@ -123,18 +134,20 @@ def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
             "REPLY: what is wrong with it, in one sentence",
         )
         return _ask(system, task)
-    reason = f"reason_{brief.word}_motion"
+    reason = f"{brief.reason}_of_change"
     task = _join(
         f"Prepare the case {brief.word} the motion as JSON, all texts {brief.in_language}.",
         f'"{MOTION_FIELD}": "{brief.yes_or_no}", which is what the debater says to it.',
-        f'"points": {points} reasons {brief.word} the motion, each about another subject. "subject": one to three '
-        f'words. "{reason}": one sentence of at most 20 words. "example": one sentence of at most 20 words with a '
-        "place, a group of people, a number or an event.",
-        f'"claim": what these reasons show, in one sentence {brief.word} the motion.',
+        f'"{CHANGE_FIELD}": what people do, or do no longer, where {quote_text("motion", brief.topic)} is lived by, in '
+        "one short sentence.",
+        f'"points": {points} {brief.reason}s of this change, each about another subject. "subject": one to three '
+        f'words. "{reason}": one sentence of at most 20 words. "example": one sentence of at most 20 words about a '
+        f"person, a place or an event in which this {brief.reason} can be seen; no study and no percentage.",
+        f'"claim": what these {brief.reason}s show, in one sentence {brief.word} the motion.',
     )
     point = {"subject": _text(40), reason: _text(200), "example": _text(240)}
     schema = _object(
-        **{MOTION_FIELD: {"enum": [brief.yes_or_no]}},
+        **{MOTION_FIELD: {"enum": [brief.yes_or_no]}, CHANGE_FIELD: _text(160)},
         points=_list(points, _object(**point)),
         claim=_text(200),
     )
@@ -267,16 +280,19 @@ def _task_in_fields(brief: Brief, case: Case, *, is_answer: bool, round_number: 
     tasks = {}
     if is_answer:
         tasks[UNSPOKEN_FIELD] = "the strongest thing that the other side said last, in at most 15 words."
-        tasks["wrong_because"] = "why that is wrong, in one or two sentences of your own, not in their words."
-    tasks[f"point_{brief.word}"] = (
+        tasks["wrong_because"] = (
+            f"why that is wrong, or counts less than the {brief.reason} which you name next, in one or two full "
+            "sentences of your own, in words that nobody has used yet."
+        )
+    tasks[f"{brief.reason}_of_motion"] = (
         f"say this in your own words, in one or two sentences: {_cite(point.reason)}"
         if point
-        else f"a new reason {brief.word} the motion that nobody has named yet, in one or two sentences."
+        else f"another {brief.reason} of the motion, which nobody has named yet, in one or two sentences."
     )
     tasks["example"] = (
         f"tell this in one or two sentences: {_cite(point.example)}"
         if point and point.example
-        else "a fact or an example that proves it, in one or two sentences."
+        else f"a person, a place or an event in which this {brief.reason} can be seen, in one or two sentences."
     )
     task = _join(
         f"Write your turn {brief.word} the motion as JSON, {brief.in_language}. Repeat no sentence that was said:",

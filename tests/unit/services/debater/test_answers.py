@@ -88,6 +88,17 @@ def test_half_a_sentence_at_the_limit_goes() -> None:
     assert tidy(json.dumps({"point": full[:FIELD_CHARACTERS], "evidence": "Ulm."}), fields=FIELDS) == f"{POINT} Ulm."
 
 
+def test_a_field_that_only_copies_earlier_turns_is_left_out() -> None:
+    """What the other side, or the speaker itself, said word for word is no answer; alone it stays, to be doubted."""
+    earlier = [f"Zoos teach children. {POINT}", "Zoos cost money."]
+    copied = json.dumps({"answer": "Zoos cost money. Zoos teach children.", "point": "Lions need room."})
+    assert tidy(copied, fields=("answer", "point"), earlier=earlier) == "Lions need room."
+    mixed = json.dumps({"answer": "Zoos cost money. So do schools.", "point": "Lions need room."})
+    assert tidy(mixed, fields=("answer", "point"), earlier=earlier).startswith("Zoos cost money. So do schools.")
+    alone = json.dumps({"answer": "Zoos cost money.", "point": "Zoos teach children."})
+    assert tidy(alone, fields=("answer", "point"), earlier=earlier) == "Zoos cost money. Zoos teach children."
+
+
 def test_the_limit_of_a_turn() -> None:
     """4,000 characters are taken as they are; more end at a sentence; 100 KB are no turn."""
     said = "Wages rise again. " * 222 + "Now."

@@ -103,7 +103,8 @@ def test_a_guided_case() -> None:
     """Fields whose names have the side in them, and those that are only to lead to it, are read as they are meant."""
     written = {
         "motion": "no",
-        "points": [{"subject": "air", "reason_against_motion": "It stays bad. And then they", "example": "Oslo."}],
+        "change": "Nobody drives.",
+        "points": [{"subject": "air", "drawback_of_change": "It stays bad. And then they", "example": "Oslo."}],
         "claim": "A ban helps nobody.",
         "objections": [{"reason_for": "Streets get quiet.", "wrong_because": "Lorries stay."}],
     }
@@ -111,6 +112,7 @@ def test_a_guided_case() -> None:
         "A ban helps nobody.", (Point("It stays bad.", "Oslo."),), (Objection("Streets get quiet.", "Lorries stay."),)
     )
     assert read_case(json.dumps(written), "Cities should ban cars") == expected
+    assert read_case(json.dumps({**written, "claim": ""})) == Case("", expected.points, expected.objections)
     assert read_case(json.dumps({**written, "claim": "Cities should ban cars."}), "cities should ban cars") == Case(
         "", expected.points, expected.objections
     )

@@ -144,7 +144,7 @@ async def test_a_guided_model_answers_in_fields() -> None:
     turn = {
         "they_say": "Clerks lose.",
         "wrong_because": "Nobody is fired.",
-        "point_for": "Nurses gain time.",
+        "benefit_of_motion": "Nurses gain time.",
         "example": "Ulm shows it.",
     }
     agent = debater(Answer(text=json.dumps(case)), Answer(text=json.dumps(turn)), record=said_by_others("No."))

@@ -67,10 +67,10 @@ def test_only_guided_models_get_a_schema() -> None:
     """A guided answer has generic fields without patterns; a new try, and any other model, gets prose."""
     ask = compose(GUIDED)
     assert ask.schema is not None
-    assert list(ask.schema["properties"]) == ["they_say", "wrong_because", "point_for", "example"]
-    assert ask.fields == ("wrong_because", "point_for", "example"), "the other side's words are not spoken"
+    assert list(ask.schema["properties"]) == ["they_say", "wrong_because", "benefit_of_motion", "example"]
+    assert ask.fields == ("wrong_because", "benefit_of_motion", "example"), "the other side's words are not spoken"
     assert "pattern" not in str(ask.schema)
-    assert compose(replace(GUIDED, stance="AGAINST"), is_answer=False).fields == ("point_against", "example")
+    assert compose(replace(GUIDED, stance="AGAINST"), is_answer=False).fields == ("drawback_of_motion", "example")
     for prose in (compose(), compose(GUIDED, complaint="it was empty")):
         assert (prose.schema, prose.fields) == (None, ())
 
@@ -102,13 +102,15 @@ def test_a_case_is_asked_for(ask: Ask) -> None:
     assert "4" in text(ask)
     assert "in Spanish" in text(ask)
     if ask.schema is not None:
-        assert list(ask.schema["properties"]) == ["motion", "points", "claim"], "what leads to the claim stands first"
+        assert list(ask.schema["properties"]) == ["motion", "change", "points", "claim"], (
+            "what leads to the claim stands first"
+        )
     again = prompts.compose_case(BRIEF, 4, again=True)
     assert again.schema is None
     assert text(again) != text(ask)
 
 
-def test_a_case_has_a_point_for_each_round() -> None:
+def test_a_case_has_a_benefit_of_motion_each_round() -> None:
     """As many points as rounds, within what a model finds."""
     assert [prompts.count_points(rounds, guided=False) for rounds in (1, 4, 8)] == [3, 4, 6]
     assert prompts.count_points(8, guided=True) == 5
