@@ -1,6 +1,6 @@
 """JSON as models write it: in a fence, with words around it, with curly quotes for straight ones.
 
-The adapters use it for answers that were asked to fit a schema; services for those that were not.
+The adapters use it for answers that were asked to fit a schema.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from mesh.llm.ollama_client import OllamaClient
 from mesh.llm.ollama_names import ollama_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 CONNECT_SECONDS = 1.0
 """Time in which a server that runs takes a connection."""
@@ -61,11 +61,8 @@ async def list_models(
         slow.cancel()
 
 
-async def find_chat_model(
-    host: str, *, memory_bytes: int, notify: Callable[[str], None] = lambda _line: None
-) -> str | None:
-    """Returns the most capable model that chats there and is loaded, else that is installed and fits the memory."""
-    installed = await list_models(host, notify=notify)
+async def find_chat_model(host: str, installed: Sequence[InstalledModel], *, memory_bytes: int) -> str | None:
+    """Returns the most capable of the models that chats there and is loaded, else that fits the memory."""
     if not installed:
         return None
     loaded = {model.name for model in await list_models(host, loaded=True) or ()}

@@ -137,9 +137,10 @@ async def choose(
 
     url = ollama_url(servers.ollama_host)
     embedded = ModelName("embedded", "default")
-    if await list_models(servers.ollama_host, notify=notify) is None:
+    installed = await list_models(servers.ollama_host, notify=notify)
+    if installed is None:
         return Choice(embedded, f"no Ollama is running at {url}")
-    found = await find_chat_model(servers.ollama_host, memory_bytes=memory_bytes)
+    found = await find_chat_model(servers.ollama_host, installed, memory_bytes=memory_bytes)
     if found is None:
         return Choice(embedded, f"Ollama is running at {url} but has no chat model that runs there")
     return Choice(ModelName("ollama", found), f"Ollama is running at {url}")
