@@ -20,11 +20,21 @@ if TYPE_CHECKING:
 
     from rostrum.debate.v1 import debate_pb2, debate_service_pb2_grpc
 
+    from mesh.errors import RostrumError
+
 PATIENCE_SECONDS = 60.0
 """Time without a stream before we give up; above what the runner needs to restart a moderator, back-off included."""
 
 PAUSE_SECONDS = 0.5
 """Pause before the stream is opened again: well below what a person notices, and no load for a starting service."""
+
+
+def is_lost(error: grpc.aio.AioRpcError, fault: RostrumError) -> bool:
+    """Says whether a stream broke in a way that another call may mend. `fault`: what the error stands for."""
+    return fault.code is Code.UNAVAILABLE or error.code() in {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+    }
 
 
 async def follow_events(
@@ -49,8 +59,7 @@ async def follow_events(
                     return
         except grpc.aio.AioRpcError as error:
             fault = rpc_status.from_rpc_error(error)
-            gone = error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-            if not gone and fault.code is not Code.UNAVAILABLE:
+            if not is_lost(error, fault):
                 raise fault from error
             if lost_since is not None and time.monotonic() - lost_since > patience_seconds:
                 raise fault from error

@@ -14,9 +14,9 @@ import grpc
 import grpc.aio
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
-from mesh.errors import Code
 from mesh.resource_names import AGENTS
 from mesh.rpc import status as rpc_status
+from services.moderator.commands.following import is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ class LiveTurns:
                     return
             except grpc.aio.AioRpcError as error:
                 fault = rpc_status.from_rpc_error(error)
-                if fault.code is not Code.UNAVAILABLE and error.code() is not grpc.StatusCode.CANCELLED:
+                if not is_lost(error, fault):
                     self._is_refused = True
                     self._notice(f"what {agent} writes cannot be watched, so turns come whole: {fault.message}")
                     return
