@@ -10,20 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.agent.model import Cost
 from mesh.llm.port import seed_for
+from mesh.llm.tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mesh.agent.model import Counters
     from mesh.llm.port import Completion, Limits, Message, Model, Profile
-
-BYTES_PER_TOKEN = 3
-"""On the low side for English (about 4) and near it for other scripts, so that a prompt's cost is not underrated."""
-
-
-def estimate_tokens(text: str) -> int:
-    """Returns about how many tokens a text is, in any script; rather more than it is."""
-    return len(text.encode(errors="replace")) // BYTES_PER_TOKEN
 
 
 def turn_place(conversation: str, turn_number: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic_core import from_json
 
@@ -19,7 +19,10 @@ from mesh.language.text import drop_half_sentence, ends_sentence, shorten, split
 from services.debater.refusals import is_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Sequence, Set
+
+Sentence: TypeAlias = tuple[str, ...]
+"""Its words."""
 
 MAX_CHARACTERS = 4000
 """The limit of Turn.text: a longer answer ends at the last sentence within it."""
@@ -56,21 +59,21 @@ def tidy(
     fields: Sequence[str] = (),
     names: Sequence[str] = (),
     cut: bool = False,
-    earlier: Sequence[str] = (),
+    said: Set[Sentence] = frozenset(),
 ) -> str:
     """Returns an answer as it may be said: one paragraph without fences, JSON, labels and quotation marks around it.
 
     `fields`: those of a JSON answer that are spoken, in order; without them, or if it has others, all are. `names`:
     who may be named in a label before the words. `cut`: the model was stopped by its limit, so a half sentence at the
-    end is taken off, if there is a whole one before it. `earlier`: turns; a field that only repeats their sentences,
-    word for word, as small models do with the other side's, is left out, if another one says something.
+    end is taken off, if there is a whole one before it. `said`: the sentences of earlier turns; a field that only
+    repeats them, word for word, as small models do with the other side's, is left out, if another one says something.
     """
     text = _FENCE.sub("\n", text).strip()
     value = read_fields(text)
     if value is None:
         paragraphs = [_BOLD.sub(r"\1\2", _MARK.sub("", text))]
     else:
-        spoken = _drop_copies(list(_list_spoken(value, fields)), earlier)
+        spoken = _drop_copies(list(_list_spoken(value, fields)), said)
         paragraphs = [drop_half_sentence(part) if len(part) >= FIELD_CHARACTERS else part for part in spoken] or [""]
     if cut:
         paragraphs[-1] = drop_half_sentence(paragraphs[-1])
@@ -98,34 +101,33 @@ def explain_unusable(text: str) -> str:
     return "" if text.strip(" .,;:!?{}[]()\"'`-_*#…\n") else "it was empty"
 
 
-def explain_doubt(text: str, earlier: Sequence[str], language: str) -> str:
+def explain_doubt(text: str, said: Set[Sentence], language: str) -> str:
     """Returns what speaks against a usable answer, as a clause for the next try; empty if nothing does.
 
-    `earlier` are all turns so far, own ones included; `language`: in which it was asked for, "" if that is not known.
+    `said`: the sentences of all turns so far, own ones included; `language`: in which it was asked for, "" if that is
+    not known.
     """
-    if _is_repetition(text, earlier):
+    if _is_repetition(text, said):
         return "it repeated sentences that were said before"
     return "it was in another language" if _is_foreign(text, language) else ""
 
 
-def _is_repetition(text: str, earlier: Sequence[str]) -> bool:
+def _is_repetition(text: str, said: Set[Sentence]) -> bool:
     """Says whether more than MAX_REPEATED_SHARE of a text are sentences of earlier turns, word for word."""
-    said = _list_sentences(earlier)
     sentences = [tuple(split_words(sentence)) for sentence in split_sentences(text)]
     repeated = sum(len(words) for words in sentences if words in said)
     return repeated > MAX_REPEATED_SHARE * sum(map(len, sentences))
 
 
-def _drop_copies(paragraphs: list[str], earlier: Sequence[str]) -> list[str]:
+def _drop_copies(paragraphs: list[str], said: Set[Sentence]) -> list[str]:
     """Returns the paragraphs that are not made of sentences of earlier turns alone; all, if none would be left."""
-    if not earlier or len(paragraphs) < 2:
+    if not said or len(paragraphs) < 2:
         return paragraphs
-    said = _list_sentences(earlier)
-    return [part for part in paragraphs if not _list_sentences([part]) <= said] or paragraphs
+    return [part for part in paragraphs if not list_sentences([part]) <= said] or paragraphs
 
 
-def _list_sentences(texts: Sequence[str]) -> set[tuple[str, ...]]:
-    """Returns the sentences of texts as words, for comparison."""
+def list_sentences(texts: Sequence[str]) -> set[Sentence]:
+    """Returns the sentences of texts, for comparison."""
     return {tuple(split_words(sentence)) for text in texts for sentence in split_sentences(text)}
 
 

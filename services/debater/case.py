@@ -15,6 +15,12 @@ from typing import Any
 from mesh.language.text import drop_half_sentence, split_sentences, split_words
 from services.debater import answers
 
+MOTION_FIELD = "motion"
+"""The first field of a guided case: what the side says to the motion, which the reasons then follow."""
+CHANGE_FIELD = "change"
+"""The next one: what the motion comes to. Without it a small model speaks of the motion's subject, not of what it wants
+with it: of zoos, not of their being closed."""
+
 MAX_POINTS = 12
 MAX_OBJECTIONS = 4
 MAX_TEXT_CHARACTERS = 400
@@ -86,7 +92,9 @@ def read_case(text: str, motion: str = "") -> Case | None:
 
 def _read_value(value: dict[str, Any]) -> Case:
     """Reads JSON: the fields that were asked for, else a text, then a list of points, then a list of objections."""
-    texts = [inner for name, inner in value.items() if isinstance(inner, str) and name not in {"motion", "change"}]
+    texts = [
+        inner for name, inner in value.items() if isinstance(inner, str) and name not in {MOTION_FIELD, CHANGE_FIELD}
+    ]
     claim = value.get("claim") or next(iter(texts), "")
     lists = [inner for inner in value.values() if isinstance(inner, list)]
     points = value.get("points") or (lists[0] if lists else [])

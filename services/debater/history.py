@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.agent.metered_model import estimate_tokens
 from mesh.language.text import shorten
 from mesh.llm.quoting import quote_text
+from mesh.llm.tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,25 +13,26 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh.agent.errors import ForfeitError
-from mesh.agent.metered_model import estimate_tokens
 from mesh.agent.model import Speech
 from mesh.errors import ModelError, ModelRefusedError
 from mesh.language.tags import language_name
 from mesh.language.text import ends_sentence, shorten
-from mesh.llm.port import Limits, Profile
+from mesh.llm.port import Limits
+from mesh.llm.profiles import load_profile
+from mesh.llm.tokens import estimate_tokens
 from services.debater import answers, prompts
 from services.debater.case import Case
 from services.debater.history import list_lines, plan_history
 from services.debater.preparation import Preparation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
 
     from mesh.agent.metered_model import MeteredModel
     from mesh.agent.model import Floor, RememberedTurn
     from mesh.agent.ports import FloorContext
     from mesh.clock import Clock
-    from mesh.llm.port import Completion
+    from mesh.llm.port import Completion, Profile
     from services.debater.prompts import Ask, Brief
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,6 @@ SPARE_SECONDS = 3.0
 Else the deadline passes, and the floor is granted again, with the case there."""
 RETRY_SECONDS = 0.5
 """Wait before asking a model again that did not answer."""
-UNKNOWN = Profile(context_tokens=4096, temperature=None, guided=False)
-"""For a model whose server does not say now: the calls to come will say what is wrong."""
 
 
 class Debater:
@@ -73,7 +72,7 @@ class Debater:
 
     async def speak(self, context: FloorContext) -> Speech:
         """Returns an argument for the seat's side. Raises ForfeitError after TRIES, or if the allowance is spent."""
-        profile = await _load_profile(context.model)
+        profile = await load_profile(context.model)
         brief = prompts.Brief(
             topic=context.floor.topic,
             stance=context.floor.role,
@@ -128,7 +127,6 @@ class _Turn:
         """
         floor, model = self.context.floor, self.context.model
         names = self._list_names()
-        earlier = [turn.text for turn in self.spoken]
         complaint = ""
         doubtful: Speech | None = None
         asked = 0
@@ -152,10 +150,8 @@ class _Turn:
                     await asyncio.sleep(self.retry_seconds)
                 continue
             asked += 1
-            text = _tidy(completion, ask, names, earlier)
-            complaint = answers.explain_unusable(text)
+            text, complaint, doubt = await asyncio.to_thread(self._read, completion, ask, names)
             if not complaint:
-                doubt = await asyncio.to_thread(answers.explain_doubt, text, earlier, floor.language)
                 if not doubt:
                     return Speech(text, completion.model)
                 doubtful = doubtful or Speech(text, completion.model)
@@ -216,6 +212,16 @@ class _Turn:
         seconds = max(self.time_left() - SPARE_SECONDS, SPARE_SECONDS)
         return await self.context.model.complete(ask.messages, Limits(tokens, seconds), ask.schema, show)
 
+    def _read(self, completion: Completion, ask: Ask, names: Sequence[str]) -> tuple[str, str, str]:
+        """Returns what an answer says, why it is none, and what speaks against it; runs in a thread.
+
+        All that was said is split into sentences for it, once, and the first time loads what knows languages.
+        """
+        said = answers.list_sentences([turn.text for turn in self.spoken])
+        text = _tidy(completion, ask, names, said)
+        complaint = answers.explain_unusable(text)
+        return text, complaint, "" if complaint else answers.explain_doubt(text, said, self.context.floor.language)
+
     def _take_unfinished(self, written: Sequence[str], ask: Ask, names: Sequence[str]) -> Speech | None:
         """Returns the whole sentences of an answer that the deadline cut off; None if there is none."""
         text = answers.tidy("".join(written), fields=ask.fields, names=names, cut=True)
@@ -232,14 +238,6 @@ def _name_language(tag: str) -> str:
         return ""
 
 
-async def _load_profile(model: MeteredModel) -> Profile:
-    try:
-        return await model.profile()
-    except ModelError as error:
-        log.warning("the model's profile is not known: %s", error.message)
-        return UNKNOWN
-
-
 def _count_history_tokens(floor: Floor, profile: Profile, brief: Brief, case: Case) -> int:
     """Returns the room for the debate so far: the same at each floor of a debate, so that its plan stays the same."""
     empty = prompts.compose_turn(
@@ -250,6 +248,6 @@ def _count_history_tokens(floor: Floor, profile: Profile, brief: Brief, case: Ca
     return max(MIN_HISTORY_TOKENS, most - around - MAX_TURN_TOKENS)
 
 
-def _tidy(completion: Completion, ask: Ask, names: Sequence[str], earlier: Sequence[str] = ()) -> str:
+def _tidy(completion: Completion, ask: Ask, names: Sequence[str], said: Set[answers.Sentence] = frozenset()) -> str:
     cut = completion.finish_reason == "length"
-    return answers.tidy(completion.text, fields=ask.fields, names=names, cut=cut, earlier=earlier)
+    return answers.tidy(completion.text, fields=ask.fields, names=names, cut=cut, said=said)

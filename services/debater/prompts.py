@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.llm.port import Message
 from mesh.llm.quoting import QUOTING_RULE, neutralize_text, quote_text
+from mesh.llm.schemas import object_schema
 from services.debater.answers import FIELD_CHARACTERS, UNSPOKEN_FIELD
-from services.debater.case import Case
+from services.debater.case import CHANGE_FIELD, MOTION_FIELD, Case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,11 +32,6 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
 """A stance as fields of a schema say it. A small model keeps to its side where the name of the field that it fills can
 mean nothing else; told its side in the prompt alone, or asked for a "reason against", it writes reasons for either."""
 
-MOTION_FIELD = "motion"
-"""The first field of a guided case: what the side says to the motion, which the reasons then follow."""
-CHANGE_FIELD = "change"
-"""The next one: what the motion comes to. Without it a small model speaks of the motion's subject, not of what it wants
-with it: of zoos, not of their being closed."""
 UNSPOKEN_CHARACTERS = 120
 """Of what a guided answer notes of the other side's words before its own."""
 
@@ -82,17 +78,21 @@ class Brief:
     @property
     def word(self) -> str:
         """Its stance as a preposition."""
-        return WORDS.get(self.stance, WORDS["FOR"])[0]
+        return self._words[0]
 
     @property
     def yes_or_no(self) -> str:
         """What its stance says to the motion."""
-        return WORDS.get(self.stance, WORDS["FOR"])[1]
+        return self._words[1]
 
     @property
     def reason(self) -> str:
         """What a reason of its side is called."""
-        return WORDS.get(self.stance, WORDS["FOR"])[2]
+        return self._words[2]
+
+    @property
+    def _words(self) -> tuple[str, str, str]:
+        return WORDS.get(self.stance, WORDS["FOR"])
 
     @property
     def in_language(self) -> str:
@@ -146,10 +146,13 @@ def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
         f'"claim": what these {brief.reason}s show, in one sentence {brief.word} the motion.',
     )
     point = {"subject": _text(40), reason: _text(200), "example": _text(240)}
-    schema = _object(
-        **{MOTION_FIELD: {"enum": [brief.yes_or_no]}, CHANGE_FIELD: _text(160)},
-        points=_list(points, _object(**point)),
-        claim=_text(200),
+    schema = object_schema(
+        {
+            MOTION_FIELD: {"enum": [brief.yes_or_no]},
+            CHANGE_FIELD: _text(160),
+            "points": _list(points, object_schema(point)),
+            "claim": _text(200),
+        }
     )
     return _ask(system, task, schema)
 
@@ -299,7 +302,7 @@ def _task_in_fields(brief: Brief, case: Case, *, is_answer: bool, round_number: 
         *(f'"{name}": {what}' for name, what in tasks.items()),
     )
     limits = {name: UNSPOKEN_CHARACTERS if name == UNSPOKEN_FIELD else FIELD_CHARACTERS for name in tasks}
-    return task, _object(**{name: _text(characters) for name, characters in limits.items()})
+    return task, object_schema({name: _text(characters) for name, characters in limits.items()})
 
 
 def _cite(text: str) -> str:
@@ -322,12 +325,3 @@ def _text(characters: int) -> dict[str, Any]:
 
 def _list(items: int, of: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": of, "minItems": items, "maxItems": items}
-
-
-def _object(**properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

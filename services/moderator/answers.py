@@ -99,7 +99,7 @@ def read_summary(text: str, agents: Sequence[str], *, cut: bool) -> str:
     if answer is None:
         if text.lstrip().startswith(("{", "```")):
             raise UnusableAnswerError("it was half a JSON object")
-        return _limit_text(_end_text(clean_text(text), cut=cut))
+        return _limit_text(read_prose(text, cut=cut))
     if isinstance(answer.get("summary"), str | list | dict):
         inner = answer["summary"]
         if not isinstance(inner, dict):
@@ -110,6 +110,11 @@ def read_summary(text: str, agents: Sequence[str], *, cut: bool) -> str:
     return _limit_text(
         "\n".join(said[agent] if agent in said[agent] else f"{agent}: {said[agent]}" for agent in agents)
     )
+
+
+def read_prose(text: str, *, cut: bool) -> str:
+    """Returns an answer that is prose, without the half sentence at its end if a limit `cut` it. Raises if empty."""
+    return _end_text(_demand_words(clean_text(text)), cut=cut)
 
 
 def read_judgement(text: str, agents: Sequence[str], turn_numbers: Collection[int], *, cut: bool) -> Judgement:
@@ -186,10 +191,15 @@ def _end_text(text: str, *, cut: bool) -> str:
     return drop_half_sentence(text) if cut else text
 
 
-def _limit_text(text: str) -> str:
+def _demand_words(text: str) -> str:
     if not any(map(str.isalnum, text)):
         raise UnusableAnswerError("it was empty")
-    return text if len(text) <= MAX_TEXT_CHARACTERS else shorten(text, MAX_TEXT_CHARACTERS)
+    return text
+
+
+def _limit_text(text: str) -> str:
+    words = _demand_words(text)
+    return words if len(words) <= MAX_TEXT_CHARACTERS else shorten(words, MAX_TEXT_CHARACTERS)
 
 
 def _read_text(value: object) -> str:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.language.tags import language_name
 from mesh.language.text import shorten
+from mesh.llm import tokens
 from mesh.llm.port import Message
 from mesh.llm.quoting import QUOTING_RULE, quote_text
+from mesh.llm.schemas import object_schema
 from services.moderator.answers import (
     MAX_QUESTION_CHARACTERS,
     NEW,
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from services.moderator.model.judgement import Digest
     from services.moderator.model.turn import Turn
 
-BYTES_PER_TOKEN = 3
-"""On the low side for English (about 4) and near to what other scripts have (a Chinese character is 3 bytes)."""
 MAX_AGENDA = 10
 """Questions that are planned at once; a longer debate plans the next ones when it comes to them."""
 MAX_NAMED_QUESTIONS = 20
@@ -60,8 +60,8 @@ class Prompt:
 
 
 def estimate_tokens(text: str) -> int:
-    """Returns about how many tokens a text has, rather too many than too few."""
-    return len(text.encode(errors="replace")) // BYTES_PER_TOKEN + 1
+    """Returns about how many tokens a text has, at least one."""
+    return tokens.estimate_tokens(text) + 1
 
 
 def compose_agenda(debate: Debate, turns: Sequence[Turn], count: int, *, guided: bool, fault: str = "") -> Prompt:
@@ -77,7 +77,7 @@ def compose_agenda(debate: Debate, turns: Sequence[Turn], count: int, *, guided:
     if guided:
         item = {"type": "string", "minLength": 8, "maxLength": 150}
         items = {"type": "array", "items": item, "minItems": count, "maxItems": count}
-        schema = _object({"questions": items})
+        schema = object_schema({"questions": items})
         parts.append('Answer in JSON: {"questions": [...]}.')
     else:
         parts.append("One question a line, numbered, and nothing else.")
@@ -104,7 +104,7 @@ def compose_opinion(debate: Debate, turns: Sequence[Turn], room: int, *, guided:
     said = [_quote_turn(debate, turn, text) for turn, text in zip((*earlier, *newest), texts, strict=True)]
     ask = f"Does round {debate.round} only repeat what was said before it, without a new argument, example or fact?"
     if guided:
-        schema = _object({"reason": {"type": "string", "maxLength": 300}, "redundant": {"type": "boolean"}})
+        schema = object_schema({"reason": {"type": "string", "maxLength": 300}, "redundant": {"type": "boolean"}})
         how = 'Answer in JSON: "reason", one sentence, then "redundant", true or false.'
     else:
         schema = None
@@ -128,11 +128,14 @@ def compose_summary(
     debate: Debate, digests: Sequence[Digest], turns: Sequence[Turn], room: int, *, guided: bool, fault: str = ""
 ) -> Prompt:
     """Returns the prompt for the summary of all that was said: `digests`, and the `turns` after them."""
-    sides = _list_sides(speaking_seats(debate, digests, turns))
-    ask = f"Sum up for a reader what each side argued, its points and its best example, without judging: {sides}. "
-    agents = [seat.agent for seat in speaking_seats(debate, digests, turns)]
+    seats = speaking_seats(debate, digests, turns)
+    agents = [seat.agent for seat in seats]
+    ask = (
+        "Sum up for a reader what each side argued, its points and its best example, without judging: "
+        f"{_list_sides(seats)}. "
+    )
     if guided:
-        schema = _object(
+        schema = object_schema(
             {agent: {"type": "string", "minLength": 20, "maxLength": SUMMARY_CHARACTERS} for agent in agents}
         )
         ask += "Answer in JSON: for each of them, under its name, two sentences. "
@@ -279,22 +282,13 @@ def _list_sides(seats: Sequence[Seat]) -> str:
 
 def _judgement_schema(agents: Sequence[str], numbers: Sequence[int]) -> Mapping[str, Any]:
     score = {"type": "integer", "enum": list(range(MAX_SCORE + 1))}
-    sides = {agent: _object(dict.fromkeys(CRITERIA, score)) for agent in agents}
+    sides = {agent: object_schema(dict.fromkeys(CRITERIA, score)) for agent in agents}
     turn = {"type": "integer", "enum": list(numbers)}
-    return _object(
+    return object_schema(
         {
-            "scores": _object(sides),
+            "scores": object_schema(sides),
             "winner": {"type": "string", "enum": [*agents, UNDECIDED]},
             "decisive_turns": {"type": "array", "items": turn, "minItems": 1, "maxItems": 3},
             "rationale": {"type": "string", "minLength": 20, "maxLength": RATIONALE_CHARACTERS},
         }
     )
-
-
-def _object(properties: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from mesh.errors import ModelError, ModelUnavailableError
 from mesh.language.tags import detect_language
 from mesh.llm.port import Limits, Message, seed_for
+from mesh.llm.profiles import load_profile
 from services.moderator.answers import UnusableAnswerError
 from services.moderator.model.judgement import Absence
 from services.moderator.prompts import Prompt
@@ -37,8 +38,6 @@ TIMEOUT_SECONDS = 300.0
 PRESENCE_SECONDS = 60.0
 # Tokens of a context that are left free, for the chat template and for what our estimate is too low by.
 SPARE_TOKENS = 300
-MIN_CONTEXT_TOKENS = 4096
-"""Assumed of a model that does not say."""
 INSTRUCTION_TOKENS = 500
 """What a prompt asks, beside what it quotes, with many seats."""
 ENGLISH = "en"
@@ -64,13 +63,9 @@ class Asking:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    async def load_profile(self) -> Profile | None:
-        """Returns what the model is good for; None if that cannot be known now."""
-        try:
-            return await self._model.profile()
-        except ModelError as error:
-            _log.warning("the model's profile: %s", error)
-            return None
+    async def load_profile(self) -> Profile:
+        """Returns what the model is good for."""
+        return await load_profile(self._model)
 
     async def ask(
         self,
@@ -145,7 +140,6 @@ def seed_of(debate: Debate, purpose: str, attempt: int = 0) -> int:
     return (seed_for(place) + attempt) % 2**31
 
 
-def prompt_room(profile: Profile | None, max_tokens: int) -> int:
+def prompt_room(profile: Profile, max_tokens: int) -> int:
     """Returns the tokens that a prompt may quote, given the room for its answer."""
-    context = profile.context_tokens if profile is not None else MIN_CONTEXT_TOKENS
-    return max(0, context - max_tokens - SPARE_TOKENS - INSTRUCTION_TOKENS)
+    return max(0, profile.context_tokens - max_tokens - SPARE_TOKENS - INSTRUCTION_TOKENS)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.language.text import drop_half_sentence
 from services.moderator import prompts
-from services.moderator.answers import UnusableAnswerError, clean_text, read_judgement, read_summary
+from services.moderator.answers import read_judgement, read_prose, read_summary
 from services.moderator.logic.asking import INSTRUCTION_TOKENS, TRIES, prompt_room, refuse_english, seed_of
 from services.moderator.model import rules
 from services.moderator.model.debate import StopReason
@@ -60,12 +59,9 @@ class Closer:
         tokens += summed.tokens
         return lambda now: rules.record_summary(debate, summed.value or "", summed.absence, tokens, self._pod, now)
 
-    async def _digest(self, debate: Debate, part: Sequence[Turn], profile: Profile | None) -> Outcome[Digest]:
+    async def _digest(self, debate: Debate, part: Sequence[Turn], profile: Profile) -> Outcome[Digest]:
         def read(completion: Completion) -> Digest:
-            text = clean_text(completion.text)
-            if not any(map(str.isalnum, text)):
-                raise UnusableAnswerError("it was empty")
-            return Digest(part[-1].number, drop_half_sentence(text) if completion.finish_reason == "length" else text)
+            return Digest(part[-1].number, read_prose(completion.text, cut=completion.finish_reason == "length"))
 
         room = prompt_room(profile, prompts.DIGEST_TOKENS)
         return await self._asking.ask(
@@ -77,10 +73,7 @@ class Closer:
             tries=_count_tries(debate),
         )
 
-    async def _sum_up(
-        self, debate: Debate, spoken: Sequence[Turn], profile: Profile | None, tokens: int
-    ) -> Outcome[str]:
-        guided = profile is not None and profile.guided
+    async def _sum_up(self, debate: Debate, spoken: Sequence[Turn], profile: Profile, tokens: int) -> Outcome[str]:
         rest = _list_undigested(debate, spoken)
         agents = [seat.agent for seat in prompts.speaking_seats(debate, debate.digests, rest)]
         budget = rules.closing_budget(debate) - tokens
@@ -88,7 +81,7 @@ class Closer:
         room = min(prompt_room(profile, answer_tokens), budget // 2 - answer_tokens - INSTRUCTION_TOKENS)
 
         def compose(attempt: int, fault: str) -> Prompt:
-            as_json = guided != (attempt == 1)
+            as_json = profile.guided != (attempt == 1)
             return prompts.compose_summary(debate, debate.digests, rest, room, guided=as_json, fault=fault)
 
         return await self._asking.ask(
@@ -103,7 +96,6 @@ class Closer:
 
     async def _judge(self, debate: Debate, spoken: Sequence[Turn]) -> Outcome[Judgement]:
         profile = await self._asking.load_profile()
-        guided = profile is not None and profile.guided
         rest = _list_undigested(debate, spoken)
         seats = prompts.speaking_seats(debate, debate.digests, rest)
         agents = [seat.agent for seat in seats]
@@ -114,7 +106,7 @@ class Closer:
 
         def compose(attempt: int, fault: str) -> Prompt:
             sides = _rotate(seats, seed_of(debate, "sides") + attempt)
-            as_json = guided != (attempt == 1)
+            as_json = profile.guided != (attempt == 1)
             return prompts.compose_judgement(
                 debate, debate.digests, rest, sides, numbers, room, as_json=as_json, fault=fault
             )
@@ -139,7 +131,7 @@ def _list_undigested(debate: Debate, spoken: Sequence[Turn]) -> list[Turn]:
     return [turn for turn in spoken if turn.number > through]
 
 
-def _choose_part(debate: Debate, spoken: Sequence[Turn], profile: Profile | None) -> list[Turn]:
+def _choose_part(debate: Debate, spoken: Sequence[Turn], profile: Profile) -> list[Turn]:
     """Returns the turns to digest next; none if the rest fits, or if digesting it cannot be paid for.
 
     The newest turns, as many as half of the room holds, are judged as they were said.

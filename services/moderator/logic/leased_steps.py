@@ -198,13 +198,12 @@ class LeasedSteps:
 
     async def _ask_opinion(self, debate: Debate, turns: Sequence[Turn]) -> Outcome[Opinion]:
         profile = await self._asking.load_profile()
-        guided = profile is not None and profile.guided
         budget = rules.question_budget(debate)
         room = min(prompt_room(profile, prompts.OPINION_TOKENS), MAX_OPINION_ROOM_TOKENS, budget // 2)
         return await self._asking.ask(
             debate,
             "opinion",
-            lambda _attempt, fault: prompts.compose_opinion(debate, turns, room, guided=guided, fault=fault),
+            lambda _attempt, fault: prompts.compose_opinion(debate, turns, room, guided=profile.guided, fault=fault),
             lambda completion: read_opinion(completion.text),
             budget=budget,
             tries=2,

@@ -46,11 +46,10 @@ class Opener:
         """Returns how the next round opens; `turns` are all so far."""
         newest = [turn for turn in turns if turn.text and turn.round == debate.round]
         profile = await self._asking.load_profile()
-        guided = profile is not None and profile.guided
         if debate.round >= len(debate.agenda):
-            return await self._plan(debate, turns, newest, guided=guided)
+            return await self._plan(debate, turns, newest, guided=profile.guided)
         planned = rules.planned_question(debate)
-        if guided or not newest or not planned:
+        if profile.guided or not newest or not planned:
             return Opening(planned)
         return await self._fit(debate, newest, planned)
 

@@ -11,6 +11,7 @@ from services.debater.answers import (
     MAX_CHARACTERS,
     explain_doubt,
     explain_unusable,
+    list_sentences,
     render_draft,
     tidy,
 )
@@ -90,13 +91,13 @@ def test_half_a_sentence_at_the_limit_goes() -> None:
 
 def test_a_field_that_only_copies_earlier_turns_is_left_out() -> None:
     """What the other side, or the speaker itself, said word for word is no answer; alone it stays, to be doubted."""
-    earlier = [f"Zoos teach children. {POINT}", "Zoos cost money."]
+    said = list_sentences([f"Zoos teach children. {POINT}", "Zoos cost money."])
     copied = json.dumps({"answer": "Zoos cost money. Zoos teach children.", "point": "Lions need room."})
-    assert tidy(copied, fields=("answer", "point"), earlier=earlier) == "Lions need room."
+    assert tidy(copied, fields=("answer", "point"), said=said) == "Lions need room."
     mixed = json.dumps({"answer": "Zoos cost money. So do schools.", "point": "Lions need room."})
-    assert tidy(mixed, fields=("answer", "point"), earlier=earlier).startswith("Zoos cost money. So do schools.")
+    assert tidy(mixed, fields=("answer", "point"), said=said).startswith("Zoos cost money. So do schools.")
     alone = json.dumps({"answer": "Zoos cost money.", "point": "Zoos teach children."})
-    assert tidy(alone, fields=("answer", "point"), earlier=earlier) == "Zoos cost money. Zoos teach children."
+    assert tidy(alone, fields=("answer", "point"), said=said) == "Zoos cost money. Zoos teach children."
 
 
 def test_the_limit_of_a_turn() -> None:
@@ -159,22 +160,22 @@ def test_doubt() -> None:
     """A turn said before and one in another language are asked for again; one in its language is not doubted."""
     spanish = SAID["Spanish"]
     repeated = "it repeated sentences that were said before"
-    assert explain_doubt(POINT.upper(), ["Something else.", f"First. {POINT}"], "en") == repeated
-    assert explain_doubt(f"{POINT} So they say.", [POINT], "en") == repeated
+    assert explain_doubt(POINT.upper(), list_sentences(["Something else.", f"First. {POINT}"]), "en") == repeated
+    assert explain_doubt(f"{POINT} So they say.", list_sentences([POINT]), "en") == repeated
     assert (
         explain_doubt(
             f"'Ulm hired forty more.' In fact it was four, and two of them left. {POINT}",
-            ["Ulm hired forty more."],
+            list_sentences(["Ulm hired forty more."]),
             "en",
         )
         == ""
     )
-    assert explain_doubt(POINT, [], "es") == "it was in another language"
-    assert explain_doubt(SAID["Chinese"] * 2, [], "en") == "it was in another language"
-    assert explain_doubt(spanish, [POINT], "es") == ""
-    assert explain_doubt(POINT, [spanish], "en") == ""
-    assert explain_doubt(POINT, [], "") == ""
-    assert explain_doubt("OK.", [], "de") == ""
+    assert explain_doubt(POINT, frozenset(), "es") == "it was in another language"
+    assert explain_doubt(SAID["Chinese"] * 2, frozenset(), "en") == "it was in another language"
+    assert explain_doubt(spanish, list_sentences([POINT]), "es") == ""
+    assert explain_doubt(POINT, list_sentences([spanish]), "en") == ""
+    assert explain_doubt(POINT, frozenset(), "") == ""
+    assert explain_doubt("OK.", frozenset(), "de") == ""
 
 
 def test_a_draft_shows_words_only() -> None:
