@@ -42,6 +42,9 @@ LANGUAGE_CHARACTERS = 40
 MAX_REPEATED_SHARE = 0.4
 """Share of an answer's words in sentences that were said before: a quotation to answer is not yet a repetition."""
 
+SENTENCE_WORDS = 3
+"""A guided answer of fewer words is the name of a field, or a label for a sentence that was not written."""
+
 ENGLISH_SHARE = 0.9
 """Share of ASCII above which an answer that was to be English is taken for English."""
 
@@ -101,12 +104,14 @@ def explain_unusable(text: str) -> str:
     return "" if text.strip(" .,;:!?{}[]()\"'`-_*#…\n") else "it was empty"
 
 
-def explain_doubt(text: str, said: Set[Sentence], language: str) -> str:
+def explain_doubt(text: str, said: Set[Sentence], language: str, *, guided: bool = False) -> str:
     """Returns what speaks against a usable answer, as a clause for the next try; empty if nothing does.
 
     `said`: the sentences of all turns so far, own ones included; `language`: in which it was asked for, "" if that is
-    not known.
+    not known; `guided`: whether it came as fields, which small models fill with labels instead of sentences.
     """
+    if guided and len(split_words(text)) < SENTENCE_WORDS:
+        return "it was a label and not a sentence"
     if _is_repetition(text, said):
         return "it repeated sentences that were said before"
     return "it was in another language" if _is_foreign(text, language) else ""

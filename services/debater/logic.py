@@ -220,7 +220,10 @@ class _Turn:
         said = answers.list_sentences([turn.text for turn in self.spoken])
         text = _tidy(completion, ask, names, said)
         complaint = answers.explain_unusable(text)
-        return text, complaint, "" if complaint else answers.explain_doubt(text, said, self.context.floor.language)
+        if complaint:
+            return text, complaint, ""
+        language = self.context.floor.language
+        return text, "", answers.explain_doubt(text, said, language, guided=ask.schema is not None)
 
     def _take_unfinished(self, written: Sequence[str], ask: Ask, names: Sequence[str]) -> Speech | None:
         """Returns the whole sentences of an answer that the deadline cut off; None if there is none."""

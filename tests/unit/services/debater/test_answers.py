@@ -178,6 +178,14 @@ def test_doubt() -> None:
     assert explain_doubt("OK.", frozenset(), "de") == ""
 
 
+def test_a_label_in_the_place_of_a_sentence_is_doubtful() -> None:
+    """A field that holds only its own name is asked for again in prose; a short answer in prose is an answer."""
+    assert explain_doubt("benefits", frozenset(), "en", guided=True) == "it was a label and not a sentence"
+    assert explain_doubt("benefits", frozenset(), "en") == ""
+    assert explain_doubt("It costs jobs.", frozenset(), "en", guided=True) == ""
+    assert explain_doubt("自动化提高工资。", frozenset(), "zh", guided=True) == ""
+
+
 def test_a_draft_shows_words_only() -> None:
     """Of JSON that is being written only what is spoken shows, and it only grows."""
     written = json.dumps({"answer": "Nobody is fired.", "point": "Pay rises."})
