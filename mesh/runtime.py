@@ -4,6 +4,7 @@ A service's `__main__` calls `run(build)`, and has switched garbage collection o
 imported stays, and looking through it again and again takes a tenth of an import's time. `build` returns the parts in
 the order in which they start; they stop in the opposite order. SIGTERM and SIGINT stop the process with exit code 0; a
 start that fails ends it with 1 and one line.
+The event loop is uvloop's: a turn costs less with it than with Python's own, whose callbacks and wake-ups are Python.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Protocol
+
+import uvloop
 
 from mesh.errors import RostrumError
 from mesh.settings import SettingsError
@@ -62,7 +65,8 @@ def run(build: Build) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logs(environ.get("POD_NAME", environ.get("SERVICE_NAME", "?")))
     try:
-        asyncio.run(serve(build, environ))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(build, environ))
     except SettingsError as error:
         for fault in error.faults:
             log.error("settings: %s", fault)
