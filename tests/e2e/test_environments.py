@@ -1,0 +1,172 @@
+"""The `rostrum` command in the environments that people have: a row a case, each by the real command.
+
+A row says what is unusual and what a user sees then: the exit code, words of stdout, words of the one line on stderr.
+Whatever it is, no row ends in a traceback or in "a fault of ours". Rows that need something running share one system.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.test_commands import NOT_RUNNING, OK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.system import System
+
+pytestmark = pytest.mark.timeout(120)
+
+ROSTRUM = Path(sys.executable).with_name("rostrum")
+DEAD_PROXY = "http://127.0.0.1:9"
+PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
+TOKEN = "eyJ"
+"""How each token begins."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row. All of it is optional but what is unusual, and what comes of it."""
+
+    name: str
+    arguments: tuple[str, ...] = ("token",)
+    exit_code: int = OK
+    stdout: str = ""
+    """Words that stand on stdout."""
+    stderr: str = ""
+    """Words of the one line on stderr; empty: whatever it says, it is no failure."""
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    """Beside the test's own; None takes a variable away. "{home}" is the home folder, "{folder}" the row's own."""
+    before: str = ""
+    """Shell words before the command, such as "ulimit -n 20;" or "cd gone; rmdir ../gone;"."""
+    after: str = ""
+    """Shell words after the command, such as ">&-" or "| head -1"."""
+    stdin: bytes | None = None
+    is_running: bool = False
+    """Whether the home is that of the running system; else it is a new one, in which nothing runs."""
+
+
+def everywhere(value: str) -> dict[str, str | None]:
+    """Returns that value for each variable of a proxy, in both cases, and nothing that spares anybody from it."""
+    names = [*PROXIES, *(name.upper() for name in PROXIES)]
+    return {**dict.fromkeys(names, value), "no_proxy": None, "NO_PROXY": None}
+
+
+STATUS, LIST, HELP = ("status",), ("list",), ("--help",)
+
+
+def stopped(name: str, *, before: str = "", environment: Mapping[str, str | None] | None = None) -> Case:
+    """A row whose command says that nothing runs."""
+    return Case(name, STATUS, NOT_RUNNING, stderr="does not run in", before=before, environment=environment or {})
+
+
+OUTPUT_ROWS = (
+    Case("stdout in Latin-1", LIST, stdout="STATE", environment={"PYTHONIOENCODING": "latin-1"}, is_running=True),
+    Case("stdout in ASCII", HELP, stdout="Usage", environment={"PYTHONIOENCODING": "ascii"}),
+    Case("the C locale", HELP, stdout="Usage", environment={"LC_ALL": "C", "PYTHONUTF8": "0"}),
+    Case("no locale", environment={"LANG": None, "LC_ALL": None}, stdout=TOKEN),
+    Case("a locale that does not exist", environment={"LC_ALL": "xx_YY.KOI9"}, stdout=TOKEN),
+    Case("stdout closed", after=">&-"),
+    Case("stderr closed", STATUS, exit_code=NOT_RUNNING, after="2>&-"),
+    Case("all closed", STATUS, exit_code=NOT_RUNNING, after="<&- >&- 2>&-"),
+    Case("stdin closed", after="<&-", stdout=TOKEN),
+    Case("stdin is nothing", after="</dev/null", stdout=TOKEN),
+)
+
+TERMINAL_ROWS = (
+    *(
+        Case(f"TERM={term}", HELP, stdout="Usage", environment={"TERM": term})
+        for term in ("dumb", "nonsense", "", "xterm-kitty")
+    ),
+    Case("no TERM", HELP, stdout="Usage", environment={"TERM": None}),
+    Case("NO_COLOR", HELP, stdout="Usage", environment={"NO_COLOR": "1", "FORCE_COLOR": None}),
+    Case("20 columns", LIST, stdout="STATE", environment={"COLUMNS": "20"}, is_running=True),
+    stopped("columns in words", environment={"COLUMNS": "text"}),
+)
+
+FOLDER_ROWS = (
+    Case("no HOME", environment={"HOME": None}, stdout=TOKEN),
+    Case("HOME does not exist", environment={"HOME": "/nowhere/at/all"}, stdout=TOKEN),
+    Case("HOME is a file", environment={"HOME": "/etc/passwd"}, stdout=TOKEN),
+    stopped("no variables at all", before="exec env -i ROSTRUM_HOME={home}"),
+)
+
+SYSTEM_ROWS = (
+    *(
+        Case(f"TZ={zone}", LIST, stdout="STATE", environment={"TZ": zone}, is_running=True)
+        for zone in ("Nowhere/Town", "UTC-99", "", "../../etc/passwd")
+    ),
+    stopped("few files", before="ulimit -n 20;"),
+    Case("umask 000", before="umask 000;", stdout=TOKEN),
+    Case("umask 077", before="umask 077;", stdout=TOKEN),
+)
+
+PYTHON_ROWS = (
+    Case("warnings are errors", LIST, stdout="STATE", environment={"PYTHONWARNINGS": "error"}, is_running=True),
+    Case("optimized away", stdout=TOKEN, environment={"PYTHONOPTIMIZE": "2"}),
+    Case("developer's mode", stdout=TOKEN, environment={"PYTHONDEVMODE": "1"}),
+)
+
+PROXY_ROWS = (
+    *(
+        Case(f"by {proxy}", arguments, stdout=words, environment=everywhere(proxy), is_running=True)
+        for proxy in (DEAD_PROXY, "socks5://127.0.0.1:9", "socks5h://nowhere.invalid:9", "not a proxy", "://", "")
+        for arguments, words in ((LIST, "STATE"), (("ask", "team-a", "Who?"), ""), (STATUS, "kafka-0"))
+    ),
+)
+
+ROWS = (*OUTPUT_ROWS, *TERMINAL_ROWS, *FOLDER_ROWS, *SYSTEM_ROWS, *PYTHON_ROWS, *PROXY_ROWS)
+
+
+@pytest.fixture(scope="module")
+def debating(system: System) -> System:
+    """The running system, with a debate that has ended."""
+    system.wait_for_end(system.create("What people write: naïve, 日本, می‌خواهم, 👩‍🔬, 100\u202f%", rounds=1))
+    return system
+
+
+def run_case(case: Case, home: Path, folder: Path) -> subprocess.CompletedProcess[bytes]:
+    """Runs the command of a row by a shell, in a folder of its own, and returns what it printed."""
+    places = {"home": str(home), "folder": str(folder)}
+    environment = {**os.environ, "ROSTRUM_HOME": str(home)}
+    for name, value in case.environment.items():
+        environment.pop(name, None)
+        if value is not None:
+            environment[name] = value.format(**places)
+    script = f'{case.before.format(**places)} "$@" {case.after.format(**places)}; exit ${{PIPESTATUS[0]}}'
+    return subprocess.run(
+        ["bash", "-c", script, "bash", str(ROSTRUM), *(argument.format(**places) for argument in case.arguments)],
+        env=environment, cwd=folder, input=case.stdin, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def check_result(case: Case, result: subprocess.CompletedProcess[bytes]) -> None:
+    """The documented exit code; the words on stdout; a failure is one line, never a traceback or a fault of ours."""
+    # Some rows ask for another encoding than UTF-8: what is looked for is in ASCII, and so the same in all of them.
+    stdout, stderr = (text.decode("utf-8", errors="replace") for text in (result.stdout, result.stderr))
+    assert result.returncode == case.exit_code, stderr + stdout
+    for word in ("Traceback", "a fault of ours", "Exception ignored", "Fatal Python", "Warning"):
+        assert word not in stderr + stdout
+    assert case.stdout in stdout
+    lines = [line for line in stderr.splitlines() if line.startswith("rostrum: ")]
+    assert len(lines) <= (0 if case.exit_code == OK else 1), stderr
+    assert case.stderr in stderr
+
+
+@pytest.mark.parametrize("case", [case for case in ROWS if not case.is_running], ids=lambda case: case.name)
+def test_environment(case: Case, tmp_path: Path) -> None:
+    """A command that needs nothing running does its work, or ends with one line, whatever it is called from."""
+    check_result(case, run_case(case, tmp_path / "home", tmp_path))
+
+
+@pytest.mark.parametrize("case", [case for case in ROWS if case.is_running], ids=lambda case: case.name)
+def test_environment_of_a_running_system(case: Case, debating: System, tmp_path: Path) -> None:
+    """A command that asks what runs does its work, or ends with one line, whatever it is called from."""
+    check_result(case, run_case(case, debating.home, tmp_path))
