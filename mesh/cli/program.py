@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,11 +104,18 @@ def explain(error: Exception) -> tuple[str, Exit]:
             return f"a fault of ours, {what}; ROSTRUM_DEBUG=1 shows where", Exit.FAILURE
 
 
+def program_of(called: str, search_path: str, module: str) -> str:
+    """Returns what a shell takes for this command again: its name if it is found by that, else its path, quoted."""
+    file = Path(called)
+    if "/" not in called or file.parent.resolve() in map(Path, search_path.split(os.pathsep)):
+        return "rostrum"
+    if file.name != "rostrum":
+        return shlex.join(["python", "-m", module])
+    return shlex.join([os.path.relpath(file)])
+
+
 def main(application: Application, module: str) -> NoReturn:
     """Runs the command line of this process and exits. `module` is what `python -m` would run to come here."""
-    called = Path(sys.argv[0])
-    program = "rostrum"
-    if "/" in sys.argv[0] and called.parent.resolve() not in map(Path, os.environ.get("PATH", "").split(os.pathsep)):
-        program = os.path.relpath(called) if called.name == "rostrum" else f"python -m {module}"
+    program = program_of(sys.argv[0], os.environ.get("PATH", ""), module)
     world = laptop.world(os.environ, Output(), program, application.first_command)
     sys.exit(execute(build(application), sys.argv[1:], world))

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from mesh.cache import cache_folder
 from mesh.local.errors import MissingPartError
 
 SOURCES = Path(__file__).parent / "oracle"
@@ -104,6 +105,4 @@ def _fingerprint() -> str:
 
 
 def _cache() -> Path:
-    chosen = os.environ.get("ROSTRUM_CACHE")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rostrum"
-    return (Path(chosen) if chosen else cache) / "istiod-oracle"
+    return cache_folder(os.environ) / "istiod-oracle"

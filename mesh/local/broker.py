@@ -29,6 +29,7 @@ from mesh.local.identities import (
     write,
 )
 from mesh.local.processes import die_with_parent, outlived
+from mesh.local.properties import properties_text
 
 CLIENT_PORT = 9092
 CONTROLLER_PORT = 9093
@@ -64,6 +65,11 @@ JVM_OPTIONS = (
 )
 
 
+SETTINGS = "server.properties"
+DATA = "data"
+"""Both in the node's folder, in which it runs."""
+MAIN = ("kafka.Kafka", SETTINGS)
+
 COLLECTOR = "-XX:+UseSerialGC"
 """Of a node that serves; an archive is made with another one."""
 
@@ -82,6 +88,7 @@ class Topic:
 class BrokerNode:
     """A node that can be started: `folder` holds its data and settings, `ip` is its own loopback address.
 
+    It runs in `folder`, and names its data from there: in an absolute `log.dirs` a comma would end a path.
     `tls`: folder of its certificate (identities.broker_identity). None lets everybody do everything: for benchmarks.
     """
 
@@ -101,12 +108,12 @@ class BrokerNode:
     @property
     def settings_file(self) -> Path:
         """The node's server.properties."""
-        return self.folder / "server.properties"
+        return self.folder / SETTINGS
 
     @property
     def command(self) -> list[str]:
-        """The node's command line."""
-        return [*self._java(), "kafka.Kafka", str(self.settings_file)]
+        """The node's command line, to be run in its folder."""
+        return [*self._java(), *MAIN]
 
     def _java(self) -> list[str]:
         archive = class_archive.archive_file(self.class_path)
@@ -126,7 +133,7 @@ class BrokerNode:
             "inter.broker.listener.name": "CLIENTS",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": f"{NODE_ID}@{self.ip}:{self.controller_port}",
-            "log.dirs": str(self.folder / "data"),
+            "log.dirs": DATA,
             "auto.create.topics.enable": "false",
             "num.partitions": "1",
             "default.replication.factor": "1",
@@ -175,7 +182,8 @@ class BrokerNode:
         node = replace(self, folder=folder, tls=folder / "tls")
         await node.prepare()
         child = await asyncio.create_subprocess_exec(
-            *self._java_with(*options), "kafka.Kafka", str(node.settings_file),
+            *self._java_with(*options), *MAIN,
+            cwd=node.folder, env=class_archive.ENVIRONMENT,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
             preexec_fn=die_with_parent(os.getpid()),
         )  # fmt: skip
@@ -190,14 +198,12 @@ class BrokerNode:
 
     async def prepare(self) -> None:
         """Writes the settings, and formats the data folder if it is new. Raises StartupError, DiskFullError."""
-        lines = "".join(f"{name}={value}\n" for name, value in self.settings().items())
         with disk_errors(self.folder):
-            (self.folder / "data").mkdir(parents=True, exist_ok=True)
-            self.settings_file.write_text(lines, encoding="utf-8")
+            (self.folder / DATA).mkdir(parents=True, exist_ok=True)
+            self.settings_file.write_text(properties_text(self.settings()), encoding="ascii")
         await kafka_storage.format_folder(
-            self.folder / "data", NODE_ID, self.class_path[0].parent / "formatted",
-            java=self._java(), settings_file=self.settings_file,
-        )  # fmt: skip
+            self.folder / DATA, NODE_ID, self.class_path[0].parent / "formatted", java=self._java(), settings=SETTINGS
+        )
 
 
 _PLAINTEXT = {"listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT"}

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 WRITE_SECONDS = 120.0
 """Longest wait for the JVM to write the archive: 7 s is usual on two cores."""
 
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+"""Of a JVM: with another locale it finds no file whose name is not ASCII."""
+
 COLLECTOR = "-XX:+UseG1GC"
 """The one collector with which the JVM puts objects into an archive, and with them the code of lambdas and the graph of
 modules; any collector takes them from there."""
@@ -54,7 +57,7 @@ async def ensure(
         try:
             record, new = f"-XX:AOTConfiguration={folder / 'classes.aotconf'}", folder / "classes.aot"
             await run_node(folder / "node", [COLLECTOR, "-XX:AOTMode=record", record])
-            await _write([*java, COLLECTOR, "-XX:AOTMode=create", record, f"-XX:AOTCache={new}"])
+            await _write([*java, COLLECTOR, "-XX:AOTMode=create", record, f"-XX:AOTCache={new}"], folder)
             new.replace(archive)
         except Exception as error:  # noqa: BLE001 - whatever it is: without it all works as well, but slower
             log.warning("no archive of Kafka's classes was made, so that it starts slower: %r", error)
@@ -69,9 +72,11 @@ def _lock(file: Path) -> TextIO:
     return lock
 
 
-async def _write(command: Sequence[str]) -> None:
+async def _write(command: Sequence[str], folder: Path) -> None:
     child = await asyncio.create_subprocess_exec(
         *command,
+        cwd=folder,
+        env=ENVIRONMENT,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,7 @@ import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
 from mesh.errors import RostrumError
-from mesh.local import lock
+from mesh.local import caller, lock
 from mesh.local.addresses import ingress_of
 from mesh.local.errors import (
     AlreadyRunningError,
@@ -83,6 +84,8 @@ class LocalRunner:
 
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
         """Starts all; returns once every pod is ready. Raises RostrumError; then, or if cancelled, nothing is left."""
+        caller.demand_usable(self.home, self._environ)
+        _ = self._variables  # all that is to be refused is refused before anything is written
         lock.prepare(self.home)
         child = self._spawn()
         assert child.stdout is not None  # noqa: S101 - a pipe, as asked for
@@ -98,23 +101,31 @@ class LocalRunner:
         finally:
             child.stdout.close()
 
+    @cached_property
+    def _variables(self) -> Mapping[str, str]:
+        """The caller's variables as the runner gets them. Raises LocalError."""
+        return caller.variables_of(self._environ)
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         with disk_errors(self.home):
             log = (self.home / "logs" / "runner.log").open("ab")
         with log:
             return subprocess.Popen(  # a fork; the runner outlives this process
-                [sys.executable, "-m", "mesh.local.runner", str(self.home)],
+                [sys.executable, "-P", "-m", "mesh.local.runner", str(self.home)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
                 # gRPC's fork handlers are for children that go on using gRPC; the runner's only exec, and now and then
                 # died of them.
-                env={**self._environ, "GRPC_ENABLE_FORK_SUPPORT": "0"}, start_new_session=True, cwd=ROOT,
+                env={
+                    **{os.fsencode(name): os.fsencode(value) for name, value in self._environ.items()},
+                    **{name.encode(): value.encode() for name, value in self._variables.items()},
+                    b"GRPC_ENABLE_FORK_SUPPORT": b"0", b"PYTHONUTF8": b"1",
+                },
+                start_new_session=True, cwd=self.home / "run",
             )  # fmt: skip
 
     async def _ask_to_start(self, pid: int, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
-        request = runner_pb2.StartRequest(
-            pid=pid, model=model, environment=dict(self._environ),
-            manifests=str(self._manifests),
-        )  # fmt: skip
+        manifests = self._variables.get("ROSTRUM_MANIFESTS") or str(ROOT)
+        request = runner_pb2.StartRequest(pid=pid, model=model, environment=self._variables, manifests=manifests)
         try:
             async with self._channel() as channel:
                 stub: runner_pb2_grpc.RunnerServiceAsyncStub = runner_pb2_grpc.RunnerServiceStub(channel)

@@ -17,6 +17,7 @@ from mesh.local.manifests import Manifests
 from mesh.manifests import ManifestError
 from mesh.manifests.kubernetes import Workload
 from mesh.manifests.pods import EnvVar
+from mesh.store.urls import sqlite_url
 
 PASSED = ("ROSTRUM_CACHE", "XDG_CACHE_HOME")
 MODEL_KEY = "OPENAI_API_KEY"
@@ -29,7 +30,7 @@ PASSED_FOR_MODELS = (
 """How it is reached: for those who speak with it, and for nobody else."""
 MODEL_DEFAULTS = ("MODEL_TEMPERATURE", "MODEL_CONTEXT_TOKENS")
 """For those whose manifest says nothing of it."""
-MACHINE = ("HOME", "LANG", "TMPDIR")
+MACHINE = ("HOME", "TMPDIR")
 PREFIXES = ("OTEL_", "OPENBLAS_")
 
 
@@ -44,9 +45,9 @@ class Environment:
 
     @property
     def machine(self) -> dict[str, str]:
-        """What every process gets."""
+        """What every process gets: its own locale among it, for file names are UTF-8 whatever the caller's is."""
         kept = {name: value for name, value in self.caller.items() if name in MACHINE or name.startswith("OPENBLAS_")}
-        return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept}
+        return {"PATH": "/usr/local/bin:/usr/bin:/bin", **kept, "LANG": "C.UTF-8"}
 
     def of(
         self, deployment: Workload, pod: str, ip: str, folder: PodFolder, *, bootstrap: str, kafka_tls: Path | None
@@ -60,7 +61,7 @@ class Environment:
             "POD_IP": ip,
             "SIDECAR_FOLDER": folder.short,
             "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
-            "DATABASE_URL": f"sqlite:///{self.home / 'stores' / _service(deployment)}.db",
+            "DATABASE_URL": sqlite_url(self.home / "stores" / f"{_service(deployment)}.db"),
             "MODEL": self._model_of(deployment),
         }
         if kafka_tls is not None:

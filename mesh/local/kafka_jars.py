@@ -113,10 +113,12 @@ async def ensure(cache: Path, progress: Callable[[int, int], None] = lambda _don
 async def _fetch_in_child(folder: Path, progress: Callable[[int, int], None]) -> None:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "mesh.local.kafka_jars",
         "fetch",
         str(folder),
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -16,8 +16,10 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.local.class_archive import ENVIRONMENT
 from mesh.local.errors import StartupError, disk_errors
 from mesh.local.processes import outlived
+from mesh.local.properties import properties_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +30,14 @@ METADATA = "__cluster_metadata-0"
 """Folder of the metadata log, below the data folder."""
 
 
-async def format_folder(data: Path, node_id: str, kept: Path, *, java: Sequence[str], settings_file: Path) -> None:
+async def format_folder(data: Path, node_id: str, kept: Path, *, java: Sequence[str], settings: str) -> None:
     """Formats `data`, unless it is formatted. `kept`: where the cache has, or will have, the first snapshot.
 
-    `java` is the JVM's command, `settings_file` the node's. Raises StartupError, DiskFullError.
+    `java` is the JVM's command, `settings` names the node's file, beside `data`. Raises StartupError, DiskFullError.
     """
     if await asyncio.to_thread(_format_from, data, node_id, kept):
         return
-    await _run_tool(data.parent, java, settings_file)
+    await _run_tool(data.parent, java, settings)
     await asyncio.to_thread(_keep, data / METADATA, kept)
 
 
@@ -46,13 +48,13 @@ def _format_from(data: Path, node_id: str, kept: Path) -> bool:
         return True
     if not kept.is_dir():
         return False
-    ids = f"cluster.id={_random_id()}\ndirectory.id={_random_id()}\nnode.id={node_id}\nversion=1\n"
+    ids = {"cluster.id": _random_id(), "directory.id": _random_id(), "node.id": node_id, "version": "1"}
     with disk_errors(data):
         shutil.rmtree(data / METADATA, ignore_errors=True)  # of a copy that was interrupted
         shutil.copytree(kept, data / METADATA)
         # Last and at once: with it the folder counts as formatted.
         new = properties.with_suffix(".new")
-        new.write_text(ids, encoding="utf-8")
+        new.write_text(properties_text(ids), encoding="ascii")
         new.replace(properties)
     return True
 
@@ -75,12 +77,13 @@ def _keep(metadata: Path, kept: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-async def _run_tool(folder: Path, java: Sequence[str], settings_file: Path) -> None:
+async def _run_tool(folder: Path, java: Sequence[str], settings: str) -> None:
     child = await asyncio.create_subprocess_exec(
         *java,
         *("kafka.tools.StorageTool", "format", "--ignore-formatted"),
-        *("-t", _random_id(), "-c", str(settings_file)),
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        *("-t", _random_id(), "-c", settings),
+        cwd=folder,
+        env=ENVIRONMENT,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

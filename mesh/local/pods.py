@@ -214,6 +214,7 @@ class Pod:
         child = await asyncio.create_subprocess_exec(
             *command,
             env=dict(self.spec.env),
+            cwd=self.spec.working_folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

@@ -26,7 +26,6 @@ from mesh.manifests.kubernetes import Workload
 
 MAX_GRACE_SECONDS = 10.0
 """A person waits for the end of it."""
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class ReplicaFactory:
@@ -72,7 +71,7 @@ class ReplicaFactory:
         envoy_log = self._log(f"{pod.name}.envoy")
         if deployment.is_gateway:
             spec = PodSpec(
-                pod.deployment, pod.replica, pod.ip, pod.ports, (), self._environment.machine, ROOT, envoy_log
+                pod.deployment, pod.replica, pod.ip, pod.ports, (), self._environment.machine, folder.path, envoy_log
             )
             return Replica(spec, sidecar=Envoy(spec, folder, envoy_log, self._changes.notify))
         spec = self._app_spec(pod, deployment, folder)
@@ -88,7 +87,7 @@ class ReplicaFactory:
             kafka_tls=folder.kafka_certificates if pod.kafka_user else self._kafka.given_certificates,
         )  # fmt: skip
         return PodSpec(
-            pod.deployment, pod.replica, pod.ip, pod.ports, command, variables, ROOT, self._log(pod.name),
+            pod.deployment, pod.replica, pod.ip, pod.ports, command, variables, folder.path, self._log(pod.name),
             probe_of(container.readiness_probe, ports), probe_of(container.liveness_probe, ports),
             probe_of(container.startup_probe, ports),
             min(deployment.pod.termination_grace_period_seconds, MAX_GRACE_SECONDS), folder,

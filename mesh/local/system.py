@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rostrum.local.v1 import runner_pb2
 
+from mesh.cache import cache_folder
 from mesh.local import broker, declared, folders, models, tokens
 from mesh.local.addresses import Addresses
 from mesh.local.applied import AppliedFile
@@ -46,8 +47,7 @@ class Home:
     @property
     def cache(self) -> Path:
         """Where models and jars are kept."""
-        folder = self.caller.get("ROSTRUM_CACHE")
-        return Path(folder) if folder else Path.home() / ".cache" / "rostrum"
+        return cache_folder(self.caller)
 
 
 def open_system(home: Home, root: Path, report: Callable[[str], None]) -> System:

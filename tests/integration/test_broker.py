@@ -64,3 +64,15 @@ async def test_without_an_archive_all_works(tmp_path: Path) -> None:
 
     await class_archive.ensure(["java"], [tmp_path / "kafka.jar"], fails)
     assert [path.name for path in tmp_path.iterdir()] == [".archive-lock"]
+
+
+def test_a_folder_of_any_name_is_the_brokers_own(tmp_path: Path) -> None:
+    """A comma, an escape or a comment elsewhere is a part of the name: data and certificates are found there."""
+    name = "Übung 日本 a\\b, c?d#e%20f = {g} $h 'i' \"j\"\nk "
+    broker = run_broker(tmp_path / name)
+    try:
+        broker.topic(partitions=1)
+        assert (tmp_path / name / "data" / "meta.properties").is_file()
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+    finally:
+        broker.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from mesh.manifests import ManifestError
 from tests.support.waiting import until
 
 PODS = {"kafka-0", "moderator-0", "team-a-0", "team-b-0", "embeddings-0", "ingress-0"}
-SERVED = '["python", "-m", "tests.support.health_only"]'
+SERVED = json.dumps(["env", f"PYTHONPATH={ROOT}", "python", "-m", "tests.support.health_only"])
 
 
 def _manifests(target: Path, command: str = SERVED) -> Path:

@@ -19,8 +19,10 @@ from pathlib import Path
 
 import pytest
 
+import mesh.cache
 from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.local.broker import BrokerNode, Topic, accepts, make_topics, open_node
+from mesh.local.class_archive import ENVIRONMENT
 from mesh.local.identities import (
     KAFKA_RUNNER,
     CertificateRequest,
@@ -94,10 +96,11 @@ def launch(node: BrokerNode) -> subprocess.Popen[bytes]:
     with (node.folder / "broker.log").open("ab") as log:
         process = subprocess.Popen(
             node.command,
+            cwd=node.folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            env=ENVIRONMENT,
             preexec_fn=die_with_parent(os.getpid()),  # noqa: PLW1509 - nothing may outlive the test run
         )
     asyncio.run(_until_up(node, process))  # of a session's fixture, or in a thread beside a test's loop
@@ -124,7 +127,7 @@ def own_ip() -> str:
 
 def cache_folder() -> Path:
     """Where Kafka's jars are kept."""
-    return Path(os.environ.get("ROSTRUM_CACHE") or Path.home() / ".cache" / "rostrum")
+    return mesh.cache.cache_folder(os.environ)
 
 
 def run_broker(folder: Path, ip: str | None = None) -> TestBroker:

@@ -76,7 +76,7 @@ def scripted_manifests(
                 container = document["spec"]["template"]["spec"]["containers"][0]
                 service = container["command"][-1].rsplit(".", 1)[-1]
                 container["command"] = ["python", "-m", "tests.support.scripted_service", service]
-                own = {**env, **agents.get(name, {})}
+                own = {"PYTHONPATH": str(ROOT), **env, **agents.get(name, {})}
                 container.setdefault("env", []).extend({"name": k, "value": v} for k, v in own.items())
         path.write_text(dump_texts(documents), "utf-8")
     return target

