@@ -78,10 +78,11 @@ def _without_details(code: grpc.StatusCode, message: str) -> RostrumError:
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return errors.DeadlineError("the call took longer than it may; try again")
-        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in message:
-            return errors.InvalidArgumentError(f"too many bytes in one message: {message}", field="request")
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" not in message:
             return errors.RateLimitedError(f"too many calls ({message})")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED | grpc.StatusCode.INVALID_ARGUMENT:
+            what = "" if code is grpc.StatusCode.INVALID_ARGUMENT else "too many bytes in one message: "
+            return errors.InvalidArgumentError(f"{what}{message}", field="request")
         case grpc.StatusCode.UNAVAILABLE:
             return UnreachableError(f"the service does not answer ({message})")
         case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:

@@ -29,11 +29,10 @@ def _config() -> dict[str, Any]:
     return config
 
 
-def test_descriptors_are_current() -> None:
-    """The file is, byte by byte, what `make protos` writes."""
-    script = _script()
-    text = script.FILE.read_text("utf-8")
-    assert script.written(text) == text, "run `make protos`"
+def test_contracts_are_current() -> None:
+    """Both files are, byte by byte, what `make protos` writes."""
+    for file, text in _script().written().items():
+        assert file.read_text("utf-8") == text, "run `make protos`"
 
 
 def test_descriptors_are_complete() -> None:

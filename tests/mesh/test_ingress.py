@@ -1,80 +1,35 @@
 """The ingress as it is shipped: REST, server-sent events, gRPC and gRPC-Web, tokens, and how much may come.
 
 Behind it are the real sidecars, and apps that answer as a test asks: what services really say is for tests/e2e.
-Who may do what is in test_matrix.py.
+Who may do what is in test_matrix.py; how what is wrong is answered, in test_requests.py.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf import any_pb2
-from google.protobuf.message import Message
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import code_pb2, status_pb2
 from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2
 
 from mesh.manifests.texts import dump_texts, parse_text
-from tests.mesh.rostrum import NAMESPACE, rostrum, shipped
+from tests.mesh.ingress import AGENTS, DEBATES, Ingress, answers, fails, running_ingress_of
+from tests.mesh.rostrum import NAMESPACE, shipped
 from tests.support import mesh_calls as calls
-from tests.support.mesh import RunningMesh
-from tests.support.mesh_apps import FailedError, Seen
-from tests.support.mesh_tokens import Tokens
 
-DEBATES = "/rostrum.debate.v1.DebateService"
-AGENTS = "/rostrum.agent.v1.AgentService"
 MEGABYTE = 1_048_576
-
-
-@dataclass(frozen=True)
-class Ingress:
-    """The ingress of a running mesh."""
-
-    mesh: RunningMesh
-    tokens: Tokens
-    probe: str = ""
-    """Sent with every call of one test: a call that ended at the ingress may still arrive when the next test runs."""
-
-    @property
-    def seen(self) -> list[Seen]:
-        """What the apps saw of this test."""
-        return self.mesh.script.probed(self.probe)
-
-    def headers(self, brings: str) -> list[tuple[str, str]]:
-        """A token of that kind, and the probe."""
-        return [*self.tokens.headers(brings), ("x-probe", self.probe)]
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Where it listens."""
-        return self.mesh.pod("ingress").ip, 8080
-
-    def rest(
-        self, method: str, path: str, body: object = None, *, brings: str = "operator", **more: Any
-    ) -> calls.Outcome:
-        """A request with JSON."""
-        sent = b"" if body is None else json.dumps(body).encode()
-        headers = [*self.headers(brings), ("content-type", "application/json"), *more.get("headers", ())]
-        return calls.request(self.place, method, path, host="localhost:8080", headers=headers, body=sent)
-
-    def rpc(
-        self, path: str, message: bytes = b"", *, authority: str = "", brings: str = "operator"
-    ) -> calls.RpcOutcome:
-        """An RPC."""
-        with calls.plain_channel(f"{self.place[0]}:{self.place[1]}", authority) as channel:
-            return calls.rpc(channel, path, message, self.headers(brings))
 
 
 @pytest.fixture(scope="module")
 def running_ingress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingress]:
-    with rostrum(shipped(), tmp_path_factory.mktemp("tokens")) as (mesh, tokens):
-        yield Ingress(mesh, tokens)
+    with running_ingress_of(tmp_path_factory.mktemp("tokens")) as ingress:
+        yield ingress
 
 
 @pytest.fixture
@@ -83,32 +38,6 @@ def ingress(running_ingress: Ingress) -> Ingress:
     running_ingress.mesh.script.clear()
     running_ingress.mesh.script.answers.clear()
     return replace(running_ingress, probe=uuid.uuid4().hex)
-
-
-def answers(ingress: Ingress, path: str, *messages: Message) -> list[bytes]:
-    """Has an RPC answer with these; returns the list of requests that it gets from now on."""
-    got: list[bytes] = []
-
-    def answer(request: bytes) -> Sequence[bytes]:
-        got.append(request)
-        return [message.SerializeToString() for message in messages]
-
-    ingress.mesh.script.answers[path] = answer
-    return got
-
-
-def fails(ingress: Ingress, path: str, code: int, message: str = "no", reason: str = "") -> None:
-    """Has an RPC fail."""
-    status = status_pb2.Status(code=code, message=message)
-    if reason:
-        detail = any_pb2.Any()
-        detail.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="rostrum.dev"))
-        status.details.append(detail)
-
-    def answer(_: bytes) -> Sequence[bytes]:
-        raise FailedError(status)
-
-    ingress.mesh.script.answers[path] = answer
 
 
 # ---- REST ----
@@ -205,7 +134,7 @@ def test_errors_have_their_http_status_and_a_json_body(ingress: Ingress, code: i
         ("GET", "/v1/nothing", None, 403),
         ("GET", "/", None, 403),
         ("GET", "/v1/agents/nobody", None, 404),
-        ("DELETE", "/v1/debates/7", None, 404),
+        ("DELETE", "/v1/debates/7", None, 405),
         ("GET", "/v1/debates/7?unknown=1", None, 400),
     ],
 )
@@ -237,12 +166,17 @@ def test_grpc_goes_to_whom_the_authority_names(ingress: Ingress) -> None:
         (f"{AGENTS}/GetAgent", "team-b:8080", "team-b"),
         ("/grpc.health.v1.Health/Check", "", "moderator"),
         ("/grpc.health.v1.Health/Check", "team-b", "team-b"),
+        ("/grpc.health.v1.Health/Check", "mybox", "moderator"),
+        ("/grpc.health.v1.Health/Check", "mybox:8080", "moderator"),
+        ("/grpc.health.v1.Health/Check", "127.0.0.1", "moderator"),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "localhost", "moderator"),
+        (f"{DEBATES}/GetDebate", "mybox", "moderator"),
         ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "", "moderator"),
         ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "team-a", "team-a"),
     ):
         ingress.mesh.script.clear()
         assert ingress.rpc(path, authority=authority, brings="viewer").code is grpc.StatusCode.OK, (path, authority)
-        assert [(seen.pod, seen.path) for seen in ingress.seen] == [(f"{pod}-0", path)]
+        assert [(seen.pod, seen.path) for seen in ingress.seen] == [(f"{pod}-0", path)], authority
 
 
 def test_grpc_errors_keep_their_details(ingress: Ingress) -> None:

@@ -131,7 +131,7 @@ def raw(
 def _answer(connection: socket.socket, method: str) -> Outcome:
     with connection.makefile("rb") as stream:
         first = stream.readline()
-        if not first.startswith(b"HTTP/1.1 "):
+        if not first.startswith(b"HTTP/1."):
             return Outcome(0, why=f"no HTTP: {first[:40]!r}")
         headers = []
         while line := stream.readline().strip():

@@ -1,6 +1,7 @@
-"""EnvoyFilter, in the one form that the ingress gateway needs: an HTTP filter in a gateway's chain.
+"""EnvoyFilter, in the two forms that the ingress gateway needs: an HTTP filter put into a gateway's chain, and fields
+merged into its HTTP connection manager.
 
-Every other place and operation is refused by name. Which filters are known is in
+Every other place and operation is refused by name. Which filters and which fields are known is in
 `mesh.sidecar.listeners.envoy_filters`.
 """
 
@@ -46,26 +47,34 @@ class PatchMatch(Spec):
     listener: ListenerMatch
 
 
-class HttpFilterValue(Spec):
-    """An HTTP filter as Envoy's own JSON, in the snake_case of its protos."""
+class FilterValue(Spec):
+    """A filter as Envoy's own JSON, in the snake_case of its protos."""
 
     name: str = Field(min_length=1)
     typed_config: dict[str, Any] = Field(alias="typed_config")
 
 
 class Patch(Spec):
-    """What is put there. INSERT_BEFORE puts it before the router, or first of all without a subFilter."""
+    """What is put there. INSERT_BEFORE puts it before the router, or first of all without a subFilter.
 
-    operation: Literal["INSERT_BEFORE", "INSERT_FIRST"]
-    value: HttpFilterValue
+    MERGE is for a NETWORK_FILTER, the other two are for an HTTP_FILTER.
+    """
+
+    operation: Literal["INSERT_BEFORE", "INSERT_FIRST", "MERGE"]
+    value: FilterValue
 
 
 class ConfigPatch(Spec):
-    """One filter."""
+    """One HTTP filter, or fields of the connection manager."""
 
-    apply_to: Literal["HTTP_FILTER"]
+    apply_to: Literal["HTTP_FILTER", "NETWORK_FILTER"]
     match: PatchMatch
     patch: Patch
+
+    @property
+    def is_merge(self) -> bool:
+        """Whether it is of the connection manager itself."""
+        return self.apply_to == "NETWORK_FILTER"
 
     @property
     def is_before_router(self) -> bool:

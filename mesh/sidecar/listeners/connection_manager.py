@@ -83,9 +83,6 @@ def make_gateway_manager(
     web = Protocol.GRPC_WEB if str(getattr(protocol, "value", protocol)).upper() == "GRPC-WEB" else Protocol.HTTP
     config = _make_manager(mesh, proxy, "gateway", stat_prefix, web)
     config.access_log.extend(metrics.make_http_logs(mesh, proxy.workload, "gateway"))
-    filters = envoy_filters.insert_filters(mesh, proxy, config.http_filters)
-    del config.http_filters[:]
-    config.http_filters.extend(filters)
     _set_routes(config, route_config_name)
     config.server_name = _SERVER_NAME
     config.use_remote_address.value = True
@@ -93,6 +90,7 @@ def make_gateway_manager(
     config.forward_client_cert_details = _MANAGER.SANITIZE_SET
     _set_details(config)
     config.set_current_client_cert_details.cert = True
+    envoy_filters.patch_manager(mesh, proxy, config)
     return make_network_filter("http_connection_manager", config)
 
 

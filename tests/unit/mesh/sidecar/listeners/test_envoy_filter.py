@@ -1,4 +1,5 @@
-"""EnvoyFilter: the filters of known types that a gateway gets, where, and the refusal of everything else."""
+"""EnvoyFilter: the filters of known types that a gateway gets, where, what is merged into its connection manager, and
+the refusal of everything else."""
 
 from __future__ import annotations
 
@@ -75,6 +76,22 @@ MATCHED = {
 }
 
 
+LUA = {"@type": f"{TYPE}lua.v3.Lua", "default_source_code": {"inline_string": "function envoy_on_request(h) end"}}
+MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+REPLIES = {
+    "@type": MANAGER,
+    "http_protocol_options": {"accept_http_10": True},
+    "local_reply_config": {"body_format": {"json_format": {"message": "%LOCAL_REPLY_BODY%"}}},
+}
+
+
+def _merge(config: dict[str, Any], name: str = "m", **more: Any) -> dict[str, Any]:
+    found = _filter(config, name, first=True, **more)
+    found["spec"]["configPatches"][0]["applyTo"] = "NETWORK_FILTER"
+    found["spec"]["configPatches"][0]["patch"]["operation"] = "MERGE"
+    return found
+
+
 def _filter(config: dict[str, Any], name: str = "a", *, first: bool = False, **more: Any) -> dict[str, Any]:
     network: dict[str, Any] = {"name": "envoy.filters.network.http_connection_manager"}
     if not first:
@@ -96,9 +113,18 @@ def _filter(config: dict[str, Any], name: str = "a", *, first: bool = False, **m
 
 
 def _applied(*documents: dict[str, Any], pod: str = "gate") -> list[Any]:
+    return [as_dict(http_filter) for http_filter in _patched(*documents, pod=pod).http_filters]
+
+
+def _patched(*documents: dict[str, Any], pod: str = "gate") -> http_connection_manager_pb2.HttpConnectionManager:
+    """A connection manager of two filters, and of what a gateway's own has."""
     mesh = shop(*documents)
-    filters = [http_connection_manager_pb2.HttpFilter(name=name) for name in ("envoy.filters.http.cors", ROUTER)]
-    return [as_dict(http_filter) for http_filter in envoy_filters.insert_filters(mesh, proxy(mesh, pod), filters)]
+    manager = http_connection_manager_pb2.HttpConnectionManager(stat_prefix="gate")
+    manager.http_protocol_options.SetInParent()
+    for name in ("envoy.filters.http.cors", ROUTER):
+        manager.http_filters.add(name=name)
+    envoy_filters.patch_manager(mesh, proxy(mesh, pod), manager)
+    return manager
 
 
 def _names(*documents: dict[str, Any], pod: str = "gate") -> list[str]:
@@ -117,9 +143,9 @@ def test_a_filter_comes_right_before_the_router() -> None:
     }
 
 
-@pytest.mark.parametrize("config", [LIMIT, BUFFER, MATCHED], ids=["limit", "buffer", "matched"])
-def test_limits_are_known_too(config: dict[str, Any]) -> None:
-    """A rate limit, a size limit, and one that some requests skip."""
+@pytest.mark.parametrize("config", [LIMIT, BUFFER, MATCHED, LUA], ids=["limit", "buffer", "matched", "lua"])
+def test_limits_and_scripts_are_known_too(config: dict[str, Any]) -> None:
+    """A rate limit, a size limit, one that some requests skip, and a script."""
     found = _applied(_filter(config))[1]
     assert found["typedConfig"]["@type"] == config["@type"]
 
@@ -141,6 +167,19 @@ def test_priority_and_root_namespace_come_before_age() -> None:
     assert _names(late, _filter(BUFFER, "b"), root)[1:-1] == ["c", "b", "a"]
 
 
+def test_what_is_merged_is_added_to_the_connection_manager() -> None:
+    """Fields of it are set beside what is there; lists of two patches follow each other, by priority."""
+    mapper: dict[str, Any] = {"filter": {"not_health_check_filter": {}}}
+    config = {"@type": MANAGER, "local_reply_config": {"mappers": [{**mapper, "status_code": 400}]}}
+    later = {"@type": MANAGER, "local_reply_config": {"mappers": [{**mapper, "status_code": 500}]}}
+    found = _patched(_merge(later, "a", priority=2), _merge(config, "b", priority=1), _merge(REPLIES, "c"))
+    assert found.stat_prefix == "gate"
+    assert found.http_protocol_options.accept_http_10
+    assert [reply.status_code.value for reply in found.local_reply_config.mappers] == [400, 500]
+    assert found.local_reply_config.body_format.json_format["message"] == "%LOCAL_REPLY_BODY%"
+    assert not _patched(_merge(REPLIES), pod="backend").HasField("local_reply_config")
+
+
 def test_only_selected_pods_of_its_namespace_get_it() -> None:
     """Another pod's filters stay as they are."""
     assert _names(_filter(BUFFER), pod="backend") == ["envoy.filters.http.cors", ROUTER]
@@ -153,6 +192,13 @@ def _with(path: str, value: Any) -> dict[str, Any]:
     for parent in parents:
         here = here[int(parent)] if parent.isdigit() else here[parent]
     here[last] = value
+    return said
+
+
+def _merge_before_router() -> dict[str, Any]:
+    said = _filter(REPLIES, "a")
+    said["spec"]["configPatches"][0]["applyTo"] = "NETWORK_FILTER"
+    said["spec"]["configPatches"][0]["patch"]["operation"] = "MERGE"
     return said
 
 
@@ -183,6 +229,8 @@ PATCH = "configPatches.0"
         ),
         (_with(f"{PATCH}.patch.operation", "ADD"), "configPatches[0].patch.operation", "'INSERT_BEFORE'"),
         (_with(f"{PATCH}.patch.operation", "MERGE"), "configPatches[0].patch.operation", "'INSERT_BEFORE'"),
+        (_with(f"{PATCH}.applyTo", "NETWORK_FILTER"), "configPatches[0].patch.operation", "write 'MERGE'"),
+        (_merge_before_router(), "configPatches[0].patch.operation", "no subFilter"),
         (_with(f"{PATCH}.patch.operation", "INSERT_FIRST"), "configPatches[0].patch.operation", "no subFilter"),
         (_with(f"{PATCH}.patch.value.disabled", True), "configPatches[0].patch.value.disabled", "is not translated"),
         (_with("configPatches", []), "configPatches", "at least 1 item"),
@@ -191,7 +239,7 @@ PATCH = "configPatches.0"
     ],
 )
 def test_another_form_is_refused(said: dict[str, Any], path: str, what: str) -> None:
-    """By the field that leaves the one form."""
+    """By the field that leaves the two forms."""
     with pytest.raises(ManifestError) as error:
         shop(said)
     assert str(error.value).startswith(f"case.yaml document 1 (EnvoyFilter a): spec.{path}: ")
@@ -202,7 +250,7 @@ def test_another_form_is_refused(said: dict[str, Any], path: str, what: str) -> 
     ("config", "what"),
     [
         ({}, "@type is missing"),
-        ({"@type": f"{TYPE}lua.v3.Lua"}, "only these are translated"),
+        ({"@type": f"{TYPE}tap.v3.Tap"}, "only these are translated"),
         ({**BUFFER, "max_bytes": 1}, "max_bytes"),
         ({**BUFFER, "max_request_bytes": "many"}, "max_request_bytes"),
         ({"@type": BUFFER["@type"]}, "max_request_bytes is missing"),
@@ -210,6 +258,8 @@ def test_another_form_is_refused(said: dict[str, Any], path: str, what: str) -> 
         ({**TRANSCODER, "services": ["shop.v1.Shpo"]}, "shop.v1.Shpo is not in proto_descriptor_bin"),
         ({**TRANSCODER, "proto_descriptor_bin": "////"}, "no FileDescriptorSet"),
         ({"@type": TRANSCODER["@type"], "services": ["a"]}, "proto_descriptor_bin is missing"),
+        ({"@type": LUA["@type"]}, "default_source_code.inline_string is missing"),
+        ({**LUA, "default_source_code": {"filename": "/a"}}, "default_source_code.inline_string is missing"),
         ({**LIMIT, "stat_prefix": ""}, "stat_prefix is missing"),
         ({**LIMIT, "token_bucket": {"max_tokens": 1, "fill_interval": "0.01s"}}, "at least 50 ms"),
         ({field: LIMIT[field] for field in LIMIT if field != "filter_enforced"}, "filter_enforced is missing"),
@@ -226,5 +276,25 @@ def test_a_filter_that_envoy_would_refuse(config: dict[str, Any], what: str) -> 
     with pytest.raises(ManifestError) as error:
         shop(_filter(config))
     prefix = "case.yaml document 1 (EnvoyFilter a): spec.configPatches[0].patch.value.typed_config: "
+    assert str(error.value).startswith(prefix)
+    assert what in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({}, "@type is missing"),
+        (BUFFER, f"only {MANAGER} is merged"),
+        ({"@type": MANAGER}, "nothing is merged"),
+        ({"@type": MANAGER, "stream_idle_timeout": "1s"}, "stream_idle_timeout: only these fields are merged"),
+        ({"@type": MANAGER, "local_replies": {}}, "local_replies"),
+        ({"@type": MANAGER, "local_reply_config": {"mappers": [{}]}}, "mappers[0].filter is missing"),
+    ],
+)
+def test_a_field_that_is_not_merged(config: dict[str, Any], what: str) -> None:
+    """Another type, a field that is not known here, and what Envoy asks for."""
+    with pytest.raises(ManifestError) as error:
+        shop(_merge(config))
+    prefix = "case.yaml document 1 (EnvoyFilter m): spec.configPatches[0].patch.value.typed_config: "
     assert str(error.value).startswith(prefix)
     assert what in str(error.value)
