@@ -89,9 +89,9 @@ class Resource(Generic[S_co]):
         return self.metadata.namespace
 
     @property
-    def age(self) -> tuple[str, str]:
-        """Sorts the oldest first, as istiod does: creation time, then name.namespace."""
-        return self.metadata.creation_timestamp, f"{self.name}.{self.namespace}"
+    def age(self) -> tuple[str, str, str]:
+        """Sorts the oldest first, as istiod does: creation time, name, namespace. Without a time it is the oldest."""
+        return self.metadata.creation_timestamp, self.name, self.namespace
 
     def refuse(self, path: str, what: str) -> ManifestError:
         """Returns the error that names this document and a field path below spec, such as "http[0].route"."""

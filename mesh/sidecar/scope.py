@@ -6,7 +6,7 @@ Source: istio/istio pilot/pkg/model/sidecar.go, virtualservice.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -32,6 +32,10 @@ class Scope:
     """What a proxy's outbound configuration is made from, each list as istiod orders it."""
 
     hosts: tuple[Host, ...]
+    """Those that are imported: they have clusters, listeners and routes."""
+    destinations: tuple[Host, ...]
+    """Those that are not imported, but an imported VirtualService leads or mirrors to: they have clusters alone, with
+    the ports that it names."""
     virtual_services: tuple[Resource[VirtualServiceSpec], ...]
     """Of the mesh gateway ("mesh" in `gateways`, or none named): of the own namespace alone, then others; the oldest
     first."""
@@ -41,8 +45,13 @@ class Scope:
     """Unknown hosts get 502; otherwise they would be passed through."""
     root_namespace: str = "istio-system"
 
+    @property
+    def reachable(self) -> list[Host]:
+        """All that have clusters, by name."""
+        return sorted((*self.hosts, *self.destinations), key=lambda host: host.name)
+
     def host(self, name: str) -> Host | None:
-        """The host of that name."""
+        """The host of that name, imported or a destination."""
         return self._by_name.get(name)
 
     def rule_for(self, host: Host, client_namespace: str) -> Resource[DestinationRuleSpec] | None:
@@ -56,7 +65,7 @@ class Scope:
 
     @cached_property
     def _by_name(self) -> Mapping[str, Host]:
-        return {host.name: host for host in self.hosts}
+        return {host.name: host for host in self.reachable}
 
 
 @dataclass
@@ -86,10 +95,9 @@ def scope_of(mesh: Mesh, proxy: Proxy) -> Scope:
     for host in all_hosts(mesh) if named is None else (host for name in named for host in hosts_named(mesh, name)):
         if _is_exported(host, proxy.namespace) and _is_imported(imports, host.name, host.namespace):
             found.add(host)
-    if sidecar is not None:
-        _add_destinations(mesh, found, virtual_services)
     return Scope(
         tuple(found.hosts[name] for name in sorted(found.hosts)),
+        () if sidecar is None else tuple(_find_destinations(mesh, found, virtual_services)),
         virtual_services,
         mesh.once(rules_of),
         mesh.settings.registry_only if policy is None else policy.mode == "REGISTRY_ONLY",
@@ -158,8 +166,10 @@ def _is_host_imported(imports: Sequence[Import], host: str, namespace: str) -> b
     )
 
 
-def _add_destinations(mesh: Mesh, found: _Found, virtual_services: Iterable[Resource[VirtualServiceSpec]]) -> None:
-    """Adds the hosts to which imported VirtualServices lead, with the ports that they name."""
+def _find_destinations(
+    mesh: Mesh, found: _Found, virtual_services: Iterable[Resource[VirtualServiceSpec]]
+) -> Iterator[Host]:
+    """The hosts that are not imported and to which imported VirtualServices lead, with the ports that they name."""
     wanted: dict[str, set[int]] = {}
     for vs in virtual_services:
         for rule in vs.spec.http:
@@ -181,4 +191,4 @@ def _add_destinations(mesh: Mesh, found: _Found, virtual_services: Iterable[Reso
     for name, host in candidates.hosts.items():
         ports = host.ports if 0 in wanted[name] else tuple(port for port in host.ports if port.number in wanted[name])
         if ports:
-            found.add(replace(host, ports=ports))
+            yield replace(host, ports=ports)

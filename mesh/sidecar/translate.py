@@ -31,7 +31,7 @@ def translate(mesh: Mesh, proxy: Proxy, addresses: Addresses) -> Resources:
         )
     return Resources(
         [*build_inbound_listeners(mesh, proxy), *build_outbound_listeners(mesh, proxy, scope, addresses)],
-        [*build_inbound_clusters(mesh, proxy), *clusters],
+        [*build_inbound_clusters(mesh, proxy, scope), *clusters],
         build_sidecar_routes(mesh, proxy, scope, addresses),
         endpoints,
     )

@@ -206,17 +206,16 @@ def test_the_same_question_has_the_same_answer(istiod: Istiod) -> None:
 
 
 def test_the_older_of_two_wins(istiod: Istiod) -> None:
-    """creationTimestamp is heeded, and names break the tie."""
+    """creationTimestamp is heeded, what says none is older than all that do, and names break the tie."""
     rule = "{hosts: [backend], http: [{route: [{destination: {host: backend}}], timeout: %ds}]}"
-    older = _virtual_service(rule % 1).replace(
-        "name: backend,", 'name: z, creationTimestamp: "2020-01-01T00:00:00Z",', 1
-    )
-    younger = _virtual_service(rule % 2).replace("name: backend,", "name: b,", 1)
-    youngest = _virtual_service(rule % 3).replace("name: backend,", "name: c,", 1)
-    with_age = istiod.translate({**SHOP, "rules.yaml": "---".join((younger, older, youngest))})
-    without = istiod.translate({**SHOP, "rules.yaml": "---".join((youngest, younger))})
-    timeouts = [
-        _named(_named(found["shop/client"].routes, "50051")["virtualHosts"], f"{HOST}:50051")["routes"][0]["route"]
-        for found in (with_age, without)
-    ]
-    assert [route["timeout"] for route in timeouts] == ["1s", "2s"]
+
+    def named(name: str, seconds: int, created: str = "") -> str:
+        more = f', creationTimestamp: "{created}"' if created else ""
+        return _virtual_service(rule % seconds).replace("name: backend,", f"name: {name}{more},", 1)
+
+    older, younger = named("z", 1, "2020-01-01T00:00:00Z"), named("b", 2, "2020-01-01T00:00:01Z")
+    without, also_without = named("q", 3), named("p", 4)
+    orders = [(younger, older), (younger, older, without), (without, also_without)]
+    found = [istiod.translate({**SHOP, "rules.yaml": "---".join(order)})["shop/client"] for order in orders]
+    hosts = [_named(_named(config.routes, "50051")["virtualHosts"], f"{HOST}:50051") for config in found]
+    assert [host["routes"][0]["route"]["timeout"] for host in hosts] == ["1s", "3s", "4s"]

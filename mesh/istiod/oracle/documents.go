@@ -30,8 +30,8 @@ var others = map[string]bool{
 	"Kafka": true, "KafkaNodePool": true, "KafkaTopic": true, "KafkaUser": true,
 }
 
-// created is the age of every resource that does not say its own: ties are then broken by name.
-var created = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+// created is the age of every resource that does not say its own: older than any that does; ties are broken by name.
+var created = time.Unix(0, 0).UTC()
 
 // workload is a Deployment or StatefulSet: replicas of one pod.
 type workload struct {

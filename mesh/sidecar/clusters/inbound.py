@@ -13,25 +13,23 @@ from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
 from mesh.manifests.errors import ManifestError
 from mesh.sidecar.clusters.connections import make_protocol_options, set_connection_pool, set_protocol_options
-from mesh.sidecar.destination_rules import rules_of
-from mesh.sidecar.hosts import Host
 from mesh.sidecar.inbound_ports import list_inbound_ports
 from mesh.sidecar.messages import to_address
-from mesh.sidecar.scope import Scope
 
 if TYPE_CHECKING:
     from mesh.manifests.istio.traffic_policy import ConnectionPool
     from mesh.sidecar.inbound_ports import InboundPort
     from mesh.sidecar.mesh import Mesh
     from mesh.sidecar.proxy import Proxy
+    from mesh.sidecar.scope import Scope
 
 
-def build_inbound_clusters(mesh: Mesh, proxy: Proxy) -> list[cluster_pb2.Cluster]:
+def build_inbound_clusters(mesh: Mesh, proxy: Proxy, scope: Scope) -> list[cluster_pb2.Cluster]:
     """The cluster of each port: the app itself. Raises ManifestError for a port of which no endpoint is known."""
-    return [_build_cluster(mesh, proxy, port) for port in list_inbound_ports(mesh, proxy)]
+    return [_build_cluster(proxy, scope, port) for port in list_inbound_ports(mesh, proxy)]
 
 
-def _build_cluster(mesh: Mesh, proxy: Proxy, port: InboundPort) -> cluster_pb2.Cluster:
+def _build_cluster(proxy: Proxy, scope: Scope, port: InboundPort) -> cluster_pb2.Cluster:
     app = proxy.app.get(port.target)
     if app is None:
         raise ManifestError(
@@ -48,16 +46,14 @@ def _build_cluster(mesh: Mesh, proxy: Proxy, port: InboundPort) -> cluster_pb2.C
             endpoints=[endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[endpoint])],
         ),
     )
-    pool = _connection_pool(mesh, proxy, port)
+    pool = _connection_pool(proxy, scope, port)
     options = make_protocol_options(port.protocol, None, sniffs=True)  # an upgrade to HTTP/2 is between sidecars
     set_connection_pool(found, options, pool)
     set_protocol_options(found, options)
     return found
 
 
-def _connection_pool(mesh: Mesh, proxy: Proxy, port: InboundPort) -> ConnectionPool | None:
-    """The limits that a DestinationRule of the own host sets: they hold on the server's side too."""
-    root = mesh.settings.root_namespace
-    scope = Scope((), (), mesh.once(rules_of), registry_only=True, root_namespace=root)
-    host = Host(port.service.host, port.service.namespace, port.service.ports, service=port.service)
-    return scope.policy_for(host, proxy.namespace, port.port.number).connection_pool
+def _connection_pool(proxy: Proxy, scope: Scope, port: InboundPort) -> ConnectionPool | None:
+    """The limits that a DestinationRule of the own host sets: they hold on the server's side too, if it is imported."""
+    host = scope.host(port.service.host)
+    return None if host is None else scope.policy_for(host, proxy.namespace, port.port.number).connection_pool

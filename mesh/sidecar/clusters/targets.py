@@ -65,8 +65,8 @@ class Target:
 
 
 def list_targets(scope: Scope, proxy: Proxy) -> Iterator[Target]:
-    """Every target of the hosts in the scope: of each port all, then each subset."""
-    for host in scope.hosts:
+    """Every target of the hosts that can be reached: of each port all, then each subset."""
+    for host in scope.reachable:
         rule = scope.rule_for(host, proxy.namespace)
         for port in host.ports:
             for subset in (None, *(() if rule is None else rule.spec.subsets)):

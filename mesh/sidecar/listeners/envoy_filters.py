@@ -86,7 +86,7 @@ def patch_manager(mesh: Mesh, proxy: Proxy, manager: http_connection_manager_pb2
             manager.http_filters.insert(position, made)
 
 
-def _rank(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> tuple[int, bool, tuple[str, str]]:
+def _rank(mesh: Mesh, resource: Resource[EnvoyFilterSpec]) -> tuple[int, bool, tuple[str, str, str]]:
     return resource.spec.priority, resource.namespace != mesh.settings.root_namespace, resource.age
 
 

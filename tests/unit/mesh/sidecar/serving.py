@@ -38,6 +38,7 @@ def document(kind: str, spec: dict[str, Any], name: str = "case", namespace: str
         "Telemetry": "telemetry.istio.io/v1",
         "DestinationRule": "networking.istio.io/v1",
         "Gateway": "networking.istio.io/v1",
+        "Sidecar": "networking.istio.io/v1",
     }.get(kind, "security.istio.io/v1")
     return {"apiVersion": group, "kind": kind, "metadata": {"name": name, "namespace": namespace, **more}, "spec": spec}
 

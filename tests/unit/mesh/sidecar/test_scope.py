@@ -8,8 +8,19 @@ import pytest
 
 from mesh.manifests.errors import ManifestError
 from mesh.sidecar.mesh import Mesh
-from tests.unit.mesh.sidecar.calling import document, scope
-from tests.unit.mesh.sidecar.shop import BACKEND, destination_rule, gateway_of, service, shop, to, virtual_service
+from mesh.sidecar.proxy import Endpoint
+from tests.unit.mesh.sidecar.calling import clusters, document, listeners, scope
+from tests.unit.mesh.sidecar.shop import (
+    BACKEND,
+    CLUSTER,
+    configurations,
+    destination_rule,
+    gateway_of,
+    service,
+    shop,
+    to,
+    virtual_service,
+)
 
 OTHER = "other.shop.svc.cluster.local"
 GATE = "gate.shop.svc.cluster.local"
@@ -132,16 +143,27 @@ def test_a_wildcard_virtual_service_is_seen_with_any_host_that_it_takes() -> Non
     assert _names(shop(wide, _sidecar(f"./{BACKEND}"))) == ["wide"]
 
 
-def test_where_a_virtual_service_leads_is_seen_too() -> None:
-    """With the ports that it names; mirrors count."""
+def test_where_a_virtual_service_leads_has_clusters_alone() -> None:
+    """With the ports that it names; mirrors count. What is not imported has no listener and no routes."""
     two = service("two", [{"name": "http", "port": 81}, {"name": "grpc", "port": 82}])
     rule = {
         "route": to("two", port={"number": 82}),
         "mirrors": [{"destination": {"host": "other", "port": {"number": 9080}}}],
     }
     mesh = shop(two, virtual_service({"http": [rule]}), _sidecar(f"./{BACKEND}"))
-    found = {host.name: [port.number for port in host.ports] for host in scope(mesh).hosts}
-    assert found == {BACKEND: [50051], "two.shop.svc.cluster.local": [82], OTHER: [9080]}
+    found = {host.name: [port.number for port in host.ports] for host in scope(mesh).destinations}
+    assert found == {"two.shop.svc.cluster.local": [82], OTHER: [9080]}
+    assert _seen(mesh) == {BACKEND}
+    assert list(clusters(mesh)) == [CLUSTER, f"outbound|9080||{OTHER}", "outbound|82||two.shop.svc.cluster.local"]
+    assert list(listeners(mesh, {port: Endpoint("127.0.0.1", port) for port in (82, 9080, 50051)})) == ["0.0.0.0_50051"]
+    assert list(configurations(mesh)) == ["50051"]
+
+
+def test_a_host_that_is_imported_too_is_no_mere_destination() -> None:
+    """It is seen whole, whatever ports a VirtualService names of it."""
+    mesh = shop(virtual_service({"http": [{"route": to("other", port={"number": 9080})}]}), _sidecar("./*"))
+    assert scope(mesh).destinations == ()
+    assert _seen(mesh) == {BACKEND, OTHER, GATE}
 
 
 def test_rules_for_callers_elsewhere_lead_nowhere_here() -> None:

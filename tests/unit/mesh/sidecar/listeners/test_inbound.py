@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from mesh.manifests.errors import ManifestError
+from mesh.sidecar.clusters.connections import UNLIMITED
 from mesh.sidecar.clusters.inbound import build_inbound_clusters
 from mesh.sidecar.listeners import inbound
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.proxy import Endpoint
 from mesh.sidecar.resources import as_dict
+from mesh.sidecar.scope import scope_of
 from tests.unit.mesh.sidecar.serving import (
     AUTO,
     GRPC,
@@ -33,6 +35,7 @@ ISTIO = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "is
 ISTIO_HTTP = ["istio-http/1.0", "istio-http/1.1", "istio-h2"]
 ISTIO_TCP = ["istio-peer-exchange", "istio"]
 PLAIN = ["http/1.1", "h2c"]
+HOST, OTHER = "backend.shop.svc.cluster.local", "other.shop.svc.cluster.local"
 HCM, PROXY = "http_connection_manager", "tcp_proxy"
 
 
@@ -174,7 +177,9 @@ def test_mongo_is_read_on_its_way() -> None:
 def _cluster(mesh: Mesh, port: int = HTTP, **app: Any) -> dict[str, Any]:
     own = proxy(mesh)
     own = replace(own, app={**own.app, **app.get("app", {})})
-    found = {cluster["name"]: cluster for cluster in map(as_dict, build_inbound_clusters(mesh, own))}
+    found = {
+        cluster["name"]: cluster for cluster in map(as_dict, build_inbound_clusters(mesh, own, scope_of(mesh, own)))
+    }
     one: dict[str, Any] = found[f"inbound|{port}||"]
     return one
 
@@ -207,6 +212,21 @@ def test_the_connection_pool_of_a_rule_holds_for_the_server_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [(["./*"], 7), (["~/*"], UNLIMITED), ([f"./{OTHER}"], UNLIMITED), (["./*", f"~shop/{HOST}"], UNLIMITED)],
+)
+def test_a_pool_of_a_host_that_the_pod_does_not_import_is_for_its_callers_alone(
+    hosts: list[str], expected: int
+) -> None:
+    """A server's Sidecar may leave out the server's own host, as most of ours do."""
+    policy = {"connectionPool": {"tcp": {"maxConnections": 7}}}
+    rule = document("DestinationRule", {"host": "backend", "trafficPolicy": policy})
+    other = document("Service", {"selector": {"app": "other"}, "ports": [{"name": "http", "port": 80}]}, "other")
+    found = _cluster(mesh_of(rule, other, document("Sidecar", {"egress": [{"hosts": hosts}]})))
+    assert found["circuitBreakers"]["thresholds"][0]["maxConnections"] == expected
+
+
+@pytest.mark.parametrize(
     ("port", "expected"),
     [
         (HTTP, None),
@@ -228,7 +248,7 @@ def test_a_port_that_the_app_has_not_is_refused() -> None:
     own = proxy(mesh)
     missing = replace(own, app={port: place for port, place in own.app.items() if port != TCP})
     with pytest.raises(ManifestError, match=r"Service backend\): spec.ports: 7000 is no port of backend"):
-        build_inbound_clusters(mesh, missing)
+        build_inbound_clusters(mesh, missing, scope_of(mesh, missing))
 
 
 def test_a_name_that_no_container_port_has_is_refused() -> None:
