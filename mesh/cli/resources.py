@@ -55,7 +55,10 @@ def get(
     kind: Annotated[str, typer.Argument(metavar="[KIND]", help="Such as VirtualService; all if left out.")] = "",
     json: Json = False,
 ) -> None:
-    """List the active Istio resources, and where each comes from. --json has them whole."""
+    """List the active Istio resources, and since when and where from: of two for one host the oldest is obeyed.
+
+    --json has them whole.
+    """
     world = world_of(context)
     found = run(_list_resources(world, kind))
     if json:
@@ -64,8 +67,11 @@ def get(
     if not found.resources:
         world.output.note(f"no active {kind or 'resources'}")
         return
-    rows = [(resource.kind, resource.namespace, resource.name, resource.source) for resource in found.resources]
-    world.output.table(("KIND", "NAMESPACE", "NAME", "FROM"), rows)
+    rows = [
+        (resource.kind, resource.namespace, resource.name, _age(resource), resource.source)
+        for resource in found.resources
+    ]
+    world.output.table(("KIND", "NAMESPACE", "NAME", "CREATED", "FROM"), rows)
 
 
 async def _request_change(
@@ -92,6 +98,11 @@ def _change(world: World, filename: list[str], *, delete: bool) -> None:
 
 def _name(resource: runner_pb2.Resource) -> str:
     return f"{resource.kind.lower()}/{resource.name}"
+
+
+def _age(resource: runner_pb2.Resource) -> str:
+    """When it was applied first; what the files hold is older than all that was applied."""
+    return resource.create_time.ToJsonString() if resource.HasField("create_time") else "before all"
 
 
 def _read_files(filename: list[str]) -> list[runner_pb2.ManifestFile]:

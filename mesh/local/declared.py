@@ -6,12 +6,14 @@ pod: what is declared can be read, compared and refused while nothing runs. Call
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rostrum.local.v1 import runner_pb2
 
+from mesh.clock import Clock
 from mesh.local import manifests
 from mesh.local.manifests import Manifests
 from mesh.manifests import Document, ManifestError, names, parse_documents, read_documents, read_folders
@@ -44,9 +46,9 @@ class DeclaredResources:
 class ManifestFolder:
     """The documents of a home: what they declare by themselves, and with an overlay on them. It reads them once."""
 
-    def __init__(self, root: Path, jwks: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, jwks: Mapping[str, str], clock: Clock) -> None:
         """`root` holds k8s/base and istio/; `jwks` are key sets by their jwksUri. Raises ManifestError."""
-        self._files, self._jwks = read_files(root), jwks
+        self._files, self._jwks, self._clock = read_files(root), jwks, clock
         self.base = manifests.manifests_of(read_documents(file for file in self._files if not is_istio(file)))
 
     def read(self, overlay: Overlay) -> DeclaredResources:
@@ -64,9 +66,11 @@ class ManifestFolder:
 
     def change(self, overlay: Overlay, request: runner_pb2.ChangeResourcesRequest) -> tuple[Overlay, list[Change]]:
         """The overlay that a request asks for in the place of this one, and what it changes. Raises ManifestError."""
-        files = {file.name: file.text for file in request.files}
-        change = overlay.with_deleted if request.delete else overlay.with_applied
-        found, changes = change(self._files, parse_documents(files, NAMESPACE))
+        asked = parse_documents({file.name: file.text for file in request.files}, NAMESPACE)
+        if request.delete:
+            found, changes = overlay.with_deleted(self._files, asked)
+        else:
+            found, changes = overlay.with_applied(self._files, asked, _write_time(self._clock.now_us()))
         for made in changes:
             if made.key.kind == DEPLOYMENT and made.action is Action.CONFIGURED:
                 raise ManifestError(f"{made.key} runs as it was applied: delete it first.")
@@ -84,14 +88,22 @@ class ManifestFolder:
 
 
 def read_files(root: Path) -> list[Document]:
-    """The mesh's documents below the root folder of k8s/base and istio/. Raises ManifestError."""
+    """The mesh's documents below the root folder of k8s/base and istio/. Raises ManifestError.
+
+    None has an age: they are older than anything that is applied.
+    """
     texts = read_folders(root / "k8s" / "base", root / "istio" / "base", root / "istio" / "services")
-    return list(parse_documents(texts, NAMESPACE))
+    return [document.with_creation("") for document in parse_documents(texts, NAMESPACE)]
 
 
 def read_mesh(documents: Iterable[Document], jwks: Mapping[str, str]) -> Mesh:
     """The mesh of these documents; `jwks` are key sets by their jwksUri. Raises ManifestError."""
     return assemble(read_documents(documents), MeshSettings(jwks=jwks))
+
+
+def _write_time(microseconds: int) -> str:
+    """A time as a cluster writes its creationTimestamps: in whole seconds."""
+    return dt.datetime.fromtimestamp(microseconds // 1_000_000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _spellings(kind: str) -> set[str]:

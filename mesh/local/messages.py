@@ -24,8 +24,14 @@ def changes_of(changes: Sequence[Change]) -> list[runner_pb2.ResourceChange]:
 
 
 def resources_of(found: Sequence[ActiveResource]) -> list[runner_pb2.Resource]:
-    """Resources with the file that each comes from."""
-    return [_resource(resource.key, resource.source, resource.text) for resource in found]
+    """Resources with the file that each comes from, and when it was applied first."""
+    rows = []
+    for resource in found:
+        row = _resource(resource.key, resource.source, resource.text)
+        if resource.created:
+            row.create_time.FromJsonString(resource.created)
+        rows.append(row)
+    return rows
 
 
 def _resource(key: Key, source: str, text: str) -> runner_pb2.Resource:

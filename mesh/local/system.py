@@ -15,6 +15,7 @@ from pathlib import Path
 from rostrum.local.v1 import runner_pb2
 
 from mesh.cache import cache_folder
+from mesh.clock import SystemClock
 from mesh.local import broker, declared, folders, models, tokens
 from mesh.local.addresses import Addresses
 from mesh.local.applied import AppliedFile
@@ -52,7 +53,7 @@ class Home:
 
 def open_system(home: Home, root: Path, report: Callable[[str], None]) -> System:
     """Reads and checks everything, and starts nothing. `root` holds k8s/base and istio/. Raises RostrumError."""
-    folder = ManifestFolder(root, {tokens.JWKS_URI: tokens.key_set(home.folder)})
+    folder = ManifestFolder(root, {tokens.JWKS_URI: tokens.key_set(home.folder)}, SystemClock())
     applied = AppliedFile(home.folder)
     authority = open_authority(home.folder / "ca")
     resources = folder.read(applied.read())

@@ -1,8 +1,10 @@
 """Changes to the manifests of a running mesh: what was applied or deleted since it was started, as a pure value.
 
-Owns which document replaces which (by kind, namespace and name, as a cluster's API does) and what each change is
-called. It takes documents and gives documents: a text is parsed once, by whoever asks for the change. Whether the
-result can be obeyed is for `read_documents`, the translator and the proxies to say; `mesh.local` keeps it on disk.
+Owns which document replaces which (by kind, namespace and name, as a cluster's API does), what each change is called,
+and how old a resource is: what is applied gets a creationTimestamp and keeps it until it is deleted; what the files
+hold has none, and is older. One that an applied document says is some other server's, and counts for nothing. It takes
+documents and gives documents: a text is parsed once, by whoever asks for the change. Whether the result can be obeyed
+is for `read_documents`, the translator and the proxies to say; `mesh.local` keeps it on disk.
 """
 
 from __future__ import annotations
@@ -41,18 +43,22 @@ class Change:
 
 @dataclass(frozen=True)
 class ActiveResource:
-    """A resource that is active: its YAML, and the file it comes from (APPLIED for what was applied)."""
+    """A resource that is active: its YAML, and the file it comes from (APPLIED for what was applied).
+
+    `created`: when it was applied first, in RFC 3339; empty for what is as old as the files.
+    """
 
     key: Key
     source: str
     text: str
+    created: str = ""
 
 
 @dataclass(frozen=True)
 class Overlay:
     """What differs from the files: documents that replace or join theirs, and keys that are taken out.
 
-    `files` are the documents of the files in each method.
+    `files` are the documents of the files in each method; none has a creationTimestamp.
     """
 
     applied: Mapping[Key, Document] = field(default_factory=dict)
@@ -69,12 +75,21 @@ class Overlay:
             texts.setdefault(document.file, []).append(document.text)
         return {file: "---\n".join(parts) for file, parts in texts.items()}
 
-    def with_applied(self, files: Iterable[Document], asked: Iterable[Document]) -> tuple[Overlay, list[Change]]:
-        """Returns the overlay with these documents active, and what that changes. Raises ManifestError."""
+    def with_applied(
+        self, files: Iterable[Document], asked: Iterable[Document], now: str
+    ) -> tuple[Overlay, list[Change]]:
+        """Returns the overlay with these documents active, and what that changes. Raises ManifestError.
+
+        `now`: the time in RFC 3339 with whole seconds and a Z, the age of what is not active yet.
+        """
+        # A clock that was set back makes nothing older than what is there.
+        created = max([now, *(document.created for document in self.applied.values())])
         current = {document.key: document for document in self.documents(files) if self._may_be_applied(document)}
         applied, changes = dict(self.applied), []
-        for document in _appliable(asked):
-            before = current[document.key].text if document.key in current else ""
+        for asked_for in _appliable(asked):
+            old = current.get(asked_for.key)
+            document = asked_for.with_creation(created if old is None else old.created)
+            before = "" if old is None else old.text
             after = document.text
             action = Action.CREATED if not before else Action.UNCHANGED if before == after else Action.CONFIGURED
             changes.append(Change(document.key, action, before, after))
@@ -97,7 +112,7 @@ class Overlay:
     def active(self, files: Iterable[Document]) -> Sequence[ActiveResource]:
         """Returns Istio's resources as they are, and what was applied, by kind, namespace and name."""
         own = [ActiveResource(kept.key, kept.file, kept.text) for kept in self._kept(files) if is_istio(kept)]
-        more = [ActiveResource(key, APPLIED, document.text) for key, document in self.applied.items()]
+        more = [ActiveResource(key, APPLIED, document.text, document.created) for key, document in self.applied.items()]
         return sorted([*own, *more], key=lambda resource: resource.key)
 
     def _kept(self, files: Iterable[Document]) -> Iterator[Document]:

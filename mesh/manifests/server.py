@@ -23,7 +23,7 @@ METADATA = frozenset(
     }
 )
 """Written by the server or by controllers, and of no meaning elsewhere. A creationTimestamp is kept unless it is null:
-it orders resources that speak of the same host."""
+it orders resources that speak of the same host. Whoever applies documents puts its own there (`overlay`)."""
 ANNOTATIONS = frozenset({"kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"})
 """Notes that kubectl and controllers make to themselves."""
 

@@ -8,7 +8,7 @@ is kustomize's is passed over, what only a cluster's server owns is dropped. Wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,19 @@ class Document:
         """Kind, namespace and name."""
         metadata = self.fields["metadata"]
         return Key(self.kind, str(metadata["namespace"]), str(metadata.get("name", "")))
+
+    @property
+    def created(self) -> str:
+        """metadata.creationTimestamp; empty if it says none."""
+        return str(self.fields["metadata"].get("creationTimestamp", ""))
+
+    def with_creation(self, created: str) -> Document:
+        """Returns it with this creationTimestamp in the place of its own; with none if it is empty."""
+        if created == self.created:
+            return self
+        metadata = {name: value for name, value in self.fields["metadata"].items() if name != "creationTimestamp"}
+        own = {"creationTimestamp": created} if created else {}
+        return replace(self, fields={**self.fields, "metadata": {**metadata, **own}})
 
     def refuse(self, what: str) -> ManifestError:
         """Returns the error that names this document."""

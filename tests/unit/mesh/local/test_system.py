@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rostrum.local.v1 import runner_pb2
 
+from mesh.clock import SystemClock
 from mesh.errors import InvalidArgumentError
 from mesh.local import tokens
 from mesh.local.addresses import Addresses
@@ -74,7 +75,7 @@ async def test_the_broker_starts_first(tmp_path: Path) -> None:
     """All others wait for it, and load their code meanwhile."""
     (tmp_path / "run").mkdir()
     home, authority, changes = Home(tmp_path, "openai:none", {}), open_authority(tmp_path / "ca"), Changes()
-    folder = ManifestFolder(ROOT, {tokens.JWKS_URI: tokens.key_set(tmp_path)})
+    folder = ManifestFolder(ROOT, {tokens.JWKS_URI: tokens.key_set(tmp_path)}, SystemClock())
     addresses, identities = Addresses(tmp_path), Identities(authority)
     kafka = FakeKafka(tmp_path, addresses.broker, folder.base, identities, {})
     factory = ReplicaFactory(tmp_path, Environment(folder.base, tmp_path, home.model, {}), kafka, identities, changes)

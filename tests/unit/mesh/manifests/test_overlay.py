@@ -30,8 +30,11 @@ FILES = tuple(parse_documents({"base.yaml": f"{SERVICE}---{POLICY}", "team-a.yam
 KEY = Key("DestinationRule", "rostrum", "team-a")
 
 
-def applied(text: str, to: Overlay | None = None) -> tuple[Overlay, list[Action]]:
-    overlay, changes = (to or Overlay()).with_applied(FILES, parse_documents({"asked.yaml": text}, "rostrum"))
+NOW, LATER = "2026-11-28T23:07:00Z", "2026-11-28T23:08:00Z"
+
+
+def applied(text: str, to: Overlay | None = None, now: str = NOW) -> tuple[Overlay, list[Action]]:
+    overlay, changes = (to or Overlay()).with_applied(FILES, parse_documents({"asked.yaml": text}, "rostrum"), now)
     return overlay, [change.action for change in changes]
 
 
@@ -106,6 +109,49 @@ def test_it_is_read_back_as_it_was_written() -> None:
     """The value survives a restart of the runner, as JSON."""
     overlay, _ = deleted(POLICY, applied(RULE.replace("host: team-a", "host: team-b"))[0])
     assert Overlay.from_dict(overlay.as_dict()) == overlay
+
+
+def ages(overlay: Overlay) -> dict[str, str]:
+    return {resource.key.name: resource.created for resource in overlay.active(FILES)}
+
+
+MORE = POLICY.replace("default", "more")
+
+
+def test_what_is_applied_is_as_old_as_its_first_apply() -> None:
+    """Applied again, changed, written and read back, it keeps its age; deleted and applied again it is young."""
+    overlay, _ = applied(MORE)
+    assert ages(overlay) == {"team-a": "", "default": "", "more": NOW}
+    assert overlay.active(FILES)[-1].text.count(f"creationTimestamp: {NOW}") == 1
+    for text in (MORE, MORE.replace("STRICT", "DISABLE")):
+        overlay = Overlay.from_dict(applied(text, overlay, LATER)[0].as_dict())
+        assert ages(overlay)["more"] == NOW
+    assert ages(applied(MORE, deleted(MORE, overlay)[0], LATER)[0])["more"] == LATER
+
+
+def test_what_replaces_a_resource_of_the_files_is_as_old_as_they_are() -> None:
+    """Until it is deleted: what is applied then is young."""
+    other = RULE.replace("host: team-a", "host: team-b")
+    overlay, _ = applied(other)
+    assert ages(overlay)["team-a"] == ""
+    assert ages(applied(other, deleted(RULE, overlay)[0], LATER)[0])["team-a"] == LATER
+    assert ages(applied(RULE, deleted(RULE)[0], LATER)[0])["team-a"] == LATER
+
+
+@pytest.mark.parametrize("said", ['"2020-01-01T00:00:00Z"', "2020-01-01T00:00:00Z", "null", "[1]"])
+def test_an_age_that_a_document_claims_counts_for_nothing(said: str) -> None:
+    """It is some server's that the document was printed by."""
+    claims = MORE.replace("{name: more}", f"{{name: more, creationTimestamp: {said}}}")
+    overlay, _ = applied(claims)
+    assert ages(overlay)["more"] == NOW
+    assert applied(MORE, overlay, LATER) == (overlay, [Action.UNCHANGED])
+    assert applied(RULE.replace("{name: team-a", f"{{name: team-a, creationTimestamp: {said}"))[1] == [Action.UNCHANGED]
+
+
+def test_a_clock_that_is_set_back_makes_nothing_older() -> None:
+    """What is applied later is never the older one."""
+    overlay, _ = applied(MORE, now=LATER)
+    assert ages(applied(POLICY.replace("default", "another"), overlay, NOW)[0])["another"] == LATER
 
 
 @pytest.mark.parametrize(

@@ -565,6 +565,7 @@ class Resource(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     YAML_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """Its kind, such as "VirtualService"."""
     namespace: _builtins.str
@@ -575,6 +576,12 @@ class Resource(_message.Message):
     """The file it comes from; "applied" if ChangeResources brought it."""
     yaml: _builtins.str
     """Its YAML."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was applied first since it was not there; unset for what the files hold, which is older than all that was
+        applied. Of several resources for one host the oldest is obeyed.
+        """
+
     def __init__(
         self,
         *,
@@ -583,10 +590,11 @@ class Resource(_message.Message):
         name: _builtins.str = ...,
         source: _builtins.str = ...,
         yaml: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "namespace", b"namespace", "source", b"source", "yaml", b"yaml"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "kind", b"kind", "name", b"name", "namespace", b"namespace", "source", b"source", "yaml", b"yaml"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
