@@ -141,7 +141,7 @@ def test_a_field_beside_the_known_ones_is_refused(kind: str) -> None:
 def test_a_creation_timestamp_is_kept() -> None:
     """It says which of two resources for one host is the older."""
     (rules,) = reading(document("DestinationRule", {"creationTimestamp": "2025-03-04T05:06:07Z"})).by_model.values()
-    assert rules[0].age == ("2025-03-04T05:06:07Z", "team-a.rostrum")
+    assert rules[0].age == ("2025-03-04T05:06:07Z", "team-a", "rostrum")
 
 
 def test_other_annotations_are_kept() -> None:
