@@ -199,8 +199,13 @@ class _Serving:
 
     async def start(self) -> None:
         foundation = self._foundation
-        checks = {"the store": foundation.database.usable, "the broker": foundation.publisher.usable}
-        await foundation.server.start(self._services, checks, {"the consumer": self._consumer.moves})
+        checks = {
+            "the store": foundation.database.trouble,
+            "the broker": foundation.publisher.trouble,
+            "the outbox": foundation.relay.trouble,
+            "the consumer": self._consumer.trouble,
+        }
+        await foundation.server.start(self._services, checks, {"the consumer's thread": self._consumer.hang})
 
     async def stop(self) -> None:
         await self._foundation.server.stop(GRACE_SECONDS)

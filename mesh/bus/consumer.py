@@ -27,6 +27,8 @@ from mesh.bus.kafka_python import (
 )
 from mesh.bus.reachable import wait_reachable
 from mesh.bus.refusals import missing_right
+from mesh.retries import Backoff, Retries, describe_error
+from mesh.telemetry.failures import count_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -58,6 +60,10 @@ _UNKNOWN_TOPIC_SECONDS = 0.2
 """Between questions for a topic that is not there yet."""
 _UNKNOWN_TOPIC_LOG_SECONDS = 5.0
 """Between lines in the log that say so; a start of all at once takes less."""
+_BACKOFF = Backoff(1.0, 15.0)
+"""Between a client that failed and the next one; below STALL_SECONDS."""
+_SETTLED_SECONDS = 10.0
+"""A client that has read for so long ends a row of failures: what fails for good fails with the first fetch."""
 _ANSWER_SECONDS = 3.0
 """For the commits on revocation and at the end; below any session timeout."""
 
@@ -111,6 +117,8 @@ class KeyedConsumer:
         self._polled_at = time.monotonic()
         self._draining = False
         self._why_no_broker = ""
+        self._retries = Retries(f"consumer of {topic}", _BACKOFF, count=count_failure)
+        self._unknown_topic = Retries(f"topic {topic}", _BACKOFF, count=count_failure)
         self._assigned = asyncio.Event()
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -136,9 +144,14 @@ class KeyedConsumer:
         """Returns once the group has given partitions to this member for the first time."""
         await self._assigned.wait()
 
-    async def moves(self) -> bool:
-        """False if its thread hangs, which only a restart of the process mends. For health checks."""
-        return time.monotonic() - self._polled_at < STALL_SECONDS
+    async def hang(self) -> str:
+        """Says so if its thread hangs, which only a restart of the process mends. For health checks."""
+        silent_seconds = time.monotonic() - self._polled_at
+        return "" if silent_seconds < STALL_SECONDS else f"it hangs since {silent_seconds:.0f} s"
+
+    async def trouble(self) -> str:
+        """Why records stand still that ought to be read; empty if none do. For health checks and people."""
+        return self._retries.trouble or self._unknown_topic.trouble or self._dispatcher.trouble
 
     async def stop(self, grace_seconds: float = 0.0) -> None:
         """Reads no more, waits that long for what is in flight, cancels the rest, commits and leaves. Repeatable."""
@@ -187,8 +200,7 @@ class KeyedConsumer:
                 try:
                     self._read_until_stopped()
                 except Exception as error:  # noqa: BLE001 - whatever it is, a new client may do better
-                    self._log_end(error)
-                    self._stopping.wait(1.0)
+                    self._wait(self._note_end(error))
         finally:
             self._call_on_loop(self._on_ended)
 
@@ -203,17 +215,23 @@ class KeyedConsumer:
             while not consumer.partitions_for_topic(self.topic):
                 if time.monotonic() - logged_at > _UNKNOWN_TOPIC_LOG_SECONDS:
                     logged_at = time.monotonic()
-                    log.warning("no topic %s yet, or the KafkaUser of %s lacks Read of it", self.topic, self.group)
+                    why = f"no topic {self.topic} yet, or the KafkaUser of {self.group} lacks Read of it"
+                    log.warning("%s", why)
+                    self._unknown_topic.note_failure(why)
                 if self._wait(_UNKNOWN_TOPIC_SECONDS):
                     return
+            self._unknown_topic.note_success()
             consumer.subscribe([self.topic], listener=_Rebalances(self, consumer))
             self._fetching = Fetching(consumer, room=self._room, deliver=self._deliver)
             committed_at = 0.0
+            settles_at = time.monotonic() + _SETTLED_SECONDS
             while not self._stopping.is_set():
                 positioned = poll_group(consumer, _GROUP_POLL_MS)
                 self._fetching.check()
                 self._fetching.wake()
                 now = time.monotonic()
+                if positioned and now >= settles_at:
+                    self._retries.note_success()
                 if self._committable and now - committed_at >= self._settings.commit_interval_seconds:
                     committed_at = now
                     self._commit(consumer)
@@ -221,12 +239,15 @@ class KeyedConsumer:
         finally:
             self._leave(consumer)
 
-    def _log_end(self, error: Exception) -> None:
-        right = missing_right(error, self.group, "Read", self.topic, self.group)
-        if right is None:
-            log.error("consumer of %s starts again", self.topic, exc_info=error)
-        else:
-            log.error("consumer of %s starts again: %s", self.topic, right)
+    def _note_end(self, error: Exception) -> float:
+        """Counts, logs, and returns the seconds until the next client."""
+        why = missing_right(error, self.group, "Read", self.topic, self.group)
+        seconds = self._retries.note_failure(why or f"{self.topic} cannot be read: {describe_error(error)}")
+        if self._retries.in_a_row == 1 and why is None:
+            log.error("consumer of %s starts again in %g s", self.topic, seconds, exc_info=error)
+        else:  # once is enough of a stack
+            log.error("consumer of %s starts again in %g s: %s", self.topic, seconds, why or describe_error(error))
+        return seconds
 
     def _wait_for_broker(self, seconds: float, why: str) -> bool:
         if why and why != self._why_no_broker:

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import context, trace
 
-from mesh.bus.dead_letters import dead_letter
+from mesh.bus.dead_letters import dead_letter, without_value
 from mesh.bus.envelope import ReadRecord, WireRecord, to_incoming
-from mesh.bus.errors import PoisonError, RecordTooLargeError
+from mesh.bus.errors import PoisonError, RecordTooLargeError, RefusedError, UnreadableBatchError
 from mesh.bus.key_queues import KeyQueues
 from mesh.bus.offsets import PrefixTracker
 from mesh.bus.topics import MAX_RECORD_BYTES
 from mesh.errors import BrokerUnavailableError, StoreUnavailableError
+from mesh.retries import Backoff, Retries, describe_error
+from mesh.telemetry.failures import count_dead_letter, count_failure
 from mesh.telemetry.setup import as_current_span, extract, trace_headers
 
 if TYPE_CHECKING:
@@ -50,7 +52,12 @@ class Tries:
 
     def wait_seconds(self, tries: int) -> float:
         """Seconds to wait after this many failed tries."""
-        return min(self.first_wait_seconds * 2.0 ** min(tries - 1, 30), self.longest_wait_seconds)
+        return self.backoff.wait_seconds(tries)
+
+    @property
+    def backoff(self) -> Backoff:
+        """The same waits."""
+        return Backoff(self.first_wait_seconds, self.longest_wait_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,10 @@ class Counters:
     """Whose handler returned."""
     failed_tries: int = 0
     dead_lettered: int = 0
+    unreadable: int = 0
+    """Batches among them that could not be decompressed or decoded."""
+    unkept: int = 0
+    """Records that not even the dead letters took: they stand in their topic alone, and the log says where."""
     dropped: int = 0
     """Given up unhandled because the partition went elsewhere; its new owner reads them."""
     receive_errors: int = 0
@@ -123,9 +134,16 @@ class Dispatcher:
         self._progress = progress
         self._receive = receive
         self._tries = tries or Tries()
+        self._letters: dict[tuple[int, int], Retries] = {}
+        """(partition, offset) of records whose dead letter was not taken yet."""
         self._queues: KeyQueues[tuple[Assignment, _Key], tuple[ReadRecord, Incoming, Any]] = KeyQueues()
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def trouble(self) -> str:
+        """Why a record stands still that is to go to the dead letters; empty if none does."""
+        return next((trouble for waiting in self._letters.values() if (trouble := waiting.trouble)), "")
 
     def deliver(self, batches: Sequence[tuple[Assignment, Sequence[ReadRecord]]]) -> None:
         """Takes what one poll returned."""
@@ -168,7 +186,7 @@ class Dispatcher:
 
     def _receive_early(self, receive: Callable[[Incoming], Any], record: ReadRecord, incoming: Incoming) -> Any:
         """Returns what the handler takes; _NOT_RECEIVED if that fails: then it is tried again at its turn."""
-        if record.size_bytes > MAX_RECORD_BYTES:
+        if record.unreadable or record.size_bytes > MAX_RECORD_BYTES:
             return _NOT_RECEIVED
         try:
             return receive(incoming)
@@ -232,6 +250,8 @@ class Dispatcher:
         tries = waits = 0
         while True:
             try:
+                if record.unreadable:
+                    raise UnreadableBatchError(record.unreadable)
                 if record.size_bytes > MAX_RECORD_BYTES:
                     raise RecordTooLargeError(f"{record.size_bytes} bytes are more than {MAX_RECORD_BYTES}")
                 if received is _NOT_RECEIVED and self._receive is not None:
@@ -274,15 +294,37 @@ class Dispatcher:
         letter = dead_letter(
             record, failure, group=self._group, tries=tries, traceparent=trace_headers().get("traceparent", "")
         )
-        waits = 0
+        place = record.partition, record.offset
+        waiting = self._letters[place] = Retries(
+            f"dead letters of {record.topic}", self._tries.backoff, count=count_failure
+        )
+        try:
+            await self._keep(record, letter, waiting)
+        finally:
+            del self._letters[place]
+
+    async def _keep(self, record: ReadRecord, letter: WireRecord, waiting: Retries) -> None:
+        """Returns once the letter is acknowledged, however long that takes, or refused for good.
+
+        Committing past a record that is kept nowhere would lose it, so its key waits for the broker, and `trouble` says
+        so. One that is refused whatever of it is written stays in its topic, as long as that keeps it.
+        """
         while True:
             try:
                 await self._publish_dead_letter(letter)
+            except RefusedError as error:
+                if letter.value is None and letter.key is None:
+                    self.counters.unkept += 1
+                    log.error("the dead letters refuse record %d of %s[%d], which stays there alone: %s",
+                              record.offset, record.topic, record.partition, error)  # fmt: skip
+                    return
+                letter = without_value(letter)
             except Exception as error:  # noqa: BLE001 - whatever it is, the record must not be lost
-                # Committing past a record that is kept nowhere would lose it: this key waits for the broker.
-                waits += 1
-                log.warning("the dead letter of record %d of %s waits: %r", record.offset, record.topic, error)
-                await asyncio.sleep(self._tries.wait_seconds(waits))
+                why = f"record {record.offset} of {record.topic} waits for its dead letter: {describe_error(error)}"
+                log.warning("%s", why)
+                await asyncio.sleep(waiting.note_failure(why))
             else:
                 self.counters.dead_lettered += 1
+                self.counters.unreadable += bool(record.unreadable)
+                count_dead_letter(record.topic)
                 return

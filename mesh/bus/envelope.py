@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mesh.bus.batches import UnreadableBatch
 from mesh.bus.message import Incoming
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class ReadRecord:
     key: bytes | None
     value: bytes | None
     headers: Headers
+    unreadable: str = ""
+    """What is wrong with the batch that this record stands for, whose bytes are its value; empty for any other."""
 
     @property
     def size_bytes(self) -> int:
@@ -64,7 +67,7 @@ def to_wire(message: Outgoing, source: str) -> WireRecord:
 
 
 def read_record(record: Any) -> ReadRecord:
-    """Returns kafka-python's ConsumerRecord in our shape."""
+    """Returns kafka-python's ConsumerRecord, or an UnreadableBatch, in our shape."""
     return ReadRecord(
         record.topic,
         record.partition,
@@ -73,6 +76,7 @@ def read_record(record: Any) -> ReadRecord:
         record.key,
         record.value,
         [(name, value if value is not None else b"") for name, value in record.headers],
+        record.why if isinstance(record, UnreadableBatch) else "",
     )
 
 

@@ -11,5 +11,9 @@ class RecordTooLargeError(PoisonError):
     """The record is larger than MAX_RECORD_BYTES; no handler sees it."""
 
 
+class UnreadableBatchError(PoisonError):
+    """The record stands for a batch that cannot be decompressed or decoded; no handler sees it."""
+
+
 class RefusedError(Exception):
     """The broker or the client refuses this record for good, such as for its size; sending it again is of no use."""

@@ -148,8 +148,12 @@ class Publisher:
             raise self._no_broker()
         return await asyncio.to_thread(self._learn, topic) is None
 
+    async def trouble(self) -> str:
+        """Why nothing can be written now; empty if the broker answers. For health checks and people."""
+        return "" if await self.usable() else self._no_broker().message
+
     async def usable(self) -> bool:
-        """True if the broker answered a question within the last second. For health checks."""
+        """True if the broker answered a question within the last second."""
         asked_at, answer = self._usable
         if answer and time.monotonic() - asked_at < _USABLE_FOR_SECONDS:
             return True

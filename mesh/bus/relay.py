@@ -31,6 +31,8 @@ from mesh.bus.errors import RefusedError
 from mesh.bus.loop_bridge import LoopBridge
 from mesh.bus.topics import MAX_RECORD_BYTES
 from mesh.errors import StoreUnavailableError
+from mesh.retries import Backoff, Retries, describe_error
+from mesh.telemetry.failures import count_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +49,8 @@ ABANDONED_AFTER_SECONDS = 5.0
 """Age of a row that its own process would have published long ago."""
 SCAN_ROWS = 500
 """Rows of one scan; small enough to hold in memory at MAX_RECORD_BYTES each."""
-RETRY_SECONDS = 0.25
-"""Wait after a failed publish, before the scan; doubled each time up to the next."""
-LONGEST_RETRY_SECONDS = 2.0
+BACKOFF = Backoff(0.25, 2.0)
+"""After a failed publish or a failed look, before the scan."""
 
 
 class OutboxStore(Protocol):
@@ -100,8 +101,11 @@ class Relay:
         """All rows stay in the outbox for the scan: at start, and when too much was in flight."""
         self._left_behind = False
         """Rows were left in the outbox since the last look."""
-        self._failures = 0
-        """Looks in a row whose rows failed."""
+        self._retries = Retries("publishing the outbox", BACKOFF, count=count_failure)
+        self._why = ""
+        """Of the last publish that failed."""
+        self._published_before = 0
+        """Rows that were published before the failures in a row began."""
         self._stopped = False
         self._answers = LoopBridge[tuple[int, BaseException | None]](self._loop, self._take_answers)
         self._refused: set[int] = set()
@@ -122,6 +126,13 @@ class Relay:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         await self._wait_settled(None, grace_seconds)
+
+    async def trouble(self) -> str:
+        """Why nothing of the outbox is published; empty while any of it is. For health checks and people.
+
+        One topic of several that is not there or not allowed is no reason to serve nothing: the log says it.
+        """
+        return self._retries.trouble if self.counters.published == self._published_before else ""
 
     def on_commit(self, rows: Sequence[OutboxRow]) -> None:
         """Publishes the rows of a commit. In any thread; never blocks, never raises."""
@@ -187,6 +198,7 @@ class Relay:
                     self.counters.failed += 1
                     if topic not in self._held_topics:
                         log.warning("outbox row %d was not published and is tried again: %s", row_id, error)
+                    self._why = f"{topic} is not published: {describe_error(error)}"
                     self._held_topics.add(topic)
                     self._left_behind = True
             self.counters.in_flight = len(self._in_flight)
@@ -216,13 +228,14 @@ class Relay:
                     await self._catch_up()
                 else:
                     await self._take_abandoned()
+                    self._retries.note_success()
             except StoreUnavailableError as error:
                 log.warning("the outbox cannot be read: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._note_failure(error.message))
                 continue
-            except Exception:
+            except Exception as error:
                 log.exception("the relay's scan failed")
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._note_failure(f"its scan failed: {describe_error(error)}"))
                 continue
             self._wake.clear()
             if self._held:
@@ -232,6 +245,11 @@ class Relay:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def _note_failure(self, why: str) -> float:
+        if self._retries.in_a_row == 0:
+            self._published_before = self.counters.published
+        return self._retries.note_failure(why)
 
     @property
     def _held(self) -> bool:
@@ -252,10 +270,9 @@ class Relay:
         await self._wait_settled(topics, None)
         with self._lock:
             failed = not self._held_topics.isdisjoint(topics or self._held_topics)
-            self._failures = self._failures + 1 if failed else 0
             self._left_behind = False
         if failed:
-            await asyncio.sleep(min(RETRY_SECONDS * 2.0 ** min(self._failures - 1, 10), LONGEST_RETRY_SECONDS))
+            await asyncio.sleep(self._note_failure(self._why))
         limit = SCAN_ROWS + len(self._refused)
         found = await self._store.pending(limit, 0.0)
         with self._lock:

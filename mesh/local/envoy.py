@@ -164,7 +164,7 @@ class Envoy:
     async def is_ready(self) -> bool:
         """Whether it serves, with all that was written active; `refusal` says why it never will."""
         try:
-            serves = await probing.http_ok(f"unix:{self.folder.admin_socket}", "/ready") and await self.is_active()
+            serves = not await probing.ask_http(f"unix:{self.folder.admin_socket}", "/ready") and await self.is_active()
         except OSError:
             return False
         except ConfigurationRefusedError as error:

@@ -88,18 +88,18 @@ class Kafka:
         assert node is not None  # noqa: S101 - open comes first
         # The second look is after that of mesh.local.identities: what the node then starts with is a new certificate.
         liveness = Probe(
-            check=self._is_alive, period_seconds=POLL_INTERVAL_SECONDS, failure_threshold=2, timeout_seconds=10.0
+            check=self._find_expiry, period_seconds=POLL_INTERVAL_SECONDS, failure_threshold=2, timeout_seconds=10.0
         )
         return PodSpec(
             "kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log, liveness=liveness
         )
 
-    async def _is_alive(self) -> bool:
-        """Not once its certificate has expired, as on a machine that slept for a day: it would take no other.
+    async def _find_expiry(self) -> str:
+        """Says so once its certificate has expired, as on a machine that slept for a day: it would take no other.
 
         Kafka lets go of a keystore only for one that accepts it (SslEngineValidator), so it must be started again.
         """
-        return not await broker.has_expired(self._access)
+        return "its certificate has expired" if await broker.has_expired(self._access) else ""
 
     @property
     def users(self) -> Set[str]:

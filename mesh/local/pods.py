@@ -1,7 +1,8 @@
 """One pod: a process that is started, probed, started again with back-off, and stopped; its output goes to its log.
 
 A pod's task is the only one that starts or ends its process. Restarts wait 0.1 s, then twice as long each time up to
-10 s; a pod that was ready for 30 s starts from 0.1 again.
+30 s, as kubelet's do up to 5 minutes; a pod that ran for 30 s starts from 0.1 again. One that crashes at each start is
+not ready, and its message says how it ended, how often in a row, and when it is started next.
 """
 
 from __future__ import annotations
@@ -15,18 +16,25 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.errors import RostrumError
 from mesh.local import probing
 from mesh.local.errors import StartupError, disk_errors
 from mesh.local.folders import PodFolder
 from mesh.local.probing import Probe
 from mesh.local.processes import Mark, die_with_parent
+from mesh.retries import Backoff, Retries, describe_error
 
 STARTING_POLL_INTERVAL_SECONDS = 0.05
 """Time between two polls of a pod that is not ready yet; kubelet's second would be most of the start-up here."""
 
-FIRST_BACK_OFF_SECONDS = 0.1
-LAST_BACK_OFF_SECONDS = 10.0
+BACKOFF = Backoff(0.1, 30.0)
+"""Between the end of a process and its next start; below what who follows a debate waits for a moderator."""
 STABLE_SECONDS = 30.0
+
+
+_NOT_YET = "it is not ready yet"
+_OF_A_START = {_NOT_YET, probing.NO_ANSWER}
+"""What every start goes through: no news."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ class Pod:
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
+        self._crashes = Retries(f"pod {spec.name}", BACKOFF, quiet_failures=0)
 
     def start(self) -> None:
         """Starts the pod's task; returns at once."""
@@ -93,6 +102,7 @@ class Pod:
             with suppress(asyncio.CancelledError):
                 await self._task
         await self._end()
+        self._set(ready=False, message="stopped")
 
     def last_log_line(self) -> str:
         """The last line of its log, at most 300 characters; empty if there is none."""
@@ -108,24 +118,41 @@ class Pod:
             self._changed()
 
     async def _keep_running(self) -> None:
-        back_off = FIRST_BACK_OFF_SECONDS
         while True:
-            process = await self._launch()
             began = time.monotonic()
-            probing = asyncio.ensure_future(self._probe_until_unwell())
-            waiting = asyncio.ensure_future(process.wait())
-            try:
-                await asyncio.wait({probing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                probing.cancel()
-                waiting.cancel()
-            why = f"ended with {process.returncode}" if process.returncode is not None else "failed its liveness probe"
-            self._set(ready=False, message=f"{why}; starting again")
+            why = await self._run_once()
             await self._end()
-            back_off = FIRST_BACK_OFF_SECONDS if time.monotonic() - began > STABLE_SECONDS else back_off
-            await asyncio.sleep(back_off)
-            back_off = min(back_off * 2, LAST_BACK_OFF_SECONDS)
+            if time.monotonic() - began > STABLE_SECONDS:
+                self._crashes.note_success()
+            seconds = self._crashes.note_failure(why)
+            times = f", {self._crashes.in_a_row} times in a row" if self._crashes.in_a_row > 1 else ""
+            self._set(ready=False, message=f"{why}{times}; starting again in {seconds:.1f} s")
+            await asyncio.sleep(seconds)
             self.restarts += 1
+
+    async def _run_once(self) -> str:
+        """Starts the process and returns when it has ended or is unwell: why."""
+        try:
+            process = await self._launch()
+        except (RostrumError, OSError) as error:
+            return f"cannot be started: {describe_error(error)}"
+        unwell = asyncio.ensure_future(self._probe_until_unwell())
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            await asyncio.wait({unwell, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            unwell.cancel()
+            ended.cancel()
+        if process.returncode is None:
+            return f"failed its liveness probe: {unwell.result()}" if unwell.done() else "failed its liveness probe"
+        return self._describe_end(process.returncode)
+
+    def _describe_end(self, code: int) -> str:
+        if code < 0:
+            with suppress(ValueError):
+                return f"was ended by {signal.Signals(-code).name}"
+        line = self.last_log_line() if code else ""
+        return f"ended with {code}{': ' if line else ''}{line}"
 
     async def _launch(self) -> asyncio.subprocess.Process:
         with disk_errors(self.spec.log_file.parent), self.spec.log_file.open("ab") as log:
@@ -157,60 +184,69 @@ class Pod:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-        self._set(ready=False, message=self.message if self.message.endswith("again") else "stopped")
         self._changed()
 
-    async def _probe_until_unwell(self) -> None:
-        """Keeps `ready` true to the readiness probe; returns once liveness failed too often."""
-        while not await self._is_well(self.spec.readiness):  # noqa: ASYNC110
+    async def _probe_until_unwell(self) -> str:
+        """Keeps `ready` true to the readiness probe; returns once liveness failed too often: why."""
+        while trouble := await self._find_trouble(self.spec.readiness):
+            if trouble not in _OF_A_START:
+                self._set(ready=False, message=f"starting: {trouble}")
             await asyncio.sleep(STARTING_POLL_INTERVAL_SECONDS)  # another process's readiness is no event of ours
         self._set(ready=True, message="")
         async with asyncio.TaskGroup() as group:
             readiness = group.create_task(self._watch_readiness())
-            await self._watch_liveness()
+            why = await self._watch_liveness()
             readiness.cancel()
+        return why
 
     async def _watch_readiness(self) -> None:
         probe, failures = self.spec.readiness, 0
         while probe is not None:
             await asyncio.sleep(probe.period_seconds)
-            failures = 0 if await self._is_well(probe) else failures + 1
+            trouble = await self._find_trouble(probe)
+            failures = failures + 1 if trouble else 0
             if failures == 0 or failures >= probe.failure_threshold:
-                self._set(ready=failures == 0, message="" if failures == 0 else "its readiness probe fails")
+                self._set(ready=failures == 0, message=trouble)
 
-    async def _watch_liveness(self) -> None:
+    async def _watch_liveness(self) -> str:
         probe, failures = self.spec.liveness, 0
         if probe is None:
             await asyncio.Event().wait()
         while probe is not None:
             await asyncio.sleep(probe.period_seconds)
-            failures = 0 if await self._is_well(probe) else failures + 1
+            trouble = await self._find_trouble(probe)
+            failures = failures + 1 if trouble else 0
             if failures >= probe.failure_threshold and self._process is not None:
                 with suppress(ProcessLookupError):
                     self._process.terminate()
-                return
+                return trouble
+        return ""
 
-    async def _is_well(self, probe: Probe | None) -> bool:
+    async def _find_trouble(self, probe: Probe | None) -> str:
+        """Returns what is wrong, for people; empty if the pod is well."""
         if probe is None:
             if self.spec.ready_check is not None:
-                return await self.spec.ready_check()
-            return not self.spec.ports or await probing.accepts(self.spec.endpoint(self.spec.ports[0]))
+                return "" if await self.spec.ready_check() else _NOT_YET
+            ports = self.spec.ports
+            return "" if not ports or await probing.accepts(self.spec.endpoint(ports[0])) else probing.NO_ANSWER
         try:
             async with asyncio.timeout(probe.timeout_seconds):
                 return await self._ask(probe)
-        except (OSError, TimeoutError):
-            return False
+        except TimeoutError:
+            return f"it does not answer its probe in {probe.timeout_seconds:g} s"
+        except OSError:
+            return probing.NO_ANSWER
 
-    def _ask(self, probe: Probe) -> Awaitable[bool]:
+    def _ask(self, probe: Probe) -> Awaitable[str]:
         if probe.grpc_port is not None:
-            return probing.grpc_serving(self.spec.endpoint(probe.grpc_port), probe.grpc_service)
+            return probing.ask_grpc(self.spec.endpoint(probe.grpc_port), probe.grpc_service)
         if probe.http_port is not None:
-            return probing.http_ok(self.spec.endpoint(probe.http_port), probe.http_path)
+            return probing.ask_http(self.spec.endpoint(probe.http_port), probe.http_path)
         if probe.check is not None:
             return probe.check()
-        return self._command_ok(probe.command)
+        return self._ask_command(probe.command)
 
-    async def _command_ok(self, command: Sequence[str]) -> bool:
+    async def _ask_command(self, command: Sequence[str]) -> str:
         child = await asyncio.create_subprocess_exec(
             *command,
             env=dict(self.spec.env),
@@ -221,7 +257,8 @@ class Pod:
             pass_fds=self.spec.inherited,
         )
         try:
-            return await child.wait() == 0
+            code = await child.wait()
+            return f"its probe `{command[0]}` ends with {code}" if code else ""
         finally:
             if child.returncode is None:
                 child.kill()

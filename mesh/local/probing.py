@@ -1,6 +1,6 @@
 """The questions of kubelet's probes, put to an app straight at the endpoint where it listens: they pass no sidecar.
 
-An endpoint is "{ip}:{port}" or "unix:{path}". Every question is answered by yes or no; no answer is a no.
+An endpoint is "{ip}:{port}" or "unix:{path}". Every question is answered with what is wrong, empty if nothing is.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from grpc_health.v1 import health_pb2
 
+from mesh.rpc import health
+
 if TYPE_CHECKING:
     from mesh.manifests import pods
 
 CONNECT_SECONDS = 1.0
+NO_ANSWER = "it does not answer"
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,8 @@ class Probe:
     http_port: int | None = None
     http_path: str = "/"
     command: tuple[str, ...] = ()
-    check: Callable[[], Awaitable[bool]] | None = None
-    """A question of the runner's own, which no manifest has."""
+    check: Callable[[], Awaitable[str]] | None = None
+    """A question of the runner's own, which no manifest has: what is wrong, empty if nothing is."""
     period_seconds: float = 10.0
     timeout_seconds: float = 1.0
     failure_threshold: int = 3
@@ -64,10 +67,10 @@ async def accepts(endpoint: str) -> bool:
     return True
 
 
-async def grpc_serving(endpoint: str, service: str) -> bool:
-    """Whether gRPC's health check says SERVING."""
+async def ask_grpc(endpoint: str, service: str) -> str:
+    """Asks gRPC's health check; a service of ours that is NOT_SERVING says why."""
     if not await accepts(endpoint):
-        return False
+        return NO_ANSWER
     # The pool of its own keeps a failed connection of an earlier channel from answering for this one.
     async with grpc.aio.insecure_channel(
         endpoint, [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
@@ -78,19 +81,25 @@ async def grpc_serving(endpoint: str, service: str) -> bool:
                 request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
                 response_deserializer=health_pb2.HealthCheckResponse.FromString,
             )
-            answer = await check(health_pb2.HealthCheckRequest(service=service))
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            call = check(health_pb2.HealthCheckRequest(service=service))
+            answer = await call
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return ""
+            why = dict(await call.trailing_metadata() or ()).get(health.WHY_KEY, b"")
+        except grpc.aio.AioRpcError as error:
+            return f"its health check fails with {error.code().name}"
+        return bytes(why).decode(errors="ignore") or health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
-async def http_ok(endpoint: str, path: str) -> bool:
-    """Whether a GET is answered by a status of 200 to 399. Raises OSError if nothing listens."""
+async def ask_http(endpoint: str, path: str) -> str:
+    """Asks by a GET, for a status of 200 to 399. Raises OSError if nothing listens."""
     reader, writer = await _open(endpoint)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n".encode())
         words = (await reader.readline()).split()
-        return len(words) > 1 and words[1][:1] in {b"2", b"3"}
+        if len(words) > 1 and words[1][:1] in {b"2", b"3"}:
+            return ""
+        return f"GET {path} is answered with {words[1].decode(errors='replace')}" if len(words) > 1 else NO_ANSWER
     finally:
         writer.close()
 

@@ -90,7 +90,9 @@ class Reconciler:
                     await self._changes.wait()
         except TimeoutError:
             late = next(replica for replica in replicas if not replica.ready)
-            raise StartupError(f"{late.name} is not ready after {seconds:g} s: see {late.spec.log_file}.") from None
+            raise StartupError(
+                f"{late.name} is not ready after {seconds:g} s: {late.message} (see {late.spec.log_file})."
+            ) from None
 
     async def stop(self) -> None:
         """Ends every pod: those of the mesh first, then those that they need. Idempotent."""

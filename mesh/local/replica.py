@@ -39,6 +39,11 @@ class Replica:
         """Whether it can be called."""
         return all(process.ready for process in self.processes)
 
+    @property
+    def message(self) -> str:
+        """Why it is not ready, or what else is to be known of it; empty if nothing is."""
+        return next((process.message for process in self.processes if process.message), "")
+
     def start(self) -> None:
         """Starts both; returns at once."""
         for process in self.processes:
@@ -62,11 +67,10 @@ class Replica:
     def row(self) -> runner_pb2.Pod:
         """Its state now."""
         spec, main = self.spec, self.processes[0]
-        messages = [process.message for process in self.processes if process.message]
         row = runner_pb2.Pod(
             name=spec.name, deployment=spec.deployment, replica=spec.replica, pid=main.mark.pid if main.mark else 0,
             addresses=[f"{spec.ip}:{port}" for port in spec.ports], ready=self.ready, restarts=main.restarts,
-            log_file=str(spec.log_file), message=messages[0] if messages else "",
+            log_file=str(spec.log_file), message=self.message,
         )  # fmt: skip
         if main.mark is not None:
             row.start_time.FromMilliseconds(int(main.start_time * 1000))

@@ -1,8 +1,8 @@
 """The gRPC server of every service: interceptors in order, reflection, and health that says the truth.
 
-Health is SERVING, overall and for each service, only while every usable-check passes (the store, the broker), and
-`live` only while those pass whose failure a restart would mend. Watch sends each change. Until `start` has run the
-checks once, it is NOT_SERVING.
+Health is SERVING, overall and for each service, only while no check finds anything wrong (the store, the broker, the
+consumer), and `live` only while those find nothing whose trouble a restart would mend. Watch sends each change, and an
+answer of Check that is NOT_SERVING says why. Until `start` has run the checks once, it is NOT_SERVING.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
+from mesh.retries import describe_error
 from mesh.rpc import health
 from mesh.rpc.interceptors.deadlines import bounded
 from mesh.rpc.interceptors.errors import answering
@@ -28,7 +29,8 @@ from mesh.rpc.interceptors.wrapping import WrappingInterceptor
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    Check = Callable[[], Awaitable[bool]]
+    Check = Callable[[], Awaitable[str]]
+    """Returns what is wrong, for people; empty if nothing is."""
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Server:
         self._checks: Mapping[str, Check] = {}
         self._vital: frozenset[str] = frozenset()
         self._watching: asyncio.Task[None] | None = None
-        self._failed: list[str] = []
+        self._troubles: dict[str, str] = {}
         self.port = 0
         """The port it listens on, once started; 1 if that is a Unix socket."""
 
@@ -102,24 +104,27 @@ class Server:
 
     async def _check_until_stopped(self) -> None:
         while True:
-            await asyncio.sleep(CHECK_SECONDS if not self._failed else FAILED_CHECK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS if not self._troubles else FAILED_CHECK_SECONDS)
             await self._check()
 
     async def _check(self) -> None:
-        answers = await asyncio.gather(*(_passes(name, check) for name, check in self._checks.items()))
-        failed = [name for name, passes in zip(self._checks, answers, strict=True) if not passes]
-        if failed and failed != self._failed:
-            log.warning("not serving: %s cannot be used", " and ".join(failed))
-        elif self._failed and not failed:
+        answers = await asyncio.gather(*(_find_trouble(check) for check in self._checks.values()))
+        troubles = {name: trouble for name, trouble in zip(self._checks, answers, strict=True) if trouble}
+        why = "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items())
+        if troubles and troubles.keys() != self._troubles.keys():
+            log.warning("not serving: %s", why)
+        elif self._troubles and not troubles:
             log.info("serving again")
-        self._failed = failed
-        self._health.set(("", *self._names), serving=not failed, live=self._vital.isdisjoint(failed))
+        self._troubles = troubles
+        live = self._vital.isdisjoint(troubles)
+        self._health.set(("", *self._names), serving=not troubles, live=live, why=why)
 
 
-async def _passes(name: str, check: Check) -> bool:
+async def _find_trouble(check: Check) -> str:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             return await check()
+    except TimeoutError:
+        return f"no answer in {CHECK_TIMEOUT_SECONDS:g} s"
     except Exception as error:  # noqa: BLE001 - a check that fails in any way says that it cannot be used
-        log.warning("the check of %s failed: %r", name, error)
-        return False
+        return describe_error(error)

@@ -42,7 +42,7 @@ READERS = 2
 IDLE_DELETE_SECONDS = 0.5
 # Acknowledged outbox rows that are deleted with the next commit; what a crash publishes a second time at most.
 DELETE_AT_LEAST = 16
-# Seconds that a failed commit keeps `usable` false if no write succeeded since.
+# Seconds that a failed commit is `trouble` if no write succeeded since.
 FAILURE_MEMORY_SECONDS = 2.0
 # Times a job is run when the database refuses it as a victim of a deadlock or a lock.
 TRIES = 3
@@ -140,6 +140,7 @@ class Database:
         self._thread: threading.Thread | None = None
         self._readers = Readers(READERS, name)
         self._reading = False
+        self._failure = ""
         self._failure_time: float | None = None
         self.commits = 0
         """Commits so far."""
@@ -191,18 +192,21 @@ class Database:
             raise StoreUnavailableError(message, store=self.name)
         return await self._readers.run(functools.partial(self._read, job))
 
-    async def usable(self) -> bool:
-        """Says whether reading works now and the last commit did not fail just before. For health checks."""
+    async def trouble(self) -> str:
+        """Why it cannot be used: reading fails now, or the last commit did just before. Empty if it can.
+
+        For health checks and people.
+        """
         if self._thread is None or not self._thread.is_alive():
-            return False
+            return f"the store {self.name} is not open"
         failure_time = self._failure_time
         if failure_time is not None and time.monotonic() - failure_time < FAILURE_MEMORY_SECONDS:
-            return False
+            return self._failure
         try:
             await self.read(lambda connection: connection.execute(sa.select(1)).scalar())
-        except StoreUnavailableError:
-            return False
-        return True
+        except StoreUnavailableError as error:
+            return error.message
+        return ""
 
     async def pending(self, limit: int, older_than_seconds: float) -> Sequence[OutboxRow]:
         """Returns at most `limit` unpublished rows that were committed that long ago, ascending by id."""
@@ -281,8 +285,8 @@ class Database:
             tries += 1
             error = self._commit(jobs, savepoints=False)
         if error is not None and is_unavailable(error):
-            self._failure_time = time.monotonic()
             unavailable = store_unavailable(self.name, error)
+            self._failure, self._failure_time = unavailable.message, time.monotonic()
             unavailable.__cause__ = error
             error = unavailable
         elif jobs:

@@ -91,7 +91,7 @@ async def _service(folder: Path, answer: Answer = USUAL) -> AsyncIterator[_Servi
     profile = Profile("team-a", "One line", model.name, FLOORS.of("team-a").name)
     api = AgentApi(profile, store=store, questions=questions, watching=Watching(drafts, store))
     api.add_to(server.grpc)
-    await server.start([SERVICE_NAME], {"the store": database.usable})
+    await server.start([SERVICE_NAME], {"the store": database.trouble})
     channel = Channels().open(f"127.0.0.1:{server.port}")
     try:
         yield _Service(agent_service_pb2_grpc.AgentServiceStub(channel), model, floors, store, drafts)

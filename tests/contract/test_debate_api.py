@@ -109,7 +109,7 @@ async def replica(url: str, pod: str = "moderator-0") -> AsyncIterator[Replica]:
     server = Server("127.0.0.1:0")
     debate_service_pb2_grpc.add_DebateServiceServicer_to_server(DebateApi(moderator), server.grpc)
     await database.start()
-    await server.start([SERVICE_NAME], {"the store": database.usable})
+    await server.start([SERVICE_NAME], {"the store": database.trouble})
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{server.port}")
     try:
         yield Replica(debate_service_pb2_grpc.DebateServiceStub(channel), moderator, TurnEvents(moderator), floors)

@@ -23,6 +23,7 @@ from kafka.producer.transaction_manager import TransactionManager  # type: ignor
 from kafka.protocol.metadata import MetadataResponse  # type: ignore[import-untyped]
 from kafka.protocol.schemas.fields import struct  # type: ignore[import-untyped]
 from kafka.protocol.schemas.fields.codegen import CodegenContext  # type: ignore[import-untyped]
+from kafka.record.memory_records import MemoryRecords  # type: ignore[import-untyped]
 
 from mesh.bus import consumer as consumer_module
 from mesh.bus.access import KafkaAccess, TlsFiles
@@ -31,12 +32,15 @@ from mesh.bus.kafka_python import errors
 from mesh.bus.reachable import wait_reachable
 from mesh.local.certificates import Authority
 from mesh.local.identities import CertificateRequest, write
+from mesh.retries import Backoff
 from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(
     ("owner", "names"),
     [
+        (Fetcher.PartitionRecords, "_unpack_records"),
+        (MemoryRecords, "next_batch"),
         (Fetcher, "fetched_records _send_fetches_async reset_offsets_if_needed maybe_validate_positions "
                   "validate_offsets_if_needed"),
         (KafkaConsumer, "_refresh_committed_offsets commit_async"),
@@ -60,6 +64,8 @@ def test_methods(owner: type, names: str) -> None:
     [
         (KafkaConsumer, "_fetcher _net _coordinator _subscription"),
         (KafkaProducer, "_metadata _sender _transaction_manager"),
+        (Fetcher.PartitionRecords, "next_fetch_offset"),
+        (MemoryRecords, "_next_slice"),
     ],
 )
 def test_attributes(owner: type, names: str) -> None:
@@ -103,7 +109,7 @@ def test_a_decoder_is_made_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 async def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A consumer whose thread waits indefinitely inside kafka-python no longer `moves`."""
+    """A consumer whose thread waits indefinitely inside kafka-python says so in `hang`."""
     released = threading.Event()
 
     def hangs(*_: object) -> bool:
@@ -117,15 +123,15 @@ async def test_a_reader_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, publish_dead_letter=handle)
     await consumer.start()
-    moved = await consumer.moves()
+    hung = await consumer.hang()
 
     async def hangs_now() -> bool:
-        return not await consumer.moves()
+        return bool(await consumer.hang())
 
     await until("the reader's silence", hangs_now, seconds=10)
     released.set()
     await consumer.stop()
-    assert moved
+    assert not hung
 
 
 def test_a_stop_ends_the_wait_for_a_broker() -> None:
@@ -163,3 +169,28 @@ def test_a_certificate_that_cannot_be_read_is_an_error_of_kafkas(tmp_path: Path)
     with theirs, pytest.raises(errors.KafkaConnectionError, match=r"TLS cannot begin: .*No such file"):
         KafkaSSLTransport(None, ours, host="127.0.0.1", ssl_cafile=str(tmp_path / "missing.pem"))
     assert ours.fileno() == -1
+
+
+async def test_a_reader_that_fails_each_time_backs_off_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails with each new client is counted and tried ever more rarely; after three times `trouble` says what."""
+    monkeypatch.setattr(consumer_module, "_BACKOFF", Backoff(0.01, 0.04))
+
+    def fail(*_: object) -> bool:
+        raise errors.ClusterAuthorizationFailedError("no such thing")
+
+    monkeypatch.setattr(consumer_module, "wait_reachable", fail)
+
+    async def handle(_: Any) -> None: ...
+
+    consumer = KeyedConsumer(KafkaAccess("127.0.0.1:9"), "topic", "group", handle, publish_dead_letter=handle)
+    assert await consumer.trouble() == ""
+    await consumer.start()
+
+    async def is_in_trouble() -> bool:
+        return bool(await consumer.trouble())
+
+    await until("the trouble", is_in_trouble, seconds=10)
+    trouble = await consumer.trouble()
+    await consumer.stop()
+    assert trouble.startswith("topic cannot be read: ClusterAuthorizationFailedError")
+    assert "times in a row" in trouble

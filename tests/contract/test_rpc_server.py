@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
+from mesh.local.probing import ask_grpc
 from mesh.rpc.channels import Channels, through_ingress
 from mesh.rpc.server import Server
 
@@ -43,10 +44,10 @@ class _Usable:
         self.answer = True
         self.broken = False
 
-    async def __call__(self) -> bool:
+    async def __call__(self) -> str:
         if self.broken:
             raise RuntimeError("broken")
-        return self.answer
+        return "" if self.answer else "the disk is full"
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ async def test_health_follows_the_checks(
 
 @pytest.mark.parametrize("vital", [False, True], ids=["broker away", "reader hangs"])
 async def test_liveness_fails_only_where_a_restart_helps(vital: bool) -> None:  # noqa: FBT001
-    """`live` stays SERVING while a check fails that waits for others, and falls with a vital one."""
+    """`live` stays SERVING while a check fails that waits for others, and falls with a vital one; Check says why."""
     check = _Usable()
     server = Server("127.0.0.1:0")
     await server.start([], {} if vital else {"broker": check}, {"reader": check} if vital else {})
@@ -114,6 +115,9 @@ async def test_liveness_fails_only_where_a_restart_helps(vital: bool) -> None:  
         assert (await watch.read()).status == NOT_SERVING
         live = (await stub.Check(health_pb2.HealthCheckRequest(service="live"))).status
         assert live == (NOT_SERVING if vital else SERVING)
+        name = "reader" if vital else "broker"
+        assert await ask_grpc(f"127.0.0.1:{server.port}", "") == f"{name}: the disk is full"
+        assert await ask_grpc(f"127.0.0.1:{server.port}", "live") == (f"{name}: the disk is full" if vital else "")
         watch.cancel()
     finally:
         await channel.close(None)

@@ -183,11 +183,11 @@ async def test_closing_commits_what_waits(database_url: str) -> None:
         await asyncio.gather(*waiting)
         with pytest.raises(StoreUnavailableError):
             await database.write(insert(6))
-        assert not await database.usable()
+        assert await database.trouble()
 
 
 async def test_a_full_disk_is_unavailable_and_passes_when_there_is_room(tmp_path: Path) -> None:
-    """SQLite: a write that finds no room is StoreUnavailableError, `usable` says so, and later writes succeed."""
+    """SQLite: a write that finds no room is StoreUnavailableError, `trouble` says so, and later writes succeed."""
     async with opened(f"sqlite:///{tmp_path}/full.db") as database:
 
         def limit(pages: int) -> Callable[[Transaction], object]:
@@ -199,10 +199,10 @@ async def test_a_full_disk_is_unavailable_and_passes_when_there_is_room(tmp_path
         await database.write(limit(20))
         with pytest.raises(StoreUnavailableError, match="full"):
             await database.write(fat)
-        assert not await database.usable()
+        assert await database.trouble()
         await database.write(limit(100_000))
         await database.write(fat)
-        assert await database.usable()
+        assert not await database.trouble()
 
 
 async def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
