@@ -5,7 +5,8 @@
     ├── UnknownAgentError                            NOT_FOUND
     ├── RequestIdReusedError                         ALREADY_EXISTS
     ├── ModelError             (ModelUnavailableError UNAVAILABLE, ModelRefusedError FAILED_PRECONDITION)
-    ├── StoreUnavailableError, BrokerUnavailableError UNAVAILABLE
+    ├── StoreUnavailableError (StoreUnusableError)   UNAVAILABLE
+    ├── BrokerUnavailableError                       UNAVAILABLE
     ├── RateLimitedError                             RESOURCE_EXHAUSTED
     ├── DeadlineError                                DEADLINE_EXCEEDED
     └── InternalError                                INTERNAL
@@ -132,6 +133,13 @@ class StoreUnavailableError(RostrumError):
     reason = "STORE_UNAVAILABLE"
     retriable = True
     advice = "see `rostrum logs moderator` and whether the disk is full, then try again"
+
+
+class StoreUnusableError(StoreUnavailableError):
+    """The store's file is none of ours, is damaged, or is of a newer version; the message says what to do."""
+
+    retriable = False
+    advice = ""
 
 
 class BrokerUnavailableError(RostrumError):

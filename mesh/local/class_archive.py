@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from mesh.local.causes import cause_of
 from mesh.local.processes import outlived
 
 if TYPE_CHECKING:
@@ -84,4 +85,4 @@ async def _write(command: Sequence[str], folder: Path) -> None:
     async with outlived(child):
         _, errors = await asyncio.wait_for(child.communicate(), WRITE_SECONDS)
     if child.returncode:
-        raise RuntimeError(errors.decode(errors="replace").strip()[-300:])
+        raise RuntimeError(cause_of(errors.decode(errors="replace")))

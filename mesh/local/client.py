@@ -22,6 +22,7 @@ from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 from mesh.errors import RostrumError
 from mesh.local import caller, lock
 from mesh.local.addresses import ingress_of
+from mesh.local.causes import read_cause
 from mesh.local.errors import (
     AlreadyRunningError,
     LocalError,
@@ -53,6 +54,8 @@ class LocalRunner:
         self.home = home.absolute()
         self._environ = environ
         self._folder: int | None = None
+        self._log_start = 0
+        """Where the log of the runner that was spawned begins."""
 
     @property
     def ingress(self) -> str:
@@ -110,6 +113,7 @@ class LocalRunner:
         with disk_errors(self.home):
             log = (self.home / "logs" / "runner.log").open("ab")
         with log:
+            self._log_start = log.tell()
             return subprocess.Popen(  # a fork; the runner outlives this process
                 [sys.executable, "-P", "-m", "mesh.local.runner", str(self.home)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
@@ -139,7 +143,8 @@ class LocalRunner:
                 raise failure from error
         if lock.is_held(self.home):  # by another runner, which does not answer yet: ours has ended
             raise AlreadyRunningError(f"Rostrum runs already in {self.home}: `rostrum down` stops it.")
-        raise StartupError(f"The runner ended by itself: see {self.home / 'logs' / 'runner.log'}.")
+        log = self.home / "logs" / "runner.log"
+        raise StartupError(f"The runner ended by itself: {read_cause(log, self._log_start).rstrip('.')} (see {log}).")
 
     async def stop(self) -> bool:
         """Stops all, or what is being started, and returns once it is gone: True, or False if nothing ran.

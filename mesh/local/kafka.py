@@ -7,6 +7,7 @@ mesh.local.identities'. Called by mesh.local.system.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
@@ -91,8 +92,9 @@ class Kafka:
             check=self._find_expiry, period_seconds=POLL_INTERVAL_SECONDS, failure_threshold=2, timeout_seconds=10.0
         )
         return PodSpec(
-            "kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log, liveness=liveness
-        )
+            "kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log, liveness=liveness,
+            advice=f"if that folder is to blame, move {shlex.quote(str(node.folder))} away; what was debated is kept",
+        )  # fmt: skip
 
     async def _find_expiry(self) -> str:
         """Says so once its certificate has expired, as on a machine that slept for a day: it would take no other.

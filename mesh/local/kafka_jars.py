@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.local.causes import cause_of
 from mesh.local.errors import DiskFullError, MissingPartError, disk_errors
 from mesh.local.processes import outlived
 
@@ -135,8 +136,8 @@ async def _fetch_in_child(folder: Path, progress: Callable[[int, int], None]) ->
     if code == _DISK_FULL_EXIT:
         raise DiskFullError(f"No room left in {folder}: Kafka's jars need 46 MB there.")
     if code:
-        last = errors.splitlines()[-1] if errors else f"exit code {code}"
-        raise MissingPartError(f"Kafka's jars could not be fetched ({last[:200]}): check the network and run it again.")
+        why = cause_of(errors) or f"exit code {code}"
+        raise MissingPartError(f"Kafka's jars could not be fetched ({why}): check the network and run it again.")
 
 
 def _fetch(folder: Path) -> None:

@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.local.causes import cause_of
 from mesh.local.class_archive import ENVIRONMENT
 from mesh.local.errors import StartupError, disk_errors
 from mesh.local.processes import outlived
@@ -96,4 +97,7 @@ async def _run_tool(folder: Path, java: Sequence[str], settings: str) -> None:
             (folder / "format.log").write_text(text, encoding="utf-8")
         if "No space left" in text:
             raise StartupError(f"Kafka found no room in {folder}: free some space there and run it again.")
-        raise StartupError(f"Kafka could not format its folder: see {folder / 'format.log'}.")
+        raise StartupError(
+            f"Kafka cannot format {folder}: {cause_of(text)} (see {folder / 'format.log'}): move that folder away, and"
+            " it is made again; what was debated is kept."
+        )

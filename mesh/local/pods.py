@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mesh.errors import RostrumError
 from mesh.local import probing
+from mesh.local.causes import read_cause
 from mesh.local.errors import StartupError, disk_errors
 from mesh.local.folders import PodFolder
 from mesh.local.probing import Probe
@@ -59,6 +60,8 @@ class PodSpec:
     folder: PodFolder | None = None
     ready_check: Callable[[], Awaitable[bool]] | None = None
     """Asked until it says yes once, in the place of a readiness probe."""
+    advice: str = ""
+    """What to do if it does not come up, beside reading its log."""
 
     def endpoint(self, port: int) -> str:
         """Where the process listens in the place of this port, as mesh.local.probing takes it."""
@@ -105,11 +108,8 @@ class Pod:
         self._set(ready=False, message="stopped")
 
     def last_log_line(self) -> str:
-        """The last line of its log, at most 300 characters; empty if there is none."""
-        with suppress(OSError):
-            lines = self.spec.log_file.read_bytes()[-4000:].decode(errors="replace").strip().splitlines()
-            return lines[-1][:300] if lines else ""
-        return ""
+        """What its log has as the cause of its end; empty if there is none."""
+        return read_cause(self.spec.log_file)
 
     def _set(self, *, ready: bool, message: str) -> None:
         if (ready, message) != (self.ready, self.message):
@@ -268,4 +268,6 @@ def failed_start(pod: Pod) -> StartupError | None:
     """Why this pod will not come up, once it ended three times without having been ready."""
     if pod.was_ready or pod.restarts < 3:
         return None
-    return StartupError(f"{pod.spec.name} does not come up: {pod.last_log_line()} (see {pod.spec.log_file}).")
+    why = (pod.last_log_line() or pod.message).rstrip(".")
+    advice = f": {pod.spec.advice}" if pod.spec.advice else ""
+    return StartupError(f"{pod.spec.name} does not come up: {why} (see {pod.spec.log_file}){advice}.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
 
-from mesh.errors import StoreUnavailableError
+from mesh.errors import StoreUnavailableError, StoreUnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,13 @@ BUSY_SECONDS = 5.0
 CHECKPOINT_PAGES = 4_000
 # Between two tries to switch a new file to WAL, for which SQLite itself does not wait.
 _SWITCH_SECONDS = 0.01
+# What SQLite's result codes mean that somebody must do something about, and what.
+_FAULTS = {
+    sqlite3.SQLITE_NOTADB: "is no SQLite database: move its file away",
+    sqlite3.SQLITE_CORRUPT: "is damaged: put a copy of its file in its place, or move it away",
+    sqlite3.SQLITE_READONLY: "may not be written: make its file and folder writable for you",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: let its path name a file that you may read and write",
+}
 
 
 def open_engine(url: str, *, writer: bool) -> sa.Engine:
@@ -118,4 +125,9 @@ def unavailable_as_error(store: str) -> Iterator[None]:
 def store_unavailable(store: str, error: BaseException) -> StoreUnavailableError:
     """Returns the error that says which store failed and how."""
     cause = getattr(error, "orig", None) or error
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code in _FAULTS:
+        unusable = code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}  # the others may be mended meanwhile
+        cls = StoreUnusableError if unusable else StoreUnavailableError
+        return cls(f"the store {store} {_FAULTS[code]}, then start again", store=store)
     return StoreUnavailableError(f"the store {store} cannot be used now: {str(cause).strip()}", store=store)

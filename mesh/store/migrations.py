@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from mesh.errors import StoreUnusableError
 from mesh.store.engine import open_engine, unavailable_as_error
 
 if TYPE_CHECKING:
@@ -26,22 +27,51 @@ _VERSION_TABLE = "alembic_version"
 def migrate(url: str, folder: Path, *, name: str) -> None:
     """Runs what is missing of the migrations in `folder` (…/migrations). Blocks: call it in a thread or before a loop.
 
-    Raises StoreUnavailableError.
+    Raises StoreUnavailableError, StoreUnusableError.
     """
     engine = open_engine(url, writer=True)
+    # By its file, where it has one: whoever is to move it away must find it.
+    store = engine.url.database or name if engine.dialect.name == "sqlite" else name
     try:
-        with unavailable_as_error(name), engine.begin() as connection:
+        with unavailable_as_error(store), engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-            if _revision(connection) != newest(folder):
+            revision = _revision(connection)
+            _demand_ours(connection, revision, folder, store)
+            if revision != newest(folder):
                 _upgrade(connection, folder)
     finally:
         engine.dispose()
 
 
+def _demand_ours(connection: sa.Connection, revision: str | None, folder: Path, store: str) -> None:
+    """Raises StoreUnusableError if the database has steps that are not in the folder, or tables of somebody else."""
+    if revision is not None and revision not in _revisions(folder):
+        raise StoreUnusableError(
+            f"the store {store} was written by a newer version of Rostrum (its schema is {revision}, this version's is"
+            f" {newest(folder)}): start that version, or choose another home",
+            store=store,
+        )
+    # On a server others may have tables beside ours.
+    if (
+        revision is None
+        and connection.dialect.name == "sqlite"
+        and (tables := sa.inspect(connection).get_table_names())
+    ):
+        raise StoreUnusableError(
+            f"the store {store} is another program's (it has the table {tables[0]}): move it away, or choose another"
+            " home",
+            store=store,
+        )
+
+
 def newest(folder: Path) -> str:
     """Returns the revision of the last step, which its file's name begins with, as in `0002_what_it_does.py`."""
-    return max(file.name.partition("_")[0] for file in (folder / "versions").glob("[0-9]*_*.py"))
+    return max(_revisions(folder))
+
+
+def _revisions(folder: Path) -> set[str]:
+    return {file.name.partition("_")[0] for file in (folder / "versions").glob("[0-9]*_*.py")}
 
 
 def _revision(connection: sa.Connection) -> str | None:

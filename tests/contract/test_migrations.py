@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from mesh.errors import StoreUnavailableError, StoreUnusableError
 from mesh.store.engine import open_engine
 from mesh.store.migrations import migrate, newest
+from mesh.store.urls import sqlite_url
 from services.debater.store import metadata as debater
 from services.moderator.model.change import Ended, Event
 from services.moderator.store.rows import debate_of, event_of
@@ -168,3 +173,52 @@ def test_a_database_that_is_up_to_date_does_without_alembic(service: str, databa
         "migrate(sys.argv[1], Path(sys.argv[2]), name='again'); sys.exit('alembic' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", again, database_url, str(folder)], check=True)
+
+
+def test_a_store_of_a_newer_version_is_refused_by_name(database_url: str) -> None:
+    """Its steps are not known here: nothing is changed, and the message says which version is needed, in one line."""
+    migrate(database_url, _folder("debater"), name="team-a")
+    engine = open_engine(database_url, writer=True)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0099'")
+    engine.dispose()
+    with pytest.raises(
+        StoreUnusableError, match=r"newer version of Rostrum \(its schema is 0099.*start that"
+    ) as refused:
+        migrate(database_url, _folder("debater"), name="team-a")
+    assert "\n" not in str(refused.value)
+    assert not refused.value.retriable
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"This is no database. " * 400, "is no SQLite database: move its file away, then start again"),
+        (b"SQLite format 3\0" + b"\xff" * 8_000, r"(is no SQLite database|is damaged): "),
+    ],
+)
+def test_a_file_that_is_no_store_is_refused_by_name(content: bytes, line: str, tmp_path: Path) -> None:
+    """With the path of the file, and what to do with it."""
+    file = tmp_path / "team-a.db"
+    file.write_bytes(content)
+    with pytest.raises(StoreUnavailableError, match=rf"the store {re.escape(str(file))} {line}"):
+        migrate(sqlite_url(file), _folder("debater"), name="team-a")
+    assert file.read_bytes() == content
+
+
+def test_a_folder_in_the_place_of_a_store_is_one_line(tmp_path: Path) -> None:
+    """Nothing can be opened there."""
+    (tmp_path / "team-a.db").mkdir()
+    with pytest.raises(StoreUnavailableError, match=r"team-a.db cannot be opened: let its path name a file"):
+        migrate(sqlite_url(tmp_path / "team-a.db"), _folder("debater"), name="team-a")
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    """Not even a table is made in it."""
+    file = tmp_path / "team-a.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("CREATE TABLE bookmarks (url)")
+    with pytest.raises(StoreUnusableError, match=r"is another program's \(it has the table bookmarks\): move it away"):
+        migrate(sqlite_url(file), _folder("debater"), name="team-a")
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("SELECT name FROM sqlite_schema").fetchall() == [("bookmarks",)]
