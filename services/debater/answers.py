@@ -30,9 +30,6 @@ MAX_CHARACTERS = 4000
 MAX_ANSWER_CHARACTERS = 20_000
 """A longer answer is no turn of a debate: the model has lost its way."""
 
-UNSPOKEN_FIELD = "they_say"
-"""The first field of a guided answer: what a small model would say again of the other side's words it writes there."""
-
 FIELD_CHARACTERS = 320
 """The limit of a field of a guided answer: one that reaches it was cut off there."""
 
@@ -92,6 +89,11 @@ def render_draft(text: str, fields: Sequence[str] = (), names: Sequence[str] = (
         return ""
     shown = tidy(text, fields=fields, names=names)
     return "" if shown.startswith(("{", "`")) else shown
+
+
+def list_labels(agent: str, role: str) -> list[str]:
+    """Returns by what a model may label an agent's words: its name, its side, what prompts call it."""
+    return [agent, agent.replace("-", " "), role, "you", "debater", "answer", "my turn"]
 
 
 def explain_unusable(text: str) -> str:
@@ -184,7 +186,7 @@ def _list_spoken(value: Any, fields: Sequence[str]) -> Iterator[str]:
     """Yields the texts of an answer in JSON that are spoken: those of the fields that were asked for, else all."""
     if isinstance(value, dict):
         asked = any(name in value for name in fields)
-        value = [value.get(name) for name in (fields if asked else value) if name != UNSPOKEN_FIELD]
+        value = [value.get(name) for name in (fields if asked else value)]
     yield from _list_strings(value)
 
 

@@ -86,7 +86,8 @@ class Debater:
         spoken = [turn for turn in context.turns if turn.text]
         plan = plan_history(spoken, _count_history_tokens(context.floor, profile, brief, case))
         summary = await preparation.load_summary(plan)
-        turn = _Turn(context, brief, case, spoken, plan.newest, summary, time_left, self._retry_seconds)
+        reply = await preparation.load_reply(spoken)
+        turn = _Turn(context, brief, case, spoken, plan.newest, summary, reply, time_left, self._retry_seconds)
         return await turn.speak(tries=max(1, TRIES - preparation.failed_calls), reason=preparation.failure)
 
     async def answer(self, question: str, model: MeteredModel) -> Speech:
@@ -116,6 +117,8 @@ class _Turn:
     """Those that stand in the prompt as they are."""
     summary: str
     """Of those before them."""
+    reply: str
+    """With which the turn begins; empty for a model that is asked for all of its turn at once."""
     time_left: Callable[[], float]
     """Seconds to the floor's deadline."""
     retry_seconds: float
@@ -126,7 +129,7 @@ class _Turn:
         `tries`: model calls at most; `reason`: what was wrong before the first. Raises ForfeitError.
         """
         floor, model = self.context.floor, self.context.model
-        names = self._list_names()
+        names = answers.list_labels(floor.agent, floor.role)
         complaint = ""
         doubtful: Speech | None = None
         asked = 0
@@ -152,15 +155,21 @@ class _Turn:
             asked += 1
             text, complaint, doubt = await asyncio.to_thread(self._read, completion, ask, names)
             if not complaint:
+                speech = Speech(self._begin_with_reply(text), completion.model)
                 if not doubt:
-                    return Speech(text, completion.model)
-                doubtful = doubtful or Speech(text, completion.model)
+                    return speech
+                doubtful = doubtful or speech
                 complaint = doubt
             reason = f"no usable answer: {complaint}"
             log.warning("try %d of turn %d of %s: %s", number, floor.turn_number, floor.conversation, complaint)
         if doubtful is not None:
             return doubtful
+        if self.reply:
+            return Speech(self.reply, model.name)
         raise ForfeitError(reason)
+
+    def _begin_with_reply(self, text: str) -> str:
+        return f"{self.reply} {text}" if self.reply else text
 
     @property
     def _max_tokens(self) -> int:
@@ -174,7 +183,7 @@ class _Turn:
             return prompts.compose_plain_turn(
                 self.brief,
                 self.case,
-                last=shorten(others[-1].text, PLAIN_CHARACTERS) if others else "",
+                last=shorten(others[-1].text, PLAIN_CHARACTERS) if others and not self.reply else "",
                 question=floor.question,
                 complaint=complaint,
             )
@@ -182,7 +191,7 @@ class _Turn:
             self.brief,
             self.case,
             lines=list_lines(self.newest if asked == 0 else self._list_unanswered(), floor.agent),
-            is_answer=bool(others),
+            is_answer=bool(others) and not self.reply,
             summary=self.summary if asked == 0 else "",
             question=floor.question,
             round_number=floor.round,
@@ -194,15 +203,12 @@ class _Turn:
         own = [place for place, turn in enumerate(self.spoken, 1) if turn.agent == self.context.floor.agent]
         return self.spoken[own[-1] if own else 0 :]
 
-    def _list_names(self) -> list[str]:
-        """Returns by what a model may label its words: its name, its side, what prompts call them."""
-        floor = self.context.floor
-        return [floor.agent, floor.agent.replace("-", " "), floor.role, "you", "debater", "answer", "my turn"]
-
     async def _call(self, ask: Ask, tokens: int, names: Sequence[str], written: list[str]) -> Completion:
         """Returns what the model answers in the time that is left; `written` then holds all of it so far."""
         draft = self.context.draft
-        render = partial(answers.render_draft, fields=ask.fields, names=names)
+
+        def render(text: str) -> str:
+            return self._begin_with_reply(answers.render_draft(text, fields=ask.fields, names=names))
 
         def show(text: str) -> None:
             written[:] = [text]
@@ -230,7 +236,7 @@ class _Turn:
         text = answers.tidy("".join(written), fields=ask.fields, names=names, cut=True)
         if answers.explain_unusable(text) or not ends_sentence(text):
             return None
-        return Speech(text, self.context.model.name)
+        return Speech(self._begin_with_reply(text), self.context.model.name)
 
 
 def _name_language(tag: str) -> str:

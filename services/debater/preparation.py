@@ -1,4 +1,4 @@
-"""What a debater prepares for a conversation and stores: its case, and summaries of turns that outgrew the prompt.
+"""What a debater prepares and stores: its case, summaries of turns that outgrew the prompt, a small model's replies.
 
 Each is a model call like any other, charged to the turn that it is made for, made once and stored as a note. What
 cannot be had leaves the turn to be spoken without it: a debater never forfeits for want of preparation.
@@ -6,11 +6,13 @@ cannot be had leaves the turn to be spoken without it: a debater never forfeits 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.errors import ModelError
+from mesh.language.text import ends_sentence
 from mesh.llm.port import Limits
 from services.debater import answers, case, prompts
 from services.debater.case import EMPTY, Case
@@ -30,6 +32,8 @@ CASE_NOTE = "case"
 TOKENS_PER_POINT = 80
 """Room for a reason and an example in any script; an objection with its reply takes as much."""
 SUMMARY_TOKENS = 300
+REPLY_TOKENS = 100
+"""Room for an answer of one or two sentences; of a longer one its whole sentences are taken."""
 MIN_TOKENS = 100
 """With fewer left for it, preparing is not begun."""
 TURN_TOKENS = 1500
@@ -86,6 +90,28 @@ class Preparation:
             summary = await self.context.notes.load(name_summary(part)) or await self._sum_up(part, summary)
         return summary
 
+    async def load_reply(self, spoken: Sequence[RememberedTurn]) -> str:
+        """Returns a guided model's answer to what another agent said last; empty if there is none that can be spoken.
+
+        Raises StoreUnavailableError.
+        """
+        floor = self.context.floor
+        others = [turn for turn in spoken if turn.agent != floor.agent]
+        if not self.brief.guided or not others:
+            return ""
+        name = f"reply-{floor.turn_number}"
+        stored = await self.context.notes.load(name)
+        if stored is not None:
+            return stored
+        answer = await self._call(prompts.compose_reply(self.brief, others[-1].text), REPLY_TOKENS)
+        if answer is None:
+            return ""
+        text = answers.tidy(answer, names=answers.list_labels(floor.agent, floor.role), cut=True)
+        complaint = await asyncio.to_thread(_find_fault, text, [turn.text for turn in spoken], floor.language)
+        if complaint:
+            self._note_failure(f"no usable answer to the other side: {complaint}")
+        return await self.context.notes.save(name, "" if complaint else text)
+
     async def _has_note(self, parts: Sequence[Sequence[RememberedTurn]]) -> bool:
         """Says whether one of these parts has its summary, which holds what was before it."""
         return any([await self.context.notes.load(name_summary(part)) is not None for part in parts])
@@ -124,3 +150,11 @@ class Preparation:
     def _note_failure(self, reason: str) -> None:
         self.failure = reason
         log.warning("preparing for %s: %s", self.context.floor.conversation, reason)
+
+
+def _find_fault(text: str, said: Sequence[str], language: str) -> str:
+    """Returns why an answer to the other side is not spoken; runs in a thread, since the first loads languages."""
+    if not ends_sentence(text):
+        return "it holds no whole sentence"
+    doubt = answers.explain_doubt(text, answers.list_sentences(said), language, guided=True)
+    return answers.explain_unusable(text) or doubt

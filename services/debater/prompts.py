@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.llm.port import Message
 from mesh.llm.quoting import QUOTING_RULE, neutralize_text, quote_text
 from mesh.llm.schemas import object_schema
-from services.debater.answers import FIELD_CHARACTERS, UNSPOKEN_FIELD
+from services.debater.answers import FIELD_CHARACTERS
 from services.debater.case import CHANGE_FIELD, MOTION_FIELD, Case
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
 }
 """A stance as fields of a schema say it. A small model keeps to its side where the name of the field that it fills can
 mean nothing else; told its side in the prompt alone, or asked for a "reason against", it writes reasons for either."""
-
-UNSPOKEN_CHARACTERS = 120
-"""Of what a guided answer notes of the other side's words before its own."""
 
 TURN_WORDS = 120
 """Words of a turn at most: three quarters of a minute of speech."""
@@ -157,6 +154,27 @@ def compose_case(brief: Brief, points: int, *, again: bool = False) -> Ask:
     return _ask(system, task, schema)
 
 
+def compose_reply(brief: Brief, last: str) -> Ask:
+    """Returns what is asked of a guided model to answer the other side, whose last words are `last`.
+
+    A question of its own, with nothing else in the prompt: asked for an answer and a point at once, a small model
+    agrees with what it has just read, or says its own last answer again.
+    """
+    system = _join(
+        f"You are a debater {brief.word} the motion. {_describe_persona(brief)}",
+        quote_text("motion", brief.topic),
+        f"You write {brief.in_language}.",
+        QUOTING_RULE,
+    )
+    task = _join(
+        f"Your opponent says: {quote_text('turn', last)}",
+        f"Contradict this in one or two sentences {brief.in_language}. Give a concrete reason why it is not so, not "
+        "always so, or not so important. Speak of the matter itself, to the audience; do not speak of the argument or "
+        "the speaker, and repeat none of it.",
+    )
+    return _ask(system, task)
+
+
 def compose_turn(
     brief: Brief,
     case: Case,
@@ -170,8 +188,9 @@ def compose_turn(
 ) -> Ask:
     """Returns what is asked for one turn.
 
-    `lines`: the turns so far, as `history` lists them, after what the `summary` holds; `is_answer`: whether somebody
-    else has spoken; `complaint`: what was wrong with the answer before, on a new try, which asks for prose.
+    `lines`: the turns so far, as `history` lists them, after what the `summary` holds; `is_answer`: whether it has to
+    answer what somebody else said; `complaint`: what was wrong with the answer before, on a new try, which asks for
+    prose.
     """
     told = []
     if summary:
@@ -181,14 +200,13 @@ def compose_turn(
     if question:
         told.append(f"The question of this round: {quote_text('question', question)}")
     if brief.guided and not complaint:
-        task, schema = _task_in_fields(brief, case, is_answer=is_answer, round_number=round_number)
+        task, schema = _task_in_fields(brief, case, round_number=round_number)
     else:
         task, schema = _task_in_prose(brief, case, is_answer=is_answer, round_number=round_number), None
     if complaint:
         told.append(f"Your last answer could not be used: {complaint}. Write another one.")
     ask = _ask(_describe_debater(brief, case), _join(*told, task), schema)
-    spoken = [name for name in schema["properties"] if name != UNSPOKEN_FIELD] if schema else []
-    return Ask(ask.messages, schema, tuple(spoken))
+    return Ask(ask.messages, schema, tuple(schema["properties"]) if schema else ())
 
 
 def compose_plain_turn(brief: Brief, case: Case, *, last: str, question: str, complaint: str) -> Ask:
@@ -278,31 +296,25 @@ def _task_in_prose(brief: Brief, case: Case, *, is_answer: bool, round_number: i
     )
 
 
-def _task_in_fields(brief: Brief, case: Case, *, is_answer: bool, round_number: int) -> tuple[str, Mapping[str, Any]]:
+def _task_in_fields(brief: Brief, case: Case, *, round_number: int) -> tuple[str, Mapping[str, Any]]:
     point = case.choose_point(round_number)
-    tasks = {}
-    if is_answer:
-        tasks[UNSPOKEN_FIELD] = "the strongest thing that the other side said last, in at most 15 words."
-        tasks["wrong_because"] = (
-            f"why that is wrong, or counts less than the {brief.reason} which you name next, in one or two full "
-            "sentences of your own, in words that nobody has used yet."
-        )
-    tasks[f"{brief.reason}_of_motion"] = (
-        f"say this in your own words, in one or two sentences: {_cite(point.reason)}"
-        if point
-        else f"another {brief.reason} of the motion, which nobody has named yet, in one or two sentences."
-    )
-    tasks["example"] = (
-        f"tell this in one or two sentences: {_cite(point.example)}"
-        if point and point.example
-        else f"a person, a place or an event in which this {brief.reason} can be seen, in one or two sentences."
-    )
+    tasks = {
+        f"{brief.reason}_of_motion": (
+            f"say this in your own words, in one or two sentences: {_cite(point.reason)}"
+            if point
+            else f"another {brief.reason} of the motion, which nobody has named yet, in one or two sentences."
+        ),
+        "example": (
+            f"tell this in one or two sentences: {_cite(point.example)}"
+            if point and point.example
+            else f"a person, a place or an event in which this {brief.reason} can be seen, in one or two sentences."
+        ),
+    }
     task = _join(
         f"Write your turn {brief.word} the motion as JSON, {brief.in_language}. Repeat no sentence that was said:",
         *(f'"{name}": {what}' for name, what in tasks.items()),
     )
-    limits = {name: UNSPOKEN_CHARACTERS if name == UNSPOKEN_FIELD else FIELD_CHARACTERS for name in tasks}
-    return task, object_schema({name: _text(characters) for name, characters in limits.items()})
+    return task, object_schema(dict.fromkeys(tasks, _text(FIELD_CHARACTERS)))
 
 
 def _cite(text: str) -> str:
