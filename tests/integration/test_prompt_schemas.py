@@ -42,7 +42,7 @@ async def test_a_guided_turn_is_its_fields(tiny_model: ModelServers) -> None:
     brief = debater.Brief(TOPIC, "FOR", "English", guided=True)
     ask = debater.compose_turn(brief, EMPTY, lines=[], is_answer=True, summary="", question="Why?", round_number=1)
     written = await answer(tiny_model, ask.messages, ask.schema, 90)
-    assert re.match(r'\{\s*"they_say"\s*:\s*"', written)
+    assert re.match(r'\{\s*"benefit_of_motion"\s*:\s*"', written)
     text = answers.tidy(written, fields=ask.fields, cut=True)
     assert text
     assert not set(text) & set("{}")

@@ -110,9 +110,7 @@ def test_the_limit_of_a_turn() -> None:
     assert explain_unusable(tidy(said * 6)) == "it had 24,000 characters"
 
 
-@pytest.mark.parametrize(
-    "text", ["", " \n", "...", "{}", '""', "{'", "```\n```", '{"they_say": "Clerks lose.", "wrong_bec']
-)
+@pytest.mark.parametrize("text", ["", " \n", "...", "{}", '""', "{'", "```\n```", '{"point": "'])
 def test_no_answer(text: str) -> None:
     """An answer without a word or a sign is empty."""
     assert explain_unusable(tidy(text)) == "it was empty"
@@ -192,6 +190,6 @@ def test_a_draft_shows_words_only() -> None:
     shown = [render_draft(written[:length], FIELDS) for length in range(len(written) + 1)]
     assert shown[-1] == "Nobody is fired. Pay rises."
     assert [text for text in shown if not shown[-1].startswith(text)] == []
-    assert render_draft('{"they_say": "Clerks lo', FIELDS) == ""
+    assert render_draft('{"answer": "', FIELDS) == ""
     assert render_draft("```js") == ""
     assert render_draft("Wages ri") == "Wages ri"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -134,25 +133,69 @@ async def test_a_long_debate_is_summarised() -> None:
     assert case_call.text != summaries[0].text
 
 
-async def test_a_guided_model_answers_in_fields() -> None:
-    """Where the model's profile says so the answer is held to a schema, and its fields are spoken in order."""
-    case = {
-        "claim": "Machines help.",
-        "points": [{"reason": "Nurses gain time.", "example": "Ulm."}],
-        "objections": [{"objection": "Clerks lose.", "reply": "They learn."}],
-    }
-    turn = {
-        "they_say": "Clerks lose.",
-        "wrong_because": "Nobody is fired.",
-        "benefit_of_motion": "Nurses gain time.",
-        "example": "Ulm shows it.",
-    }
-    agent = debater(Answer(text=json.dumps(case)), Answer(text=json.dumps(turn)), record=said_by_others("No."))
+GUIDED_CASE = Answer(text='{"claim": "Machines help.", "points": [{"reason": "Nurses gain time.", "example": "Ulm."}]}')
+GUIDED_TURN = Answer(text='{"benefit_of_motion": "Nurses gain time.", "example": "Ulm shows it."}')
+POINT_SAID = "Nurses gain time. Ulm shows it."
+
+
+def guided_debater(*answers: Answer, record: FakeRecord | None = None, store: FakeStore | None = None) -> FakeAgent:
+    """Returns a debater whose model is helped by a schema."""
+    agent = debater(*answers, record=record, store=store)
     agent.model._profile = GUIDED
+    return agent
+
+
+async def test_a_guided_model_replies_first_then_fills_fields() -> None:
+    """The reply to the other side is a call of its own, in prose; the point after it is held to a schema."""
+    agent = guided_debater(GUIDED_CASE, Answer(text="Nobody is fired. And"), GUIDED_TURN, record=said_by_others("No."))
     await agent.floors.take_floor(floor(3, allowance_tokens=PLENTY))
-    assert [call.schema is not None for call in agent.model.calls] == [True, True]
+    assert [call.schema is not None for call in agent.model.calls] == [True, False, True]
+    assert "Contradict" in prompt(agent.model.calls[1])
     [(_, _, said)] = agent.store.sent
-    assert said.text == "Nobody is fired. Nurses gain time. Ulm shows it."
+    assert said.text == f"Nobody is fired. {POINT_SAID}", "half a sentence of a reply is not spoken"
+
+
+async def test_the_first_to_speak_has_nobody_to_reply_to() -> None:
+    """Then there is no call for it."""
+    agent = guided_debater(GUIDED_CASE, GUIDED_TURN)
+    await agent.floors.take_floor(floor(allowance_tokens=PLENTY))
+    assert len(agent.model.calls) == 2
+    [(_, _, said)] = agent.store.sent
+    assert said.text == POINT_SAID
+
+
+@pytest.mark.parametrize(
+    "reply", [NOTHING, REFUSED, Answer(text="no end"), Answer(text="Nobody asked the clerks of Ulm for it.")]
+)
+async def test_a_turn_without_a_usable_reply(reply: Answer) -> None:
+    """An empty, refused, unfinished or repeated reply leaves the turn to its point."""
+    record = said_by_others("Nobody asked the clerks of Ulm for it.")
+    agent = guided_debater(GUIDED_CASE, reply, GUIDED_TURN, record=record)
+    await agent.floors.take_floor(floor(3, allowance_tokens=PLENTY))
+    [(_, _, said)] = agent.store.sent
+    assert said.text == POINT_SAID
+
+
+async def test_a_reply_is_paid_for_once() -> None:
+    """It is a note of its turn: a process that died after it begins the turn with it, and asks for the point alone."""
+    store = FakeStore()
+    reply = Answer(text="Nobody is fired.")
+    first = guided_debater(GUIDED_CASE, reply, GUIDED_TURN, record=said_by_others("No."), store=store)
+    await first.floors.take_floor(floor(3, allowance_tokens=PLENTY))
+    store.turns.clear()  # as if it had died before it recorded the turn
+    again = guided_debater(GUIDED_TURN, record=said_by_others("No."), store=store)
+    await again.floors.take_floor(floor(3, allowance_tokens=PLENTY))
+    assert len(again.model.calls) == 1
+    assert {said.text for _, _, said in store.sent} == {f"Nobody is fired. {POINT_SAID}"}
+
+
+async def test_a_reply_alone_is_a_turn() -> None:
+    """Where the model gives no point in all its tries, what it replied is said."""
+    answers = (GUIDED_CASE, Answer(text="Nobody is fired."), *[NOTHING] * TRIES)
+    agent = guided_debater(*answers, record=said_by_others("No."))
+    await agent.floors.take_floor(floor(3, allowance_tokens=PLENTY))
+    [(_, _, said)] = agent.store.sent
+    assert (said.text, said.forfeited) == ("Nobody is fired.", False)
 
 
 @pytest.mark.parametrize(
@@ -176,10 +219,9 @@ async def test_bounded_tries_then_a_forfeit_with_its_reason(bad: Answer, case_ca
 
 async def test_tries_differ() -> None:
     """An answer that cannot be taken is followed by another question each time, the last one the simplest."""
-    agent = debater(CASE, NOTHING, NOTHING, GOOD, record=said_by_others("No."))
-    agent.model._profile = GUIDED
+    agent = guided_debater(CASE, NOTHING, NOTHING, NOTHING, GOOD, record=said_by_others("No."))
     await agent.floors.take_floor(floor(3, allowance_tokens=PLENTY))
-    _, *tries = agent.model.calls
+    _, _, *tries = agent.model.calls
     assert [call.schema is not None for call in tries] == [True, False, False]
     assert len({call.text for call in tries}) == TRIES
     assert "it was empty" in prompt(tries[1])
