@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mesh.agent.model import Cost
+from mesh.errors import ModelError
 from mesh.llm.port import seed_for
 from mesh.llm.tokens import estimate_tokens
 
@@ -80,11 +81,28 @@ class MeteredModel:
         schema: Mapping[str, Any] | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> Completion:
-        """Returns one completion, as mesh.llm.port.Model does. Raises ModelError."""
+        """Returns one completion, as mesh.llm.port.Model does. Raises ModelError.
+
+        An answer that breaks off was paid for too: it is charged by what was written of it.
+        """
+        written = ""
+
+        def show(text: str) -> None:
+            nonlocal written
+            written = text
+            if on_text is not None:
+                on_text(text)
+
         self.calls += 1
         self._counters.model_calls += 1
         seed = call_seed(self._place, self.calls)
-        completion = await self._model.complete(messages, limits, schema=schema, seed=seed, on_text=on_text)
+        try:
+            completion = await self._model.complete(messages, limits, schema=schema, seed=seed, on_text=show)
+        except ModelError:
+            if written:
+                self.prompt_tokens += sum(estimate_tokens(message.content) for message in messages)
+                self.completion_tokens += estimate_tokens(written)
+            raise
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
         return completion

@@ -20,6 +20,9 @@ from tests.quality.motions import Motion
 
 PROGRAM = str(Path(sys.executable).with_name("rostrum"))
 
+TURN_SECONDS = 600
+"""The most that a debate's settings allow: what is measured is what a model says, and not how fast this machine is."""
+
 DEBATE_SECONDS = 3600.0
 """No debate of a few rounds takes longer, on a machine where others compute too."""
 
@@ -66,7 +69,8 @@ def _system(home: Path, model: str) -> Iterator[Mapping[str, str]]:
 
 def _hold(motion: Motion, rounds: int, environ: Mapping[str, str]) -> dict[str, Any]:
     """Holds one debate; a debate that ends early, or in which nobody speaks, has its record too."""
-    done = _run(["debate", "--json", "--rounds", str(rounds), "--", motion.topic], environ, check=False)
+    options = ["--json", "--rounds", str(rounds), "--turn-seconds", str(TURN_SECONDS)]
+    done = _run(["debate", *options, "--", motion.topic], environ, check=False)
     events = [json.loads(line) for line in done.splitlines()]
     created = [event["debate_created"]["debate"]["name"] for event in events if "debate_created" in event]
     if not created:

@@ -65,6 +65,10 @@ def debate(
         str, typer.Option("--agents", metavar="AGENT=for|against,...", help="Who debates; team-a=for,team-b=against.")
     ] = "",
     budget: Annotated[int, typer.Option("--budget", metavar="TOKENS", help="Tokens it may spend; 0: 400,000.")] = 0,
+    turn_seconds: Annotated[
+        int,
+        typer.Option("--turn-seconds", metavar="SECONDS", min=0, max=600, help="Time for one turn, to 600; 0: 120."),
+    ] = 0,
     language: Annotated[
         str, typer.Option("--language", metavar="TAG", help="Language to debate in, such as de; else the topic's.")
     ] = "",
@@ -76,6 +80,8 @@ def debate(
         topic=_topic(topic), max_rounds=_rounds(rounds), token_budget=budget, language=_language(language)
     )
     wanted.seats.extend(_seats(agents))
+    if turn_seconds:
+        wanted.settings.turn_deadline.FromSeconds(turn_seconds)
     return run(_hold(world, wanted, model, as_json=json))
 
 

@@ -56,14 +56,16 @@ def test_a_debate_in_json_is_one_event_a_line(bench: Bench) -> None:
 
 
 def test_what_is_asked_for_is_created(bench: Bench) -> None:
-    """Rounds, seats and budget reach the moderator, with a request_id that makes the call idempotent."""
+    """Rounds, seats, time and budget reach the moderator, with a request_id that makes the call idempotent."""
     result = bench.rostrum(
-        "debate", "Cats", "--rounds", "3", "--agents", "team-c=against,team-a=for", "--budget", "5000"
+        *("debate", "Cats", "--rounds", "3", "--agents", "team-c=against,team-a=for", "--budget", "5000"),
+        *("--turn-seconds", "300"),
     )
     assert result.code == Exit.OK
     (request,) = bench.moderator.created
     assert (request.debate.max_rounds, request.debate.token_budget) == (3, 5000)
     assert [seat.agent for seat in request.debate.seats] == ["team-c", "team-a"]
+    assert request.debate.settings.turn_deadline.ToSeconds() == 300
     assert len(request.request_id) == 36
 
 
@@ -244,6 +246,9 @@ def test_a_debate_in_which_nobody_spoke(bench: Bench) -> None:
         ("debate", "Cats", "--rounds", "many"),
         ("debate", "Cats", "--agents", "team-a"),
         ("debate", "Cats", "--budget", "much"),
+        ("debate", "Cats", "--turn-seconds", "long"),
+        ("debate", "Cats", "--turn-seconds", "-1"),
+        ("debate", "Cats", "--turn-seconds", "601"),
         ("show",),
         ("show", "a/b"),
         ("show", ""),
