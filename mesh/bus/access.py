@@ -33,6 +33,14 @@ class TlsFiles:
                 raise ValueError(f"{file}: {error.strerror}") from error
         return files
 
+    def demand_usable(self) -> None:
+        """Raises ValueError if these files are no certificate with its key, or no authority's."""
+        try:
+            self.context()
+        except OSError as error:  # ssl.SSLError is one
+            why = str(getattr(error, "reason", None) or error.strerror or error).replace("_", " ").lower()
+            raise ValueError(f"the files in {self.root.parent} cannot be used ({why})") from error
+
     def context(self) -> ssl.SSLContext:
         """A context of our own, as kafka-python makes it. Raises OSError, also where the files do not fit."""
         context = ssl.create_default_context(cafile=self.root)

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mesh.local.errors import CertificateError
@@ -63,7 +65,7 @@ class Authority:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         key_file, certificate_file = folder / "key.pem", folder / "root.pem"
-        if not certificate_file.is_file():  # it is written last: without it nobody has trusted this key yet
+        if not certificate_file.exists():  # it is written last: without it nobody has trusted this key yet
             authority = cls._new(now or dt.datetime.now(dt.UTC))
             write_private(key_file, private_pem(authority._key))
             write_private(certificate_file, authority.root_pem)
@@ -90,12 +92,12 @@ class Authority:
     def _load(cls, folder: Path, key_file: Path, certificate_file: Path, now: dt.datetime) -> Authority:
         again = f"remove {folder} and start again: all certificates are then made again."
         try:
-            if key_file.stat().st_mode & 0o077:
-                raise CertificateError(f"{key_file} can be read by others than its owner: {again}")
-            key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+            key = load_private_key(key_file)
             certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-        except (FileNotFoundError, ValueError, TypeError) as error:
-            raise CertificateError(f"The certificate authority in {folder} is broken ({error}): {again}") from error
+        except KeyFileError as error:
+            raise CertificateError(f"{error}: {again}") from error
+        except (ValueError, UnsupportedAlgorithm, IsADirectoryError) as error:
+            raise CertificateError(f"{certificate_file} is no certificate: {again}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
             raise CertificateError(f"{key_file} is not the key of {certificate_file}: {again}")
         if now + LEAF_LIFETIME > certificate.not_valid_after_utc:
@@ -170,6 +172,31 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+class KeyFileError(Exception):
+    """A key's file cannot be used. The message begins with its path and says why, but not what to do."""
+
+
+def load_private_key(file: Path) -> PrivateKeyTypes:
+    """The key in a PEM file of the owner's alone. Raises KeyFileError, and OSError if it cannot be read."""
+    try:
+        mode = file.stat().st_mode
+        text = file.read_bytes()
+    except FileNotFoundError:
+        raise KeyFileError(f"{file} is missing") from None
+    except IsADirectoryError:
+        raise KeyFileError(f"{file} is a folder") from None
+    if mode & 0o077:
+        raise KeyFileError(f"{file} can be read by others than its owner")
+    try:
+        return serialization.load_pem_private_key(text, None)
+    except TypeError:
+        raise KeyFileError(f"{file} is locked by a password") from None
+    except UnsupportedAlgorithm:
+        raise KeyFileError(f"{file} is a kind of key that is not known here") from None
+    except ValueError:  # whose text is about PEM, and names a page on it
+        raise KeyFileError(f"{file} is no private key") from None
 
 
 def write_private(path: Path, content: bytes) -> None:

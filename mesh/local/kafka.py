@@ -39,6 +39,8 @@ class Kafka:
         self._servers = caller.get("KAFKA_BOOTSTRAP_SERVERS", "")
         self._tls = caller.get("KAFKA_TLS_FOLDER", "")
         self._node: broker.BrokerNode | None = None
+        if self._tls and not self.is_ours:
+            self._demand_certificates()
 
     @property
     def is_ours(self) -> bool:
@@ -55,6 +57,14 @@ class Kafka:
         folder = runner_folder(self._home) if self.is_ours else self._tls
         try:
             return KafkaAccess(self.bootstrap_servers, TlsFiles.in_folder(folder) if folder else None)
+        except ValueError as error:
+            raise LocalError(f"KAFKA_TLS_FOLDER is wrong: {error}.") from error
+
+    def _demand_certificates(self) -> None:
+        tls = self._access.tls
+        assert tls is not None  # noqa: S101 - there is a folder
+        try:
+            tls.demand_usable()
         except ValueError as error:
             raise LocalError(f"KAFKA_TLS_FOLDER is wrong: {error}.") from error
 

@@ -107,7 +107,7 @@ class Pod:
         await self._end()
         self._set(ready=False, message="stopped")
 
-    def last_log_line(self) -> str:
+    def read_cause(self) -> str:
         """What its log has as the cause of its end; empty if there is none."""
         return read_cause(self.spec.log_file)
 
@@ -151,7 +151,7 @@ class Pod:
         if code < 0:
             with suppress(ValueError):
                 return f"was ended by {signal.Signals(-code).name}"
-        line = self.last_log_line() if code else ""
+        line = self.read_cause() if code else ""
         return f"ended with {code}{': ' if line else ''}{line}"
 
     async def _launch(self) -> asyncio.subprocess.Process:
@@ -268,6 +268,6 @@ def failed_start(pod: Pod) -> StartupError | None:
     """Why this pod will not come up, once it ended three times without having been ready."""
     if pod.was_ready or pod.restarts < 3:
         return None
-    why = (pod.last_log_line() or pod.message).rstrip(".")
+    why = (pod.read_cause() or pod.message).rstrip(".")
     advice = f": {pod.spec.advice}" if pod.spec.advice else ""
     return StartupError(f"{pod.spec.name} does not come up: {why} (see {pod.spec.log_file}){advice}.")

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 import jwt
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from mesh.local.certificates import private_pem, write_private
+from mesh.local.certificates import KeyFileError, load_private_key, private_pem, write_private
 from mesh.local.errors import LocalError, disk_errors
 
 ISSUER = "rostrum"
@@ -63,13 +62,10 @@ def _key(home: Path) -> ec.EllipticCurvePrivateKey:
         if not file.exists():
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_private(file, private_pem(ec.generate_private_key(ec.SECP256R1())))
-        if file.stat().st_mode & 0o077:
-            raise LocalError(f"{file} can be read by others than its owner: {again}")
-        text = file.read_bytes()
-    try:
-        key = serialization.load_pem_private_key(text, None)
-    except (ValueError, TypeError) as error:
-        raise LocalError(f"{file} is no private key ({error}): {again}") from error
+        try:
+            key = load_private_key(file)
+        except KeyFileError as error:
+            raise LocalError(f"{error}: {again}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise LocalError(f"{file} is no key of the curve P-256: {again}")
     return key

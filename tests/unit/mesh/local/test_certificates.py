@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import stat
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from mesh.local import tokens
 from mesh.local.certificates import AUTHORITY_LIFETIME, Authority, write_private
-from mesh.local.errors import CertificateError
+from mesh.local.errors import CertificateError, LocalError
+from mesh.local.identities import Identities
+from mesh.local.kafka import Kafka
+from mesh.local.manifests import Manifests
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 TEAM_A = "spiffe://cluster.local/ns/rostrum/sa/team-a"
@@ -141,12 +154,75 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     write_private(key, (other / "key.pem").read_bytes())
     with pytest.raises(CertificateError, match="is not the key of"):
         Authority.open(folder)
-    write_private(key, b"nonsense")
-    with pytest.raises(CertificateError, match="is broken"):
-        Authority.open(folder)
     key.unlink()
-    with pytest.raises(CertificateError, match="is broken"):
+    with pytest.raises(CertificateError, match=r"key.pem is missing: remove"):
         Authority.open(folder)
+
+
+def _pem(key: PrivateKeyTypes, password: bytes = b"") -> bytes:
+    lock = BestAvailableEncryption(password) if password else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
+
+
+P256 = ec.generate_private_key(ec.SECP256R1())
+UNKNOWN = b"-----BEGIN PRIVATE KEY-----\nMBQCAQAwDQYJKwYBBAGCNxUUBQAEAA==\n-----END PRIVATE KEY-----\n"
+"""A key of an algorithm that nobody has."""
+BAD_KEYS: dict[str, list[bytes | None]] = {
+    "is no private key": [
+        b"", b"nonsense", bytes(range(256)), b"\0" * 300, _pem(P256)[:80],
+        _pem(P256).replace(b"PRIVATE", b"PRIVATF", 1), _pem(P256).replace(b"\n", b"\n\n!", 2),
+    ],
+    "is locked by a password": [_pem(P256, b"s3cret")],
+    "is a kind of key that is not known here": [UNKNOWN],
+    "is not the key of|is no key of the curve P-256": [
+        _pem(ed25519.Ed25519PrivateKey.generate()), _pem(ec.generate_private_key(ec.SECP384R1())),
+    ],
+    "is a folder": [None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "content"), [(why, content) for why, all_ in BAD_KEYS.items() for content in all_])
+def test_a_key_file_that_is_none_is_one_sentence(why: str, content: bytes | None, tmp_path: Path) -> None:
+    """Of the authority and of tokens: the path, why, and what to do; nothing of what a library says of it."""
+    Authority.open(tmp_path / "ca")
+    tokens.key_set(tmp_path)
+    for file in (tmp_path / "ca" / "key.pem", tmp_path / "keys" / "tokens.pem"):
+        file.unlink()
+        if content is None:
+            file.mkdir()
+        else:
+            write_private(file, content)
+        line = rf"^{re.escape(str(file))} ({why}).*: remove .* and start again: "
+        with pytest.raises(LocalError, match=line) as refused:
+            Authority.open(tmp_path / "ca") if file.parent.name == "ca" else tokens.issue(tmp_path, "viewer", 60)
+        assert "\n" not in str(refused.value)
+        assert "http" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", bytes(256), _pem(P256), None])
+def test_a_certificate_that_is_none_is_one_sentence(content: bytes | None, tmp_path: Path) -> None:
+    """The path, and what to do."""
+    Authority.open(tmp_path / "ca")
+    file = tmp_path / "ca" / "root.pem"
+    file.unlink()
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    line = rf"^{re.escape(str(file))} is no certificate: remove \S+ and start again"
+    with pytest.raises(CertificateError, match=line):
+        Authority.open(tmp_path / "ca")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", _pem(P256)])
+def test_certificates_for_another_cluster_are_refused_by_name(content: bytes, tmp_path: Path) -> None:
+    """Before anything starts: KAFKA_TLS_FOLDER holds files that are no certificates."""
+    for name in ("root.pem", "chain.pem", "key.pem"):
+        (tmp_path / name).write_bytes(content)
+    environ = {"KAFKA_BOOTSTRAP_SERVERS": "k:9093", "KAFKA_TLS_FOLDER": str(tmp_path)}
+    line = rf"KAFKA_TLS_FOLDER is wrong: the files in {re.escape(str(tmp_path))} cannot be used \([a-z ]+\)"
+    with pytest.raises(LocalError, match=line):
+        Kafka(tmp_path, "127.0.0.2", Manifests(), Identities(Authority.open(tmp_path / "ca")), environ)
 
 
 def test_names_that_cannot_be_issued(authority: Authority) -> None:
