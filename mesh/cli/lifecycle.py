@@ -90,6 +90,8 @@ async def _up(world: World, model: str, *, detach: bool, as_json: bool) -> None:
     try:
         _show_status(world, status, as_json=as_json)
         if detach or not started:
+            if started:
+                world.runner.leave_running()
             world.output.note(
                 f"Next: `{world.program} {world.first_command}`; `{world.program} status`;"
                 f" `{world.program} down` stops it"

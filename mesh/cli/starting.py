@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from mesh.cli import models
@@ -14,13 +16,32 @@ if TYPE_CHECKING:
     from mesh.cli.world import World
 
 
+OTHER_SECONDS = 120.0
+"""Longest wait for a start or stop of another command; one that was killed leaves its start under way."""
+POLL_INTERVAL_SECONDS = 0.2
+
+
+async def _find_running(world: World) -> runner_pb2.Status | None:
+    """Returns what runs here, once a start or stop that is under way has ended. Raises CommandError if it does not."""
+    until = time.monotonic() + OTHER_SECONDS
+    with world.output.waiting() as waiting:
+        while (status := await world.runner.status()) is None and world.runner.is_held:
+            waiting("another command's start or stop of Rostrum")
+            if time.monotonic() > until:
+                line = f"a start or stop is under way in {world.home} and does not end: `rostrum down` ends it"
+                raise CommandError(line, Exit.FAILURE)
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)  # another process's start is no event of ours
+    return status
+
+
 async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
     """Returns the runner's status and whether this call started it. Raises CommandError.
 
     Raises CommandError (FAILURE) too when it runs already with another model than `model`.
     """
-    status = await world.runner.status()
+    status = await _find_running(world)
     if status is not None:
+        world.say_what_was_left(status)
         if model != models.AUTO and not models.is_same(model, status.model):
             raise CommandError(
                 f"Rostrum runs with {status.model} here, not {model}: `rostrum down` first, or leave out --model",

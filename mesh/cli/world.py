@@ -67,6 +67,20 @@ class Runner(Protocol):
         """Returns the active manifests and where pods are."""
         ...
 
+    @property
+    def is_held(self) -> bool:
+        """Whether anything runs in this home folder, starts or stops, or hangs."""
+        ...
+
+    @property
+    def killed_starter(self) -> int:
+        """The process of the command that was to stop what runs here, if it was killed instead; else 0."""
+        ...
+
+    def leave_running(self) -> None:
+        """Says that what this command started goes on when it ends."""
+        ...
+
     async def stop(self) -> bool:
         """Stops all and returns once it is gone: True, or False if nothing ran."""
         ...
@@ -90,11 +104,25 @@ class World:
     async def running(self) -> runner_pb2.Status:
         """Returns the runner's status. Raises CommandError (NOT_RUNNING) if nothing runs."""
         status = await self.runner.status()
+        if status is None and self.runner.is_held:
+            raise CommandError(
+                f"Rostrum starts or stops in {self.home} right now: try again in a moment, or `rostrum down` ends it",
+                Exit.NOT_RUNNING,
+            )
         if status is None:
             raise CommandError(
                 f"Rostrum does not run in {self.home}: `rostrum up --detach` starts it", Exit.NOT_RUNNING
             )
+        self.say_what_was_left(status)
         return status
+
+    def say_what_was_left(self, status: runner_pb2.Status) -> None:
+        """Says so if the command that started all this was killed, and could not stop it."""
+        if pid := self.runner.killed_starter:
+            self.output.note(
+                f"A command that was killed (process {pid}) had started this: {len(status.pods)} pods and the runner,"
+                f" process {status.pid}, still run; `{self.program} down` stops them"
+            )
 
     @asynccontextmanager
     async def agent(self, name: str) -> AsyncIterator[agent_service_pb2_grpc.AgentServiceAsyncStub]:

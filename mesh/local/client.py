@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TypeVar
 import grpc
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
-from mesh.errors import RostrumError
+from mesh.errors import DeadlineError, RostrumError
 from mesh.local import caller, lock
 from mesh.local.addresses import ingress_of
 from mesh.local.causes import read_cause
@@ -31,6 +32,7 @@ from mesh.local.errors import (
     StartupError,
     disk_errors,
 )
+from mesh.local.starter import forget_starter, killed_starter, note_starter
 from mesh.rpc.status import UnreachableError, from_rpc_error, has_reason
 
 T = TypeVar("T")
@@ -94,6 +96,8 @@ class LocalRunner:
         assert child.stdout is not None  # noqa: S101 - a pipe, as asked for
         try:
             await asyncio.to_thread(child.stdout.read)  # its end: the runner serves, or has ended
+            if lock.holder_of(self.home) == child.pid:
+                note_starter(self.home)
             status = await self._ask_to_start(child.pid, model, report)
             child.returncode = 0  # it is on its own from here: not to be waited for, nor warned about when collected
             return status
@@ -151,10 +155,20 @@ class LocalRunner:
 
         Raises RostrumError if it hangs.
         """
-        try:
-            await self._ask(lambda stub: stub.Stop(runner_pb2.StopRequest(), timeout=ANSWER_SECONDS))
-        except (NotRunningError, UnreachableError):
-            return False
+        until = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                await self._ask(lambda stub: stub.Stop(runner_pb2.StopRequest(), timeout=ANSWER_SECONDS))
+                break
+            except (NotRunningError, UnreachableError, DeadlineError):
+                if not self.is_held:
+                    return False
+                if time.monotonic() > until:
+                    raise LocalError(
+                        f"The runner of {self.home}, process {lock.holder_of(self.home)}, does not answer: kill it with"
+                        f" `kill -9 {lock.holder_of(self.home)}`, and all that it started ends with it."
+                    ) from None
+                await asyncio.sleep(0.1)  # it does not serve yet, or any more, which is no event of ours
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 while lock.is_held(self.home):  # noqa: ASYNC110
@@ -164,6 +178,20 @@ class LocalRunner:
         return True
 
     # ---- what runs ----
+
+    @property
+    def is_held(self) -> bool:
+        """Whether anything runs here, starts or stops, or hangs."""
+        return lock.is_held(self.home)
+
+    @property
+    def killed_starter(self) -> int:
+        """The process of the command that was to stop what runs here, if it was killed instead; else 0."""
+        return killed_starter(self.home) if self.is_held else 0
+
+    def leave_running(self) -> None:
+        """Says that what this command started goes on when it ends. Raises LocalError."""
+        forget_starter(self.home)
 
     async def status(self) -> runner_pb2.Status | None:
         """Every pod and its state; None if nothing runs here, or nothing that is ready to be asked."""

@@ -32,7 +32,17 @@ def take(home: Path) -> int:
     except OSError as error:
         os.close(lock)
         raise AlreadyRunningError(f"Rostrum runs already in {home}: `rostrum down` stops it.") from error
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
     return lock
+
+
+def holder_of(home: Path) -> int:
+    """The pid of who holds it, or did last; 0 if that is not known. For people: only the lock says whether it runs."""
+    try:
+        return int((home / "run" / "lock").read_bytes())
+    except (OSError, ValueError):
+        return 0
 
 
 def is_held(home: Path) -> bool:

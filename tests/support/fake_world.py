@@ -208,11 +208,16 @@ class FakeRunner:
     agent_models: Sequence[str] = ()
     """That manifests name."""
     fault: Exception | None = None
+    starter: int = 0
+    """A command that was killed."""
+    polls_until_settled: int = 0
+    """Looks for which another command's start is still under way."""
     log_folder: Path = Path()
     replicas: dict[str, int] = field(default_factory=lambda: {"moderator": 1, "team-a": 1, "team-b": 1})
 
     async def status(self) -> runner_pb2.Status | None:
-        return self._status() if self.running else None
+        self.polls_until_settled -= 1
+        return self._status() if self.running and self.polls_until_settled <= 0 else None
 
     def named_models(self) -> Sequence[str]:
         return self.agent_models
@@ -248,6 +253,17 @@ class FakeRunner:
 
     async def mesh(self) -> runner_pb2.Mesh:
         return runner_pb2.Mesh(namespace="rostrum")
+
+    def leave_running(self) -> None:
+        self.starter = 0
+
+    @property
+    def killed_starter(self) -> int:
+        return self.starter
+
+    @property
+    def is_held(self) -> bool:
+        return self.running or self.polls_until_settled > 0
 
     async def stop(self) -> bool:
         self.orders.append("stop")

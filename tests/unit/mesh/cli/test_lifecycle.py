@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.cli import starting
 from mesh.cli.exits import BY_CODE, Exit
 from mesh.cli.output import Output, clean
 from mesh.cli.program import explain
@@ -183,3 +184,51 @@ def test_download_in_a_pipe_is_a_line_a_tenth() -> None:
             progress(done * 2**20, 100 * 2**20)
     lines = err.getvalue().splitlines()
     assert (len(lines), lines[-1]) == (11, "model: 100 of 100 MiB")
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("up", "--detach"), ("list",), ("status", "--json"), ("get", "Gateway")]
+)
+def test_what_a_killed_command_left_is_said(bench: Bench, command: tuple[str, ...]) -> None:
+    """The next command says what still runs and how to end it, and does its work."""
+    bench.runner.starter = 4711
+    result = bench.rostrum(*command)
+    assert result.code == Exit.OK
+    assert "A command that was killed (process 4711) had started this: 3 pods and the runner, process 99" in result.err
+    assert "still run; `rostrum down` stops them" in result.err
+
+
+def test_what_was_left_on_purpose_is_not_said(bench: Bench) -> None:
+    """After `up --detach` nobody is to stop it."""
+    bench.runner.running = False
+    bench.runner.starter = 4711
+    bench.environ["OPENAI_BASE_URL"] = model_url()
+    assert bench.rostrum("up", "--detach", "--model", "openai:x").code == Exit.OK
+    assert "killed" not in bench.rostrum("status").err
+
+
+def test_a_start_under_way_is_waited_for(bench: Bench) -> None:
+    """`up` after a command that was killed while it started: what starts is used, and not started again."""
+    bench.runner.polls_until_settled = 3
+    result = bench.rostrum("up", "--detach")
+    assert (result.code, bench.runner.orders) == (Exit.OK, [])
+    assert "another command's start or stop of Rostrum" in result.err
+    assert "it ran already" in result.err
+
+
+def test_a_start_under_way_is_no_stillness(bench: Bench) -> None:
+    """Other commands say that it starts, where they said that nothing runs."""
+    bench.runner.polls_until_settled = 9
+    result = bench.rostrum("status")
+    assert result.code == Exit.NOT_RUNNING
+    assert "Rostrum starts or stops in" in result.err
+    assert "or `rostrum down` ends it" in result.err
+
+
+def test_a_start_that_hangs_is_given_up(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is waited for within bounds."""
+    monkeypatch.setattr(starting, "OTHER_SECONDS", 0.0)
+    bench.runner.polls_until_settled = 99
+    result = bench.rostrum("up", "--detach")
+    assert (result.code, bench.runner.orders) == (Exit.FAILURE, [])
+    assert "does not end: `rostrum down` ends it" in result.err
