@@ -18,7 +18,7 @@ PROTOS = Path(__file__).resolve().parent
 ROOT = PROTOS.parent
 GOOGLEAPIS = ROOT / ".build" / "googleapis"
 SECOND_APPLICATION = ROOT / "tests" / "support" / "guestbook"
-WHEEL_FILES = ("google/api/annotations.proto", "google/api/http.proto")
+WHEEL_FILES = ("google/api/annotations.proto", "google/api/http.proto", "google/api/httpbody.proto")
 
 
 def lay_googleapis(target: Path = GOOGLEAPIS) -> None:

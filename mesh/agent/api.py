@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Any
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
 from mesh.agent.messages import floor_event_message, utterance_message
-from mesh.errors import InvalidPageTokenError, UnknownAgentError
+from mesh.errors import InvalidArgumentError, InvalidPageTokenError, UnknownAgentError
 from mesh.resource_names import AGENTS, CONVERSATIONS
+from mesh.rpc import server_sent_events
 from mesh.store.paging import checked_page_size, page_position, page_token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     import grpc.aio
+    from google.api import httpbody_pb2
 
     from mesh.agent.model import Profile
     from mesh.agent.ports import Store
     from mesh.agent.questions import Questions
     from mesh.agent.watching import Watching
 
+_ENDS = {"committed", "withdrawn"}
+"""Kinds of the last event of a stream."""
 SERVICE_NAME = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
 
@@ -62,12 +66,23 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
 
     async def WatchFloor(  # noqa: N802, D102
         self, request: agent_service_pb2.WatchFloorRequest, _context: Any
-    ) -> AsyncIterator[agent_service_pb2.FloorEvent]:
+    ) -> AsyncGenerator[agent_service_pb2.FloorEvent]:
         self._check_agent(request.name, "name")
         CONVERSATIONS.parse(request.debate, "debate")
         async with contextlib.aclosing(self._watching.watch(request.debate, request.turn_number)) as events:
             async for event in events:
                 yield floor_event_message(event)
+
+    async def WatchFloorByHttp(  # noqa: N802, D102
+        self, request: agent_service_pb2.WatchFloorByHttpRequest, context: Any
+    ) -> AsyncGenerator[httpbody_pb2.HttpBody]:
+        last_id = server_sent_events.last_event_id(context)
+        turn_number = _resume(request.turn_number, last_id) if last_id else request.turn_number
+        watched = agent_service_pb2.WatchFloorRequest(name=request.name, debate=request.debate, turn_number=turn_number)
+        frames = server_sent_events.stream_events(context, self.WatchFloor(watched, context), _FloorIds())
+        async with contextlib.aclosing(frames):
+            async for frame in frames:
+                yield frame
 
     async def ListUtterances(  # noqa: N802, D102
         self, request: agent_service_pb2.ListUtterancesRequest, _context: Any
@@ -89,6 +104,31 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
         if agent != self._agent:
             message = f"this is {self._agent}, not {agent}; call that agent's own address"
             raise UnknownAgentError(message, agent=agent)
+
+
+class _FloorIds:
+    """The ids of one stream's events: "TURN.EVENT", and "TURN.end" for the last one."""
+
+    def __init__(self) -> None:
+        self._turn_number = 0
+        self._event_number = 0
+
+    def __call__(self, event: agent_service_pb2.FloorEvent) -> str:
+        kind = event.WhichOneof("kind") or "started"
+        self._turn_number = getattr(getattr(event, kind), "turn_number", self._turn_number)
+        self._event_number += 1
+        return f"{self._turn_number}.{'end' if kind in _ENDS else self._event_number}"
+
+
+def _resume(turn_number: int, last_id: str) -> int:
+    """The turn that a caller goes on with who had that event last. Raises InvalidArgumentError."""
+    turn, _, event = last_id.partition(".")
+    last_turn = server_sent_events.read_number(last_id, turn, "TURN.EVENT, two numbers")
+    has_ended = event == "end"
+    if has_ended and turn_number == last_turn:
+        message = f"turn {turn} has ended with the event {last_id}: there is none after it"
+        raise InvalidArgumentError(message, field=server_sent_events.LAST_EVENT_ID)
+    return turn_number if turn_number or has_ended else last_turn
 
 
 def _sequence(position: str | None) -> int | None:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
 from mesh.retries import describe_error
-from mesh.rpc import health
+from mesh.rpc import health, reflection
 from mesh.rpc.interceptors.deadlines import bounded
 from mesh.rpc.interceptors.errors import answering
 from mesh.rpc.interceptors.limits import limited
@@ -87,8 +86,7 @@ class Server:
         self._checks = {**checks, **(vital or {})}
         self._vital = frozenset(vital or ())
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*self._names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.add_reflection((*self._names, health.SERVICE_NAME), self._server)
         self.port = self._server.add_insecure_port(self._address)
         await self._check()
         await self._server.start()
@@ -117,7 +115,8 @@ class Server:
             log.info("serving again")
         self._troubles = troubles
         live = self._vital.isdisjoint(troubles)
-        self._health.set(("", *self._names), serving=not troubles, live=live, why=why)
+        names = ("", *self._names, health.SERVICE_NAME, *reflection.SERVICE_NAMES)
+        self._health.set(names, serving=not troubles, live=live, why=why)
 
 
 async def _find_trouble(check: Check) -> str:

@@ -44,6 +44,7 @@ AskRequest = agent_service_pb2.AskRequest
 GetRequest = agent_service_pb2.GetAgentRequest
 ListRequest = agent_service_pb2.ListUtterancesRequest
 WatchRequest = agent_service_pb2.WatchFloorRequest
+HttpRequest = agent_service_pb2.WatchFloorByHttpRequest
 FloorEvent = agent_service_pb2.FloorEvent
 
 
@@ -206,6 +207,43 @@ async def test_a_turn_that_was_said_is_committed_for_who_watches_it(service: _Se
     assert event.committed.text
 
 
+async def test_a_floor_is_watched_by_http(service: _Service) -> None:
+    """The same events as server-sent events, their ids "TURN.EVENT"; the last one says so, and the stream ends."""
+    with service.drafts.open(floor()) as draft:
+        draft.show("Tea is")
+        events = aiter(service.stub.WatchFloorByHttp(HttpRequest(name=AGENT, debate=CONVERSATION)))
+        assert (await anext(events)).data.startswith(b'retry: 2000\n\nid: 1.1\ndata: {"started":{"turn_number":1,')
+        assert (await anext(events)).data == b'id: 1.2\ndata: {"written":{"text":"Tea is","whole":true}}\n\n'
+        draft.withdraw(Withdrawal.DEADLINE_PASSED)
+        assert [event.data.split(b"\n")[0] async for event in events] == [b"id: 1.end"]
+
+
+async def test_a_floor_is_resumed_by_the_last_id(service: _Service) -> None:
+    """With turn_number 0 the id's turn goes on, from its text so far; after its end the next one is watched."""
+    await service.speak(1)
+    request = HttpRequest(name=AGENT, debate=CONVERSATION)
+    [event] = [found.data async for found in service.stub.WatchFloorByHttp(request, metadata=_last("1.2"))]
+    assert b'id: 1.end\ndata: {"committed":{"turn_number":1' in event
+    with service.drafts.open(floor(3)) as draft:
+        events = aiter(service.stub.WatchFloorByHttp(request, metadata=_last("1.end")))
+        assert b'data: {"started":{"turn_number":3' in (await anext(events)).data
+        draft.withdraw(Withdrawal.REVOKED)
+
+
+@pytest.mark.parametrize(("last_id", "turn_number"), [("x", 0), ("-1.1", 0), ("1.end", 1), ("9" * 30, 0)])
+async def test_a_last_id_that_cannot_be(service: _Service, last_id: str, turn_number: int) -> None:
+    """INVALID_ARGUMENT that names the header: one that no stream sent, or the end of the turn that is asked for."""
+    request = HttpRequest(name=AGENT, debate=CONVERSATION, turn_number=turn_number)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(service.stub.WatchFloorByHttp(request, metadata=_last(last_id))))
+    error = from_rpc_error(caught.value)
+    assert (error.reason, error.metadata["field"]) == ("INVALID_ARGUMENT", "last-event-id")
+
+
+def _last(last_id: str) -> tuple[tuple[str, str], ...]:
+    return (("last-event-id", last_id),)
+
+
 async def test_a_watcher_who_leaves_is_forgotten(service: _Service) -> None:
     """A call that is cancelled, or whose deadline passes, leaves nothing behind it."""
     request = WatchRequest(name=AGENT, debate=CONVERSATION, turn_number=1)
@@ -238,6 +276,9 @@ BAD = [
     ("WatchFloor", WatchRequest(name=AGENT), "INVALID_NAME"),
     ("WatchFloor", WatchRequest(name=AGENT, debate="d1"), "INVALID_NAME"),
     ("WatchFloor", WatchRequest(name=AGENT, debate=CONVERSATION, turn_number=-1), "INVALID_ARGUMENT"),
+    ("WatchFloorByHttp", HttpRequest(name="agents/team-b", debate=CONVERSATION), "UNKNOWN_AGENT"),
+    ("WatchFloorByHttp", HttpRequest(name=AGENT), "INVALID_NAME"),
+    ("WatchFloorByHttp", HttpRequest(name=AGENT, debate=CONVERSATION, turn_number=-1), "INVALID_ARGUMENT"),
     ("ListUtterances", ListRequest(parent="agents/"), "INVALID_NAME"),
     ("ListUtterances", ListRequest(parent="agents/team-b"), "UNKNOWN_AGENT"),
     ("ListUtterances", ListRequest(parent=AGENT, page_size=-1), "INVALID_PAGE_SIZE"),
@@ -251,7 +292,7 @@ BAD = [
 async def test_bad_input(service: _Service, method: str, request_: Any, reason: str) -> None:
     """The right reason and code, a message that says what to do, and no model call."""
     call = getattr(service.stub, method)(request_)
-    answer = anext(aiter(call)) if method == "WatchFloor" else call
+    answer = anext(aiter(call)) if method.startswith("WatchFloor") else call
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await answer
     error = from_rpc_error(caught.value)

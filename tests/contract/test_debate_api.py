@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,6 +214,7 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("ListEvents", P.ListEventsRequest(parent="debates/a", after_number=-1), "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
     ("WatchDebate", P.WatchDebateRequest(name="x"), "INVALID_ARGUMENT", "INVALID_NAME"),
     ("WatchDebate", P.WatchDebateRequest(name="debates/nosuch"), "NOT_FOUND", "DEBATE_NOT_FOUND"),
+    ("WatchDebateByHttp", P.WatchDebateByHttpRequest(name="debates/nosuch"), "NOT_FOUND", "DEBATE_NOT_FOUND"),
     ("WatchDebate", P.WatchDebateRequest(name="debates/a", after_number=-1), "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
     ("CancelDebate", P.CancelDebateRequest(name="debates"), "INVALID_ARGUMENT", "INVALID_NAME"),
     ("CancelDebate", P.CancelDebateRequest(name="debates/nosuch"), "NOT_FOUND", "DEBATE_NOT_FOUND"),
@@ -326,6 +328,28 @@ async def test_a_watch_resumes_after_any_number_and_never_beyond_the_newest(one:
         assert [event async for event in rest] == events[after:]
     beyond = one.stub.WatchDebate(P.WatchDebateRequest(name=name, after_number=len(events) + 1))
     assert await refused(beyond) == ("OUT_OF_RANGE", "EVENT_NOT_YET")
+
+
+async def test_a_watch_by_http_has_ids_and_resumes_after_the_last_one(one: Replica) -> None:
+    """Each event is one of a browser's, its id the event's number; Last-Event-ID stands for after_number."""
+    name = (await one.create(max_rounds=1)).name
+    await one.hold(name, 1)
+    request = P.WatchDebateByHttpRequest(name=name, after_number=2)
+    frames = [frame.data.decode() async for frame in one.stub.WatchDebateByHttp(P.WatchDebateByHttpRequest(name=name))]
+    numbers = re.findall(r"^id: (\d+)\ndata: {\"number\":\1,", "".join(frames), re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
+    assert frames[0].startswith("retry: ")
+    for after in ("0", "1", numbers[-2]):
+        rest = one.stub.WatchDebateByHttp(request, metadata=(("last-event-id", after),))
+        text = "".join([frame.data.decode() async for frame in rest])
+        assert re.findall(r"^id: (\d+)", text, re.MULTILINE) == numbers[int(after) :]
+    rest = one.stub.WatchDebateByHttp(request)
+    assert "id: 3\n" in (await anext(aiter(rest))).data.decode()
+    ended = one.stub.WatchDebateByHttp(request, metadata=(("last-event-id", numbers[-1]),))
+    assert await refused(ended) == ("OUT_OF_RANGE", "EVENT_NOT_YET")
+    for malformed in ("x", "-1", "1.5", "9" * 20):
+        call = one.stub.WatchDebateByHttp(request, metadata=(("last-event-id", malformed),))
+        assert await refused(call) == ("INVALID_ARGUMENT", "INVALID_ARGUMENT")
 
 
 async def test_watchers_on_both_replicas_see_the_same_events(database_url: str) -> None:

@@ -36,6 +36,7 @@ class _Agent(agent_service_pb2_grpc.AgentServiceServicer):
     Ask: Any
     ListUtterances: Any
     WatchFloor: Any
+    WatchFloorByHttp: Any
 
     def __init__(self, behave: Callable[[], Awaitable[None]]) -> None:
         self._behave = behave

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AGENT_SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+REFLECTIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 EMPTY_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 """The frame that an HTTP/2 server begins with (RFC 9113, 6.5)."""
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -33,6 +35,7 @@ class _Agent(agent_service_pb2_grpc.AgentServiceServicer):
     Ask: Any
     ListUtterances: Any
     WatchFloor: Any
+    WatchFloorByHttp: Any
 
     async def GetAgent(self, request: agent_service_pb2.GetAgentRequest, _context: Any) -> agent_service_pb2.Agent:  # noqa: N802
         span = trace.get_current_span().get_span_context()
@@ -68,19 +71,40 @@ async def channel(check: _Usable) -> AsyncIterator[grpc.aio.Channel]:
 
 
 async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
-    """`grpcurl list` shows the service, health and reflection itself."""
-    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
+    """`grpcurl list` shows the service, health and reflection itself, in both versions."""
+    listed = [await _reflect(channel, version, list_services="") for version in ("v1", "v1alpha")]
+    services = {service.name for service in listed[0].list_services_response.service}
+    assert services == {AGENT_SERVICE, "grpc.health.v1.Health", *REFLECTIONS}
+    assert listed[0] == listed[1]
 
-    async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-        yield reflection_pb2.ServerReflectionRequest(list_services="")
 
-    response = await anext(aiter(stub.ServerReflectionInfo(requests())))
-    services = {service.name for service in response.list_services_response.service}
-    assert services == {AGENT_SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@pytest.mark.parametrize("symbol", [AGENT_SERVICE, "grpc.health.v1.Health", *REFLECTIONS])
+async def test_reflection_describes_every_service(channel: grpc.aio.Channel, version: str, symbol: str) -> None:
+    """Each one that is listed has its file, reflection's own included; what is not there is NOT_FOUND."""
+    response = await _reflect(channel, version, file_containing_symbol=symbol)
+    file = descriptor_pb2.FileDescriptorProto.FromString(response.file_descriptor_response.file_descriptor_proto[0])
+    assert symbol in {f"{file.package}.{service.name}" for service in file.service}
+    unknown = await _reflect(channel, version, file_containing_symbol="rostrum.none.v1.None")
+    assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+async def _reflect(channel: grpc.aio.Channel, version: str, **asked: Any) -> reflection_pb2.ServerReflectionResponse:
+    """The answer to one request, whose messages are the same in both versions."""
+    method: Any = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    response: reflection_pb2.ServerReflectionResponse = await anext(
+        aiter(method(iter([reflection_pb2.ServerReflectionRequest(**asked)])))
+    )
+    response.ClearField("original_request")
+    return response
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["says no", "raises"])
-@pytest.mark.parametrize("service", ["", AGENT_SERVICE], ids=["overall", "service"])
+@pytest.mark.parametrize("service", ["", AGENT_SERVICE, "grpc.health.v1.Health"], ids=["overall", "service", "health"])
 async def test_health_follows_the_checks(
     channel: grpc.aio.Channel,
     check: _Usable,

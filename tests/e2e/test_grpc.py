@@ -255,6 +255,7 @@ def test_a_request_of_two_megabytes(moderator: grpc.Channel) -> None:
     stub = debate_service_pb2_grpc.DebateServiceStub(moderator)
     request = debate_service_pb2.CreateDebateRequest(debate=debate_pb2.Debate(topic="x" * 2**21))
     error = failure(lambda: stub.CreateDebate(request, timeout=SECONDS))
+    assert error.code.name == "INVALID_ARGUMENT"
     assert "Payload Too Large" in error.message
     assert stub.ListDebates(debate_service_pb2.ListDebatesRequest(page_size=1), timeout=SECONDS) is not None
 
@@ -279,7 +280,8 @@ def test_reflection(system: System, service: str) -> None:
         )
         listed, described = stub.ServerReflectionInfo(iter(requests), timeout=SECONDS)
     names = {service.name for service in listed.list_services_response.service}
-    assert names == {SERVICES[service], "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    reflections = {"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
+    assert names == {SERVICES[service], "grpc.health.v1.Health", *reflections}
     assert described.file_descriptor_response.file_descriptor_proto
 
 

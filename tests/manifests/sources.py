@@ -113,11 +113,13 @@ def is_idempotent(method: descriptor.MethodDescriptor) -> bool:
     return method.GetOptions().idempotency_level != descriptor_pb2.MethodOptions.IDEMPOTENCY_UNKNOWN
 
 
-def rest_of(method: descriptor.MethodDescriptor, agent: str) -> tuple[str, str]:
-    """Method and path of its google.api.http, for the debate `x` or that agent."""
+def rest_of(method: descriptor.MethodDescriptor, agent: str) -> tuple[str, str] | None:
+    """Method and path of its google.api.http, for the debate `x` or that agent; None if another RPC has its REST."""
     options: Any = method.GetOptions()
     rule = options.Extensions[annotations_pb2.http]
     verb = rule.WhichOneof("pattern")
+    if verb is None:
+        return None
     path = re.sub(r"\{\w+=debates/\*\}", "debates/x", getattr(rule, verb))
     return verb.upper(), re.sub(r"\{\w+=agents/\*\}", f"agents/{agent}", path)
 

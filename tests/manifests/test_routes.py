@@ -85,10 +85,15 @@ def _held_to(route: Route, method: descriptor.MethodDescriptor) -> None:
 
 @pytest.mark.parametrize(("workload", "method"), RPCS, ids=lambda value: getattr(value, "name", value))
 def test_each_rpc_has_one_way_in(workload: str, method: descriptor.MethodDescriptor) -> None:
-    """By REST and by gRPC it reaches its workload, over one route that fits its idempotency_level."""
+    """By REST and by gRPC it reaches its workload, over one route that fits its idempotency_level.
+
+    A stream has its REST by an RPC of its own, which sends server-sent events.
+    """
+    rest = rest_of(method, workload)
+    assert (rest is None) == (f"{method.name}ByHttp" in method.containing_service.methods_by_name)
     authorities = FROM_OUTSIDE if workload == "moderator" else [workload, f"{workload}:50051"]
     asked = [("POST", path_of(method), authority) for authority in authorities]
-    asked += [(*rest_of(method, workload), authority) for authority in FROM_OUTSIDE]
+    asked += [(*rest, authority) for authority in FROM_OUTSIDE if rest is not None]
     for request in asked:
         route = _only_route(*request)
         assert _hosts(route) == {workload}, request

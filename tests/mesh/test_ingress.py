@@ -6,7 +6,6 @@ Who may do what is in test_matrix.py; how what is wrong is answered, in test_req
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.api import httpbody_pb2
 from google.rpc import code_pb2, status_pb2
 from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2
@@ -59,7 +59,7 @@ REST = [
     ("GET", "/v1/debates/7", None, f"{DEBATES}/GetDebate", {"name": "debates/7"}, "moderator"),
     ("GET", "/v1/debates/7/turns", None, f"{DEBATES}/ListTurns", {"parent": "debates/7"}, "moderator"),
     ("GET", "/v1/debates/7/events", None, f"{DEBATES}/ListEvents", {"parent": "debates/7"}, "moderator"),
-    ("GET", "/v1/debates/7:watch", None, f"{DEBATES}/WatchDebate", {"name": "debates/7"}, "moderator"),
+    ("GET", "/v1/debates/7:watch", None, f"{DEBATES}/WatchDebateByHttp", {"name": "debates/7"}, "moderator"),
     ("POST", "/v1/debates?request_id=r", {}, f"{DEBATES}/CreateDebate", {"request_id": "r"}, "moderator"),
     ("POST", "/v1/debates/7:cancel", {}, f"{DEBATES}/CancelDebate", {"name": "debates/7"}, "moderator"),
     ("GET", "/v1/agents/team-a", None, f"{AGENTS}/GetAgent", {"name": "agents/team-a"}, "team-a"),
@@ -69,7 +69,7 @@ REST = [
         "GET",
         "/v1/agents/team-b:watchFloor?debate=debates/7&turn_number=3",
         None,
-        f"{AGENTS}/WatchFloor",
+        f"{AGENTS}/WatchFloorByHttp",
         {"name": "agents/team-b", "debate": "debates/7", "turn_number": 3},
         "team-b",
     ),
@@ -85,22 +85,28 @@ def test_every_rpc_has_its_rest(
     got = answers(ingress, rpc, debate_pb2.Debate())
     assert ingress.rest(method, path, body).status == 200
     assert [(seen.pod, seen.path) for seen in ingress.seen] == [(f"{pod}-0", rpc)]
-    request_class: Any = getattr(
-        debate_service_pb2 if rpc.startswith(DEBATES) else agent_service_pb2, f"{rpc.rpartition('/')[2]}Request"
-    )
+    messages: Any = debate_service_pb2 if rpc.startswith(DEBATES) else agent_service_pb2
+    request_class = getattr(messages, f"{rpc.rpartition('/')[2]}Request")
     request = request_class.FromString(got[0])
     assert {name: getattr(request, name) for name in fields} == fields
 
 
 def test_a_debate_is_followed_by_server_sent_events(ingress: Ingress) -> None:
-    """GET :watch with `curl -N`: one "data:" line an event, as JSON, in order."""
-    events = [debate_pb2.DebateEvent(number=number) for number in (1, 2, 3)]
-    answers(ingress, f"{DEBATES}/WatchDebate", *events)
-    outcome = ingress.rest("GET", "/v1/debates/7:watch", headers=[("accept", "text/event-stream")])
-    assert outcome.status == 200
-    assert outcome.all("content-type")[0].startswith("text/event-stream")
-    lines = [line for line in outcome.body.decode().splitlines() if line]
-    assert [json.loads(line.removeprefix("data: "))["number"] for line in lines] == [1, 2, 3]
+    """GET :watch with `curl -N`: what the service writes comes as it is, and it gets the last id, even by HTTP/1.0."""
+    frames = [b"retry: 2000\n\n", b'id: 4\ndata: {"number":4}\n\n', b": nothing yet\n\n"]
+    answers(
+        ingress,
+        f"{DEBATES}/WatchDebateByHttp",
+        *(httpbody_pb2.HttpBody(content_type="text/event-stream", data=frame) for frame in frames),
+    )
+    sent = [("accept", "text/event-stream"), ("last-event-id", "3")]
+    outcome = ingress.rest("GET", "/v1/debates/7:watch", headers=sent)
+    assert (outcome.status, outcome.all("content-type")) == (200, ["text/event-stream"])
+    assert outcome.body == b"".join(frames)
+    assert ingress.seen[0].all("last-event-id") == ["3"]
+    headers = b"".join(f"{name}: {value}\r\n".encode() for name, value in ingress.headers("viewer"))
+    old = calls.raw(ingress.place, b"GET /v1/debates/7:watch HTTP/1.0\r\nhost: x\r\n" + headers + b"\r\n")
+    assert (old.status, old.body) == (200, b"".join(frames))
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,8 @@ class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
     nothing follows until the caller is gone.
     """
 
+    WatchDebateByHttp: Any
+
     def __init__(self) -> None:
         self.debates = [debate()]
         self.turns = [turn(1, "They purr."), turn(2, "They scratch.")]
@@ -175,6 +177,8 @@ class FakeModerator(debate_service_pb2_grpc.DebateServiceServicer):
 
 class FakeAgent(agent_service_pb2_grpc.AgentServiceServicer):
     """Answers with the question."""
+
+    WatchFloorByHttp: Any
 
     def GetAgent(self, request: Any, context: grpc.ServicerContext) -> agent_service_pb2.Agent:
         return agent_service_pb2.Agent(name=request.name)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$rostrum/agent/v1/agent_service.proto\x12\x10rostrum.agent.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"h\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x14\n\x0c\x66loors_topic\x18\x04 \x01(\t\x12\x17\n\x0futterance_count\x18\x05 \x01(\x05\"\xcc\x02\n\tUtterance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x04kind\x18\x02 \x01(\x0e\x32 .rostrum.agent.v1.Utterance.Kind\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x03 \x01(\t\x12\x13\n\x0bturn_number\x18\x04 \x01(\x05\x12\x10\n\x08question\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rprompt_tokens\x18\x08 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\t \x01(\x05\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66orfeit_reason\x18\x0b \x01(\t\"2\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x08\n\x04TURN\x10\x01\x12\n\n\x06\x41NSWER\x10\x02\"\x1f\n\x0fGetAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\nAskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"^\n\x15ListUtterancesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x04 \x01(\t\"b\n\x16ListUtterancesResponse\x12/\n\nutterances\x18\x01 \x03(\x0b\x32\x1b.rostrum.agent.v1.Utterance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x11WatchFloorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x02 \x01(\t\x12\x13\n\x0bturn_number\x18\x03 \x01(\x05\"\xe0\x04\n\nFloorEvent\x12\x37\n\x07started\x18\x01 \x01(\x0b\x32$.rostrum.agent.v1.FloorEvent.StartedH\x00\x12\x37\n\x07written\x18\x02 \x01(\x0b\x32$.rostrum.agent.v1.FloorEvent.WrittenH\x00\x12;\n\tcommitted\x18\x03 \x01(\x0b\x32&.rostrum.agent.v1.FloorEvent.CommittedH\x00\x12;\n\twithdrawn\x18\x04 \x01(\x0b\x32&.rostrum.agent.v1.FloorEvent.WithdrawnH\x00\x1a\x43\n\x07Started\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x12\n\ntry_number\x18\x03 \x01(\x05\x1a&\n\x07Written\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05whole\x18\x02 \x01(\x08\x1a.\n\tCommitted\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x1a\xc0\x01\n\tWithdrawn\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12=\n\x06reason\x18\x02 \x01(\x0e\x32-.rostrum.agent.v1.FloorEvent.Withdrawn.Reason\"_\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0b\n\x07REVOKED\x10\x01\x12\x13\n\x0f\x44\x45\x41\x44LINE_PASSED\x10\x02\x12\x0f\n\x0bINTERRUPTED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x42\x06\n\x04kind2\xed\x03\n\x0c\x41gentService\x12\x66\n\x08GetAgent\x12!.rostrum.agent.v1.GetAgentRequest\x1a\x17.rostrum.agent.v1.Agent\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=agents/*}\x12\x64\n\x03\x41sk\x12\x1c.rostrum.agent.v1.AskRequest\x1a\x1b.rostrum.agent.v1.Utterance\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=agents/*}:ask:\x01*\x12\x90\x01\n\x0eListUtterances\x12\'.rostrum.agent.v1.ListUtterancesRequest\x1a(.rostrum.agent.v1.ListUtterancesResponse\"+\x90\x02\x01\x82\xd3\xe4\x93\x02\"\x12 /v1/{parent=agents/*}/utterances\x12|\n\nWatchFloor\x12#.rostrum.agent.v1.WatchFloorRequest\x1a\x1c.rostrum.agent.v1.FloorEvent\")\x90\x02\x01\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=agents/*}:watchFloor0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$rostrum/agent/v1/agent_service.proto\x12\x10rostrum.agent.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"h\n\x05\x41gent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x14\n\x0c\x66loors_topic\x18\x04 \x01(\t\x12\x17\n\x0futterance_count\x18\x05 \x01(\x05\"\xcc\x02\n\tUtterance\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x04kind\x18\x02 \x01(\x0e\x32 .rostrum.agent.v1.Utterance.Kind\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x03 \x01(\t\x12\x13\n\x0bturn_number\x18\x04 \x01(\x05\x12\x10\n\x08question\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rprompt_tokens\x18\x08 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\t \x01(\x05\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66orfeit_reason\x18\x0b \x01(\t\"2\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x08\n\x04TURN\x10\x01\x12\n\n\x06\x41NSWER\x10\x02\"\x1f\n\x0fGetAgentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\nAskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"^\n\x15ListUtterancesRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x04 \x01(\t\"b\n\x16ListUtterancesResponse\x12/\n\nutterances\x18\x01 \x03(\x0b\x32\x1b.rostrum.agent.v1.Utterance\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x11WatchFloorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x02 \x01(\t\x12\x13\n\x0bturn_number\x18\x03 \x01(\x05\"L\n\x17WatchFloorByHttpRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65\x62\x61te\x18\x02 \x01(\t\x12\x13\n\x0bturn_number\x18\x03 \x01(\x05\"\xe0\x04\n\nFloorEvent\x12\x37\n\x07started\x18\x01 \x01(\x0b\x32$.rostrum.agent.v1.FloorEvent.StartedH\x00\x12\x37\n\x07written\x18\x02 \x01(\x0b\x32$.rostrum.agent.v1.FloorEvent.WrittenH\x00\x12;\n\tcommitted\x18\x03 \x01(\x0b\x32&.rostrum.agent.v1.FloorEvent.CommittedH\x00\x12;\n\twithdrawn\x18\x04 \x01(\x0b\x32&.rostrum.agent.v1.FloorEvent.WithdrawnH\x00\x1a\x43\n\x07Started\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x12\n\ntry_number\x18\x03 \x01(\x05\x1a&\n\x07Written\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05whole\x18\x02 \x01(\x08\x1a.\n\tCommitted\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12\x0c\n\x04text\x18\x02 \x01(\t\x1a\xc0\x01\n\tWithdrawn\x12\x13\n\x0bturn_number\x18\x01 \x01(\x05\x12=\n\x06reason\x18\x02 \x01(\x0e\x32-.rostrum.agent.v1.FloorEvent.Withdrawn.Reason\"_\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x0b\n\x07REVOKED\x10\x01\x12\x13\n\x0f\x44\x45\x41\x44LINE_PASSED\x10\x02\x12\x0f\n\x0bINTERRUPTED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x42\x06\n\x04kind2\xca\x04\n\x0c\x41gentService\x12\x66\n\x08GetAgent\x12!.rostrum.agent.v1.GetAgentRequest\x1a\x17.rostrum.agent.v1.Agent\"\x1e\x90\x02\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=agents/*}\x12\x64\n\x03\x41sk\x12\x1c.rostrum.agent.v1.AskRequest\x1a\x1b.rostrum.agent.v1.Utterance\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/{name=agents/*}:ask:\x01*\x12\x90\x01\n\x0eListUtterances\x12\'.rostrum.agent.v1.ListUtterancesRequest\x1a(.rostrum.agent.v1.ListUtterancesResponse\"+\x90\x02\x01\x82\xd3\xe4\x93\x02\"\x12 /v1/{parent=agents/*}/utterances\x12V\n\nWatchFloor\x12#.rostrum.agent.v1.WatchFloorRequest\x1a\x1c.rostrum.agent.v1.FloorEvent\"\x03\x90\x02\x01\x30\x01\x12\x80\x01\n\x10WatchFloorByHttp\x12).rostrum.agent.v1.WatchFloorByHttpRequest\x1a\x14.google.api.HttpBody\")\x90\x02\x01\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{name=agents/*}:watchFloor0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,35 +41,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['ListUtterances']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['ListUtterances']._serialized_options = b'\220\002\001\202\323\344\223\002\"\022 /v1/{parent=agents/*}/utterances'
   _globals['_AGENTSERVICE'].methods_by_name['WatchFloor']._loaded_options = None
-  _globals['_AGENTSERVICE'].methods_by_name['WatchFloor']._serialized_options = b'\220\002\001\202\323\344\223\002 \022\036/v1/{name=agents/*}:watchFloor'
-  _globals['_AGENT']._serialized_start=121
-  _globals['_AGENT']._serialized_end=225
-  _globals['_UTTERANCE']._serialized_start=228
-  _globals['_UTTERANCE']._serialized_end=560
-  _globals['_UTTERANCE_KIND']._serialized_start=510
-  _globals['_UTTERANCE_KIND']._serialized_end=560
-  _globals['_GETAGENTREQUEST']._serialized_start=562
-  _globals['_GETAGENTREQUEST']._serialized_end=593
-  _globals['_ASKREQUEST']._serialized_start=595
-  _globals['_ASKREQUEST']._serialized_end=659
-  _globals['_LISTUTTERANCESREQUEST']._serialized_start=661
-  _globals['_LISTUTTERANCESREQUEST']._serialized_end=755
-  _globals['_LISTUTTERANCESRESPONSE']._serialized_start=757
-  _globals['_LISTUTTERANCESRESPONSE']._serialized_end=855
-  _globals['_WATCHFLOORREQUEST']._serialized_start=857
-  _globals['_WATCHFLOORREQUEST']._serialized_end=927
-  _globals['_FLOOREVENT']._serialized_start=930
-  _globals['_FLOOREVENT']._serialized_end=1538
-  _globals['_FLOOREVENT_STARTED']._serialized_start=1180
-  _globals['_FLOOREVENT_STARTED']._serialized_end=1247
-  _globals['_FLOOREVENT_WRITTEN']._serialized_start=1249
-  _globals['_FLOOREVENT_WRITTEN']._serialized_end=1287
-  _globals['_FLOOREVENT_COMMITTED']._serialized_start=1289
-  _globals['_FLOOREVENT_COMMITTED']._serialized_end=1335
-  _globals['_FLOOREVENT_WITHDRAWN']._serialized_start=1338
-  _globals['_FLOOREVENT_WITHDRAWN']._serialized_end=1530
-  _globals['_FLOOREVENT_WITHDRAWN_REASON']._serialized_start=1435
-  _globals['_FLOOREVENT_WITHDRAWN_REASON']._serialized_end=1530
-  _globals['_AGENTSERVICE']._serialized_start=1541
-  _globals['_AGENTSERVICE']._serialized_end=2034
+  _globals['_AGENTSERVICE'].methods_by_name['WatchFloor']._serialized_options = b'\220\002\001'
+  _globals['_AGENTSERVICE'].methods_by_name['WatchFloorByHttp']._loaded_options = None
+  _globals['_AGENTSERVICE'].methods_by_name['WatchFloorByHttp']._serialized_options = b'\220\002\001\202\323\344\223\002 \022\036/v1/{name=agents/*}:watchFloor'
+  _globals['_AGENT']._serialized_start=148
+  _globals['_AGENT']._serialized_end=252
+  _globals['_UTTERANCE']._serialized_start=255
+  _globals['_UTTERANCE']._serialized_end=587
+  _globals['_UTTERANCE_KIND']._serialized_start=537
+  _globals['_UTTERANCE_KIND']._serialized_end=587
+  _globals['_GETAGENTREQUEST']._serialized_start=589
+  _globals['_GETAGENTREQUEST']._serialized_end=620
+  _globals['_ASKREQUEST']._serialized_start=622
+  _globals['_ASKREQUEST']._serialized_end=686
+  _globals['_LISTUTTERANCESREQUEST']._serialized_start=688
+  _globals['_LISTUTTERANCESREQUEST']._serialized_end=782
+  _globals['_LISTUTTERANCESRESPONSE']._serialized_start=784
+  _globals['_LISTUTTERANCESRESPONSE']._serialized_end=882
+  _globals['_WATCHFLOORREQUEST']._serialized_start=884
+  _globals['_WATCHFLOORREQUEST']._serialized_end=954
+  _globals['_WATCHFLOORBYHTTPREQUEST']._serialized_start=956
+  _globals['_WATCHFLOORBYHTTPREQUEST']._serialized_end=1032
+  _globals['_FLOOREVENT']._serialized_start=1035
+  _globals['_FLOOREVENT']._serialized_end=1643
+  _globals['_FLOOREVENT_STARTED']._serialized_start=1285
+  _globals['_FLOOREVENT_STARTED']._serialized_end=1352
+  _globals['_FLOOREVENT_WRITTEN']._serialized_start=1354
+  _globals['_FLOOREVENT_WRITTEN']._serialized_end=1392
+  _globals['_FLOOREVENT_COMMITTED']._serialized_start=1394
+  _globals['_FLOOREVENT_COMMITTED']._serialized_end=1440
+  _globals['_FLOOREVENT_WITHDRAWN']._serialized_start=1443
+  _globals['_FLOOREVENT_WITHDRAWN']._serialized_end=1635
+  _globals['_FLOOREVENT_WITHDRAWN_REASON']._serialized_start=1540
+  _globals['_FLOOREVENT_WITHDRAWN_REASON']._serialized_end=1635
+  _globals['_AGENTSERVICE']._serialized_start=1646
+  _globals['_AGENTSERVICE']._serialized_end=2232
 # @@protoc_insertion_point(module_scope)

@@ -303,6 +303,38 @@ class WatchFloorRequest(_message.Message):
 Global___WatchFloorRequest: _TypeAlias = WatchFloorRequest  # noqa: Y015
 
 @_typing.final
+class WatchFloorByHttpRequest(_message.Message):
+    """Request of WatchFloorByHttp."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEBATE_FIELD_NUMBER: _builtins.int
+    TURN_NUMBER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"agents/{agent}". Required."""
+    debate: _builtins.str
+    """The debate that the floor is of, "debates/{debate}". Required."""
+    turn_number: _builtins.int
+    """The turn that is written. Not negative. 0 means the one that this replica
+    is writing now or, if it writes none, the next that it writes.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        debate: _builtins.str = ...,
+        turn_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["debate", b"debate", "name", b"name", "turn_number", b"turn_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFloorByHttpRequest: _TypeAlias = WatchFloorByHttpRequest  # noqa: Y015
+
+@_typing.final
 class FloorEvent(_message.Message):
     """What happens while an agent writes a turn."""
 

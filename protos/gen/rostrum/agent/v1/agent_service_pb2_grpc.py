@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from rostrum.agent.v1 import agent_service_pb2 as rostrum_dot_agent_dot_v1_dot_agent__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -54,6 +55,11 @@ class AgentServiceStub:
                 '/rostrum.agent.v1.AgentService/WatchFloor',
                 request_serializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorRequest.SerializeToString,
                 response_deserializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.FloorEvent.FromString,
+                _registered_method=True)
+        self.WatchFloorByHttp = channel.unary_stream(
+                '/rostrum.agent.v1.AgentService/WatchFloorByHttp',
+                request_serializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorByHttpRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
 
 
@@ -127,6 +133,27 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchFloorByHttp(self, request, context):
+        """WatchFloor for callers by HTTP: the same events as server-sent events,
+        "data" the event as JSON on one line. "id" is "TURN.EVENT": the number of
+        the turn and, from 1, of the event in this stream; of the last event it is
+        "TURN.end". The metadata last-event-id, a header by HTTP, with turn_number
+        0 goes on with that turn, whose text so far comes first, or after its end
+        with the next one. A comment comes after every 10 seconds of silence. A
+        failure after the first event is an event of the type "error" with a
+        google.rpc.Status.
+
+        Idempotent: yes; it only reads.
+        Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number;
+        last-event-id, also if it is the end of the turn that is asked for),
+        RATE_LIMITED (200 callers watch this replica).
+        Callers: ingress (viewer, operator).
+        Emits: nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -149,6 +176,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.WatchFloor,
                     request_deserializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorRequest.FromString,
                     response_serializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.FloorEvent.SerializeToString,
+            ),
+            'WatchFloorByHttp': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchFloorByHttp,
+                    request_deserializer=rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorByHttpRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -260,6 +292,33 @@ class AgentService:
             '/rostrum.agent.v1.AgentService/WatchFloor',
             rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorRequest.SerializeToString,
             rostrum_dot_agent_dot_v1_dot_agent__service__pb2.FloorEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchFloorByHttp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rostrum.agent.v1.AgentService/WatchFloorByHttp',
+            rostrum_dot_agent_dot_v1_dot_agent__service__pb2.WatchFloorByHttpRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

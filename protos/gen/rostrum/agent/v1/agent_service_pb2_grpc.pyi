@@ -10,6 +10,7 @@ when the caller's own deadline passes.
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from rostrum.agent.v1 import agent_service_pb2 as _agent_service_pb2
 import abc as _abc_1
@@ -89,6 +90,23 @@ class AgentServiceStub:
     Callers: ingress (viewer, operator).
     Emits: nothing.
     """
+    WatchFloorByHttp: _grpc.UnaryStreamMultiCallable[_agent_service_pb2.WatchFloorByHttpRequest, _httpbody_pb2.HttpBody]
+    """WatchFloor for callers by HTTP: the same events as server-sent events,
+    "data" the event as JSON on one line. "id" is "TURN.EVENT": the number of
+    the turn and, from 1, of the event in this stream; of the last event it is
+    "TURN.end". The metadata last-event-id, a header by HTTP, with turn_number
+    0 goes on with that turn, whose text so far comes first, or after its end
+    with the next one. A comment comes after every 10 seconds of silence. A
+    failure after the first event is an event of the type "error" with a
+    google.rpc.Status.
+
+    Idempotent: yes; it only reads.
+    Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number;
+    last-event-id, also if it is the end of the turn that is asked for),
+    RATE_LIMITED (200 callers watch this replica).
+    Callers: ingress (viewer, operator).
+    Emits: nothing.
+    """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -141,6 +159,23 @@ class AgentServiceAsyncStub(AgentServiceStub):
 
     Idempotent: yes; it only reads.
     Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number),
+    RATE_LIMITED (200 callers watch this replica).
+    Callers: ingress (viewer, operator).
+    Emits: nothing.
+    """
+    WatchFloorByHttp: _aio.UnaryStreamMultiCallable[_agent_service_pb2.WatchFloorByHttpRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """WatchFloor for callers by HTTP: the same events as server-sent events,
+    "data" the event as JSON on one line. "id" is "TURN.EVENT": the number of
+    the turn and, from 1, of the event in this stream; of the last event it is
+    "TURN.end". The metadata last-event-id, a header by HTTP, with turn_number
+    0 goes on with that turn, whose text so far comes first, or after its end
+    with the next one. A comment comes after every 10 seconds of silence. A
+    failure after the first event is an event of the type "error" with a
+    google.rpc.Status.
+
+    Idempotent: yes; it only reads.
+    Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number;
+    last-event-id, also if it is the end of the turn that is asked for),
     RATE_LIMITED (200 callers watch this replica).
     Callers: ingress (viewer, operator).
     Emits: nothing.
@@ -218,6 +253,29 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Idempotent: yes; it only reads.
         Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number),
+        RATE_LIMITED (200 callers watch this replica).
+        Callers: ingress (viewer, operator).
+        Emits: nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchFloorByHttp(
+        self,
+        request: _agent_service_pb2.WatchFloorByHttpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """WatchFloor for callers by HTTP: the same events as server-sent events,
+        "data" the event as JSON on one line. "id" is "TURN.EVENT": the number of
+        the turn and, from 1, of the event in this stream; of the last event it is
+        "TURN.end". The metadata last-event-id, a header by HTTP, with turn_number
+        0 goes on with that turn, whose text so far comes first, or after its end
+        with the next one. A comment comes after every 10 seconds of silence. A
+        failure after the first event is an event of the type "error" with a
+        google.rpc.Status.
+
+        Idempotent: yes; it only reads.
+        Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number;
+        last-event-id, also if it is the end of the turn that is asked for),
         RATE_LIMITED (200 callers watch this replica).
         Callers: ingress (viewer, operator).
         Emits: nothing.

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from rostrum.debate.v1 import debate_pb2 as rostrum_dot_debate_dot_v1_dot_debate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&rostrum/debate/v1/debate_service.proto\x12\x11rostrum.debate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1erostrum/debate/v1/debate.proto\"T\n\x13\x43reateDebateRequest\x12)\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\x0b\x32\x19.rostrum.debate.v1.Debate\x12\x12\n\nrequest_id\x18\x02 \x01(\t\" \n\x10GetDebateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12ListDebatesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x13ListDebatesResponse\x12*\n\x07\x64\x65\x62\x61tes\x18\x01 \x03(\x0b\x32\x19.rostrum.debate.v1.Debate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x10ListTurnsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0c\x61\x66ter_number\x18\x04 \x01(\x05\"T\n\x11ListTurnsResponse\x12&\n\x05turns\x18\x01 \x03(\x0b\x32\x17.rostrum.debate.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x11ListEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0c\x61\x66ter_number\x18\x04 \x01(\x05\"]\n\x12ListEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.rostrum.debate.v1.DebateEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x12WatchDebateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x66ter_number\x18\x02 \x01(\x05\"3\n\x13\x43\x61ncelDebateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xe7\x06\n\rDebateService\x12n\n\x0c\x43reateDebate\x12&.rostrum.debate.v1.CreateDebateRequest\x1a\x19.rostrum.debate.v1.Debate\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/debates:\x06\x64\x65\x62\x61te\x12l\n\tGetDebate\x12#.rostrum.debate.v1.GetDebateRequest\x1a\x19.rostrum.debate.v1.Debate\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=debates/*}\x12t\n\x0bListDebates\x12%.rostrum.debate.v1.ListDebatesRequest\x1a&.rostrum.debate.v1.ListDebatesResponse\"\x16\x90\x02\x01\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/debates\x12\x7f\n\tListTurns\x12#.rostrum.debate.v1.ListTurnsRequest\x1a$.rostrum.debate.v1.ListTurnsResponse\"\'\x90\x02\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/{parent=debates/*}/turns\x12\x83\x01\n\nListEvents\x12$.rostrum.debate.v1.ListEventsRequest\x1a%.rostrum.debate.v1.ListEventsResponse\"(\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=debates/*}/events\x12}\n\x0bWatchDebate\x12%.rostrum.debate.v1.WatchDebateRequest\x1a\x1e.rostrum.debate.v1.DebateEvent\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=debates/*}:watch0\x01\x12|\n\x0c\x43\x61ncelDebate\x12&.rostrum.debate.v1.CancelDebateRequest\x1a\x19.rostrum.debate.v1.Debate\")\x90\x02\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/{name=debates/*}:cancel:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&rostrum/debate/v1/debate_service.proto\x12\x11rostrum.debate.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1erostrum/debate/v1/debate.proto\"T\n\x13\x43reateDebateRequest\x12)\n\x06\x64\x65\x62\x61te\x18\x01 \x01(\x0b\x32\x19.rostrum.debate.v1.Debate\x12\x12\n\nrequest_id\x18\x02 \x01(\t\" \n\x10GetDebateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12ListDebatesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x13ListDebatesResponse\x12*\n\x07\x64\x65\x62\x61tes\x18\x01 \x03(\x0b\x32\x19.rostrum.debate.v1.Debate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x10ListTurnsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0c\x61\x66ter_number\x18\x04 \x01(\x05\"T\n\x11ListTurnsResponse\x12&\n\x05turns\x18\x01 \x03(\x0b\x32\x17.rostrum.debate.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"`\n\x11ListEventsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0c\x61\x66ter_number\x18\x04 \x01(\x05\"]\n\x12ListEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.rostrum.debate.v1.DebateEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x12WatchDebateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x66ter_number\x18\x02 \x01(\x05\">\n\x18WatchDebateByHttpRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x66ter_number\x18\x02 \x01(\x05\"3\n\x13\x43\x61ncelDebateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t2\xc6\x07\n\rDebateService\x12n\n\x0c\x43reateDebate\x12&.rostrum.debate.v1.CreateDebateRequest\x1a\x19.rostrum.debate.v1.Debate\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/debates:\x06\x64\x65\x62\x61te\x12l\n\tGetDebate\x12#.rostrum.debate.v1.GetDebateRequest\x1a\x19.rostrum.debate.v1.Debate\"\x1f\x90\x02\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=debates/*}\x12t\n\x0bListDebates\x12%.rostrum.debate.v1.ListDebatesRequest\x1a&.rostrum.debate.v1.ListDebatesResponse\"\x16\x90\x02\x01\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/debates\x12\x7f\n\tListTurns\x12#.rostrum.debate.v1.ListTurnsRequest\x1a$.rostrum.debate.v1.ListTurnsResponse\"\'\x90\x02\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/{parent=debates/*}/turns\x12\x83\x01\n\nListEvents\x12$.rostrum.debate.v1.ListEventsRequest\x1a%.rostrum.debate.v1.ListEventsResponse\"(\x90\x02\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{parent=debates/*}/events\x12[\n\x0bWatchDebate\x12%.rostrum.debate.v1.WatchDebateRequest\x1a\x1e.rostrum.debate.v1.DebateEvent\"\x03\x90\x02\x01\x30\x01\x12\x7f\n\x11WatchDebateByHttp\x12+.rostrum.debate.v1.WatchDebateByHttpRequest\x1a\x14.google.api.HttpBody\"%\x90\x02\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/{name=debates/*}:watch0\x01\x12|\n\x0c\x43\x61ncelDebate\x12&.rostrum.debate.v1.CancelDebateRequest\x1a\x19.rostrum.debate.v1.Debate\")\x90\x02\x02\x82\xd3\xe4\x93\x02 \"\x1b/v1/{name=debates/*}:cancel:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,29 +45,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEBATESERVICE'].methods_by_name['ListEvents']._loaded_options = None
   _globals['_DEBATESERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001\202\323\344\223\002\037\022\035/v1/{parent=debates/*}/events'
   _globals['_DEBATESERVICE'].methods_by_name['WatchDebate']._loaded_options = None
-  _globals['_DEBATESERVICE'].methods_by_name['WatchDebate']._serialized_options = b'\220\002\001\202\323\344\223\002\034\022\032/v1/{name=debates/*}:watch'
+  _globals['_DEBATESERVICE'].methods_by_name['WatchDebate']._serialized_options = b'\220\002\001'
+  _globals['_DEBATESERVICE'].methods_by_name['WatchDebateByHttp']._loaded_options = None
+  _globals['_DEBATESERVICE'].methods_by_name['WatchDebateByHttp']._serialized_options = b'\220\002\001\202\323\344\223\002\034\022\032/v1/{name=debates/*}:watch'
   _globals['_DEBATESERVICE'].methods_by_name['CancelDebate']._loaded_options = None
   _globals['_DEBATESERVICE'].methods_by_name['CancelDebate']._serialized_options = b'\220\002\002\202\323\344\223\002 \"\033/v1/{name=debates/*}:cancel:\001*'
-  _globals['_CREATEDEBATEREQUEST']._serialized_start=123
-  _globals['_CREATEDEBATEREQUEST']._serialized_end=207
-  _globals['_GETDEBATEREQUEST']._serialized_start=209
-  _globals['_GETDEBATEREQUEST']._serialized_end=241
-  _globals['_LISTDEBATESREQUEST']._serialized_start=243
-  _globals['_LISTDEBATESREQUEST']._serialized_end=302
-  _globals['_LISTDEBATESRESPONSE']._serialized_start=304
-  _globals['_LISTDEBATESRESPONSE']._serialized_end=394
-  _globals['_LISTTURNSREQUEST']._serialized_start=396
-  _globals['_LISTTURNSREQUEST']._serialized_end=491
-  _globals['_LISTTURNSRESPONSE']._serialized_start=493
-  _globals['_LISTTURNSRESPONSE']._serialized_end=577
-  _globals['_LISTEVENTSREQUEST']._serialized_start=579
-  _globals['_LISTEVENTSREQUEST']._serialized_end=675
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=677
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=770
-  _globals['_WATCHDEBATEREQUEST']._serialized_start=772
-  _globals['_WATCHDEBATEREQUEST']._serialized_end=828
-  _globals['_CANCELDEBATEREQUEST']._serialized_start=830
-  _globals['_CANCELDEBATEREQUEST']._serialized_end=881
-  _globals['_DEBATESERVICE']._serialized_start=884
-  _globals['_DEBATESERVICE']._serialized_end=1755
+  _globals['_CREATEDEBATEREQUEST']._serialized_start=150
+  _globals['_CREATEDEBATEREQUEST']._serialized_end=234
+  _globals['_GETDEBATEREQUEST']._serialized_start=236
+  _globals['_GETDEBATEREQUEST']._serialized_end=268
+  _globals['_LISTDEBATESREQUEST']._serialized_start=270
+  _globals['_LISTDEBATESREQUEST']._serialized_end=329
+  _globals['_LISTDEBATESRESPONSE']._serialized_start=331
+  _globals['_LISTDEBATESRESPONSE']._serialized_end=421
+  _globals['_LISTTURNSREQUEST']._serialized_start=423
+  _globals['_LISTTURNSREQUEST']._serialized_end=518
+  _globals['_LISTTURNSRESPONSE']._serialized_start=520
+  _globals['_LISTTURNSRESPONSE']._serialized_end=604
+  _globals['_LISTEVENTSREQUEST']._serialized_start=606
+  _globals['_LISTEVENTSREQUEST']._serialized_end=702
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=704
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=797
+  _globals['_WATCHDEBATEREQUEST']._serialized_start=799
+  _globals['_WATCHDEBATEREQUEST']._serialized_end=855
+  _globals['_WATCHDEBATEBYHTTPREQUEST']._serialized_start=857
+  _globals['_WATCHDEBATEBYHTTPREQUEST']._serialized_end=919
+  _globals['_CANCELDEBATEREQUEST']._serialized_start=921
+  _globals['_CANCELDEBATEREQUEST']._serialized_end=972
+  _globals['_DEBATESERVICE']._serialized_start=975
+  _globals['_DEBATESERVICE']._serialized_end=1941
 # @@protoc_insertion_point(module_scope)

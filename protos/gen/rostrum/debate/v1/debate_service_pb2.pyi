@@ -287,6 +287,34 @@ class WatchDebateRequest(_message.Message):
 Global___WatchDebateRequest: _TypeAlias = WatchDebateRequest  # noqa: Y015
 
 @_typing.final
+class WatchDebateByHttpRequest(_message.Message):
+    """Request of WatchDebateByHttp."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    AFTER_NUMBER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"debates/{debate}". Required."""
+    after_number: _builtins.int
+    """Number of the last event that the caller has; 0 means from the start.
+    Not negative.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        after_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_number", b"after_number", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchDebateByHttpRequest: _TypeAlias = WatchDebateByHttpRequest  # noqa: Y015
+
+@_typing.final
 class CancelDebateRequest(_message.Message):
     """Request of CancelDebate."""
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from rostrum.debate.v1 import debate_pb2 as rostrum_dot_debate_dot_v1_dot_debate__pb2
 from rostrum.debate.v1 import debate_service_pb2 as rostrum_dot_debate_dot_v1_dot_debate__service__pb2
 
@@ -65,6 +66,11 @@ class DebateServiceStub:
                 '/rostrum.debate.v1.DebateService/WatchDebate',
                 request_serializer=rostrum_dot_debate_dot_v1_dot_debate__service__pb2.WatchDebateRequest.SerializeToString,
                 response_deserializer=rostrum_dot_debate_dot_v1_dot_debate__pb2.DebateEvent.FromString,
+                _registered_method=True)
+        self.WatchDebateByHttp = channel.unary_stream(
+                '/rostrum.debate.v1.DebateService/WatchDebateByHttp',
+                request_serializer=rostrum_dot_debate_dot_v1_dot_debate__service__pb2.WatchDebateByHttpRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
         self.CancelDebate = channel.unary_unary(
                 '/rostrum.debate.v1.DebateService/CancelDebate',
@@ -158,6 +164,24 @@ class DebateServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchDebateByHttp(self, request, context):
+        """WatchDebate for callers by HTTP: the same events as server-sent events,
+        "id" the event's number and "data" the event as JSON on one line. The
+        metadata last-event-id, a header by HTTP, stands for after_number if it is
+        there. A comment comes after every 10 seconds of silence. A failure after
+        the first event is an event of the type "error" with a google.rpc.Status.
+
+        Idempotent: yes; resume with last-event-id, on any replica.
+        Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_ARGUMENT (last-event-id),
+        EVENT_NOT_YET (as WatchDebate; also if last-event-id is the last event of
+        a debate that has ended, so that a browser stops asking).
+        Callers: ingress (viewer, operator).
+        Emits: nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelDebate(self, request, context):
         """Ends a running debate at once: no further floor, no verdict, and the
         model call under way is cancelled.
@@ -203,6 +227,11 @@ def add_DebateServiceServicer_to_server(servicer, server):
                     servicer.WatchDebate,
                     request_deserializer=rostrum_dot_debate_dot_v1_dot_debate__service__pb2.WatchDebateRequest.FromString,
                     response_serializer=rostrum_dot_debate_dot_v1_dot_debate__pb2.DebateEvent.SerializeToString,
+            ),
+            'WatchDebateByHttp': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDebateByHttp,
+                    request_deserializer=rostrum_dot_debate_dot_v1_dot_debate__service__pb2.WatchDebateByHttpRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'CancelDebate': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelDebate,
@@ -373,6 +402,33 @@ class DebateService:
             '/rostrum.debate.v1.DebateService/WatchDebate',
             rostrum_dot_debate_dot_v1_dot_debate__service__pb2.WatchDebateRequest.SerializeToString,
             rostrum_dot_debate_dot_v1_dot_debate__pb2.DebateEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchDebateByHttp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rostrum.debate.v1.DebateService/WatchDebateByHttp',
+            rostrum_dot_debate_dot_v1_dot_debate__service__pb2.WatchDebateByHttpRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ when the caller's own deadline passes.
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from rostrum.debate.v1 import debate_pb2 as _debate_pb2
 from rostrum.debate.v1 import debate_service_pb2 as _debate_service_pb2
@@ -97,6 +98,20 @@ class DebateServiceStub:
     Callers: ingress (viewer, operator).
     Emits: nothing.
     """
+    WatchDebateByHttp: _grpc.UnaryStreamMultiCallable[_debate_service_pb2.WatchDebateByHttpRequest, _httpbody_pb2.HttpBody]
+    """WatchDebate for callers by HTTP: the same events as server-sent events,
+    "id" the event's number and "data" the event as JSON on one line. The
+    metadata last-event-id, a header by HTTP, stands for after_number if it is
+    there. A comment comes after every 10 seconds of silence. A failure after
+    the first event is an event of the type "error" with a google.rpc.Status.
+
+    Idempotent: yes; resume with last-event-id, on any replica.
+    Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_ARGUMENT (last-event-id),
+    EVENT_NOT_YET (as WatchDebate; also if last-event-id is the last event of
+    a debate that has ended, so that a browser stops asking).
+    Callers: ingress (viewer, operator).
+    Emits: nothing.
+    """
     CancelDebate: _grpc.UnaryUnaryMultiCallable[_debate_service_pb2.CancelDebateRequest, _debate_pb2.Debate]
     """Ends a running debate at once: no further floor, no verdict, and the
     model call under way is cancelled.
@@ -166,6 +181,20 @@ class DebateServiceAsyncStub(DebateServiceStub):
     on any replica.
     Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
     beyond the newest event).
+    Callers: ingress (viewer, operator).
+    Emits: nothing.
+    """
+    WatchDebateByHttp: _aio.UnaryStreamMultiCallable[_debate_service_pb2.WatchDebateByHttpRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """WatchDebate for callers by HTTP: the same events as server-sent events,
+    "id" the event's number and "data" the event as JSON on one line. The
+    metadata last-event-id, a header by HTTP, stands for after_number if it is
+    there. A comment comes after every 10 seconds of silence. A failure after
+    the first event is an event of the type "error" with a google.rpc.Status.
+
+    Idempotent: yes; resume with last-event-id, on any replica.
+    Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_ARGUMENT (last-event-id),
+    EVENT_NOT_YET (as WatchDebate; also if last-event-id is the last event of
+    a debate that has ended, so that a browser stops asking).
     Callers: ingress (viewer, operator).
     Emits: nothing.
     """
@@ -271,6 +300,26 @@ class DebateServiceServicer(metaclass=_abc_1.ABCMeta):
         on any replica.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, EVENT_NOT_YET (after_number is
         beyond the newest event).
+        Callers: ingress (viewer, operator).
+        Emits: nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchDebateByHttp(
+        self,
+        request: _debate_service_pb2.WatchDebateByHttpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """WatchDebate for callers by HTTP: the same events as server-sent events,
+        "id" the event's number and "data" the event as JSON on one line. The
+        metadata last-event-id, a header by HTTP, stands for after_number if it is
+        there. A comment comes after every 10 seconds of silence. A failure after
+        the first event is an event of the type "error" with a google.rpc.Status.
+
+        Idempotent: yes; resume with last-event-id, on any replica.
+        Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_ARGUMENT (last-event-id),
+        EVENT_NOT_YET (as WatchDebate; also if last-event-id is the last event of
+        a debate that has ended, so that a browser stops asking).
         Callers: ingress (viewer, operator).
         Emits: nothing.
         """

@@ -36,6 +36,7 @@ class _Agent(agent_service_pb2_grpc.AgentServiceServicer):
     GetAgent: Any
     Ask: Any
     ListUtterances: Any
+    WatchFloorByHttp: Any
 
     def __init__(self, *scripts: list[Step]) -> None:
         self._scripts = scripts
