@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 
 Files = Annotated[
     list[str],
-    typer.Option("-f", "--filename", metavar="FILE|DIR", help="A YAML file, or a folder of them. Repeatable."),
+    typer.Option(
+        "-f",
+        "--filename",
+        metavar="FILE|DIR|-",
+        help="A YAML file, a folder of them, or - for the standard input. Repeatable.",
+    ),
 ]
+STDIN = "-"
 _WORDS = {
     runner_pb2.ResourceChange.CREATED: "created",
     runner_pb2.ResourceChange.CONFIGURED: "configured",
@@ -107,9 +114,14 @@ def _age(resource: runner_pb2.Resource) -> str:
 
 def _read_files(filename: list[str]) -> list[runner_pb2.ManifestFile]:
     found = []
+    if filename.count(STDIN) > 1:
+        raise CommandError("the standard input can be read once: give one -f -", Exit.USAGE)
     for name in filename:
+        if name == STDIN:
+            found.append(runner_pb2.ManifestFile(name="stdin", text=_read_stdin()))
+            continue
         path = Path(name)
-        files = sorted([*path.rglob("*.yaml"), *path.rglob("*.yml")]) if path.is_dir() else [path]
+        files = _list_files(path) if path.is_dir() else [path]
         if not files:
             raise CommandError(f"there is no .yaml file in {name}: name a file, or a folder that has some", Exit.USAGE)
         for file in files:
@@ -120,3 +132,22 @@ def _read_files(filename: list[str]) -> list[runner_pb2.ManifestFile]:
             except UnicodeDecodeError as error:
                 raise CommandError(f"{file} is no text in UTF-8: name a YAML file", Exit.USAGE) from error
     return found
+
+
+def _list_files(folder: Path) -> list[Path]:
+    return sorted(file for ending in ("yaml", "yml", "json") for file in folder.rglob(f"*.{ending}"))
+
+
+def _read_stdin() -> str:
+    """All of the standard input. A terminal is read, too, as kubectl does, until Ctrl-D."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise CommandError("the standard input is closed: name a YAML file", Exit.USAGE)
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError("the standard input is no text in UTF-8: give it YAML", Exit.USAGE) from error
+    except OSError as error:
+        raise CommandError(f"the standard input cannot be read: {error.strerror}: name a file", Exit.USAGE) from error
+    if not text.strip():
+        raise CommandError("the standard input is empty: give it YAML", Exit.USAGE)
+    return text

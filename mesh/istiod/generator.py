@@ -34,6 +34,23 @@ class Config:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What a cluster says of the Istio resources of one file when they are applied: all empty if they are taken."""
+
+    schema: str = ""
+    """The API server's refusal, by the schema and the rules of the custom resource's definition."""
+    webhook: str = ""
+    """istiod's own refusal: its reader's or its validation's."""
+    warning: str = ""
+    """What istiod remarks on a resource that it takes."""
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether nobody refuses."""
+        return not (self.schema or self.webhook)
+
+
+@dataclass(frozen=True)
 class Places:
     """Addresses that both sides are to use: pods' by namespace/workload, Services' by namespace/name."""
 
@@ -61,9 +78,7 @@ class Istiod:
         `namespace` is that of documents which name none; `mesh_config` is YAML laid over istiod's defaults; `jwks`
         are key sets by jwksUri (any other is one that nobody can sign for). Raises IstiodError.
         """
-        self._asked += 1
         question = {
-            "id": str(self._asked),
             "files": dict(files),
             "namespace": namespace,
             "addresses": {
@@ -73,14 +88,23 @@ class Istiod:
             "meshConfig": mesh_config,
             "jwks": dict(jwks or {}),
         }
-        answer = self._ask(json.dumps(question).encode() + b"\n")
-        if answer["id"] != question["id"]:
+        return {name: Config(**config) for name, config in self._ask(question).get("pods", {}).items()}
+
+    def judge(self, files: Mapping[str, str]) -> Mapping[str, Verdict]:
+        """Returns what a cluster would say of the Istio resources of each file. Raises IstiodError."""
+        verdicts = self._ask({"files": dict(files), "judge": True})["verdicts"]
+        return {name: Verdict(**verdict) for name, verdict in verdicts.items()}
+
+    def _ask(self, question: Mapping[str, Any]) -> Any:
+        self._asked += 1
+        answer = self._exchange(json.dumps({"id": str(self._asked), **question}).encode() + b"\n")
+        if answer["id"] != str(self._asked):
             raise RuntimeError("an answer to another question: is the oracle shared by threads?")
         if answer.get("error"):
             raise IstiodError(answer["error"])
-        return {name: Config(**config) for name, config in answer.get("pods", {}).items()}
+        return answer
 
-    def _ask(self, line: bytes) -> Any:
+    def _exchange(self, line: bytes) -> Any:
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         assert self._process.stdout is not None  # noqa: S101
         try:

@@ -15,6 +15,7 @@ from rostrum.local.v1 import runner_pb2
 
 from mesh.clock import Clock
 from mesh.local import manifests
+from mesh.local.authorities import find_system_authorities
 from mesh.local.manifests import Manifests
 from mesh.manifests import Document, ManifestError, names, parse_documents, read_documents, read_folders
 from mesh.manifests.istio.kinds import KINDS
@@ -57,7 +58,7 @@ class ManifestFolder:
             if name in self.base.deployments:
                 raise deployment.refuse("runs here already: give it another name, or change its file and start again")
         resources = read_documents(overlay.documents(self._files))
-        mesh = assemble(resources, MeshSettings(jwks=self._jwks))
+        mesh = assemble(resources, MeshSettings(jwks=self._jwks, system_ca_file=find_system_authorities()))
         return DeclaredResources(overlay, mesh, manifests.manifests_of(resources))
 
     def texts(self, overlay: Overlay) -> dict[str, str]:
@@ -98,7 +99,7 @@ def read_files(root: Path) -> list[Document]:
 
 def read_mesh(documents: Iterable[Document], jwks: Mapping[str, str]) -> Mesh:
     """The mesh of these documents; `jwks` are key sets by their jwksUri. Raises ManifestError."""
-    return assemble(read_documents(documents), MeshSettings(jwks=jwks))
+    return assemble(read_documents(documents), MeshSettings(jwks=jwks, system_ca_file=find_system_authorities()))
 
 
 def _write_time(microseconds: int) -> str:

@@ -6,11 +6,13 @@ the module of its kind. Which document is of which model is for `mesh.manifests.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Generic, TypeVar
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -27,6 +29,8 @@ class Spec(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, strict=True, frozen=True)
+    instead: ClassVar[Mapping[str, str]] = {}
+    """What is to be done with a field that other versions of Istio have or had here, by its YAML name."""
 
 
 class TopLevelSpec(Spec):
@@ -36,19 +40,43 @@ class TopLevelSpec(Spec):
 S = TypeVar("S", bound=Spec)
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1000, "us": 1, "\u00b5s": 1, "\u03bcs": 1}
+"""Microseconds of each unit of Go's durations."""
+_DURATION = re.compile(r"([-+]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h))+|0)")
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)([a-z\u00b5\u03bc]+)")
+_LONGEST = Fraction(2**63 - 1, 1000)
+"""Microseconds that Go's durations hold."""
+
+
+def _read_duration(value: object) -> Fraction:
+    """Microseconds of a duration as Go writes it."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration such as 1.5s, 250ms, 5m or 1h is expected")
+    parts = (Fraction(number) * _UNITS.get(unit, Fraction(1, 1000)) for number, unit in _PART.findall(match[2]))
+    found = sum(parts, Fraction(0))
+    if found > _LONGEST:
+        raise ValueError("a duration of at most 292 years is expected")
+    return -found if match[1] == "-" else found
 
 
 def _duration(value: object) -> timedelta:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if match is None:
-        raise ValueError("a duration such as 1.5s, 250ms, 5m or 1h is expected")
-    hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=millis)
+    micros = _read_duration(value)
+    if micros < 1000:
+        raise ValueError("a duration of at least 1ms is expected; leave it out for none")
+    if micros % 1000:
+        raise ValueError("a duration of whole milliseconds is expected")
+    return timedelta(microseconds=int(micros))
+
+
+def _duration_or_zero(value: object) -> timedelta:
+    return timedelta(0) if _read_duration(value) == 0 else _duration(value)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-"""A duration as Istio writes it: 1.5s, 250ms, 5m, 1h, and several of these in that order."""
+"""A duration as Istio takes it: 1.5s, 250ms, 1m30s, 1h; whole milliseconds, and at least one."""
+DurationOrZero = Annotated[timedelta, BeforeValidator(_duration_or_zero)]
+"""The same where 0s is a value of its own."""
 
 
 def _forget(_: object) -> None:
@@ -107,13 +135,17 @@ def read_resource(fields: Mapping[str, Any], model: type[S], where: str) -> Reso
         return Resource(kind, metadata, _validate(model, own, where, ""), where)
     for name in fields.keys() - {"apiVersion", "kind", "metadata", "spec"}:
         raise ManifestError(f"{where}: {name}: is no field of {kind}: correct its spelling or remove it")
-    return Resource(kind, metadata, _validate(model, fields.get("spec") or {}, where, "spec"), where)
+    spec = fields.get("spec")
+    return Resource(kind, metadata, _validate(model, {} if spec is None else spec, where, "spec"), where)
 
 
 def _validate(model: type[S], value: object, where: str, path: str) -> S:
+    text = to_json(value, fallback=str)
+    if b"null" in text:
+        text = to_json(_drop_nulls(value), fallback=str)
     try:
         # As JSON, where a list is a tuple's only form, strictness is about the values alone.
-        return model.model_validate_json(to_json(value, fallback=str))
+        return model.model_validate_json(text)
     except ValidationError as error:
         # A misspelt field is often the one that is missing, too: its own name is what helps.
         first = min(error.errors(include_url=False), key=lambda fault: fault["type"] != "extra_forbidden")
@@ -122,18 +154,40 @@ def _validate(model: type[S], value: object, where: str, path: str) -> S:
         raise ManifestError(f"{where}: {field}: {_reason(first, model)}") from error
 
 
+def _drop_nulls(value: Any) -> Any:
+    """The value without the fields that are null, which a cluster takes for absent; an entry of a list stays."""
+    if isinstance(value, dict):
+        return {name: _drop_nulls(field) for name, field in value.items() if field is not None}
+    return [_drop_nulls(entry) for entry in value] if isinstance(value, list) else value
+
+
 def _reason(error: Any, model: type[BaseModel]) -> str:
-    match error["type"]:
-        case "extra_forbidden":
-            fields = _model_at(model, error["loc"][:-1]).model_fields
-            known = ", ".join(sorted(field.alias or name for name, field in fields.items()))
-            return f"is not translated, or no such field: correct its spelling or remove it; known here: {known}"
-        case "missing":
+    match error["type"], error["input"]:
+        case "extra_forbidden", _:
+            return _advise(str(error["loc"][-1]), _model_at(model, error["loc"][:-1]))
+        case "missing", _:
             return "is missing: add it"
-        case "value_error":
-            return f"{error['ctx']['error']}, not {error['input']!r}"
-        case _:
-            return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
+        case "value_error", given:
+            return f"{error['ctx']['error']}, not {given!r}"
+        case "string_type", bool() | int() | float() as given:
+            what = "number" if not isinstance(given, bool) else "bool, as which YAML reads yes, no, on, off"
+            return f"a text is expected, not a {what}: put it in quotes"
+        case _, given:
+            return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {given!r}"
+
+
+def _advise(field: str, model: type[BaseModel]) -> str:
+    """What to do with a field that the model does not know: its successor, what it may be a misspelling of, or none."""
+    instead = model.instead.get(field) if issubclass(model, Spec) else None
+    if instead is not None:
+        return instead
+    known = sorted(info.alias or name for name, info in model.model_fields.items())
+    plain = {name.lower(): name for name in known}
+    meant = plain.get(field.replace("_", "").lower())
+    if meant is None:
+        meant = next(iter(difflib.get_close_matches(field, known, 1, 0.8)), None)
+    hint = f"did you mean {meant}? Known" if meant else "known"
+    return f"is not translated, or no such field: correct its spelling or remove it; {hint} here: {', '.join(known)}"
 
 
 def _model_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:

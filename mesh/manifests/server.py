@@ -41,9 +41,7 @@ def drop_server_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drop_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in metadata.items() if name not in METADATA}
-    if kept.get("creationTimestamp", "") is None:
-        del kept["creationTimestamp"]
+    kept = {name: value for name, value in metadata.items() if name not in METADATA and value is not None}
     if isinstance(annotations := kept.get("annotations"), dict) and not ANNOTATIONS.isdisjoint(annotations):
         kept["annotations"] = {name: value for name, value in annotations.items() if name not in ANNOTATIONS}
         if not kept["annotations"]:

@@ -1,8 +1,8 @@
-"""YAML texts to documents and back: the only module that knows the YAML library.
+"""YAML texts to documents and back.
 
 Owns which files belong to a folder, where a document ends, and what a reader may call it; lists are taken apart, what
-is kustomize's is passed over, what only a cluster's server owns is dropped. What a document says is for
-`mesh.manifests.reading`.
+is kustomize's is passed over, what only a cluster's server owns is dropped. YAML itself is for
+`mesh.manifests.cluster_yaml`, what a document says for `mesh.manifests.reading`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import ryaml
-
+from mesh.manifests.cluster_yaml import dump_document, load_documents
 from mesh.manifests.errors import ManifestError
 from mesh.manifests.server import drop_server_fields
 
@@ -115,14 +114,14 @@ def parse_text(text: str, file: str) -> list[Any]:
     As on a cluster, a key that stands twice in a mapping is refused; most readers let the last one win, unsaid.
     """
     try:
-        return ryaml.loads_all(text) or []
+        return load_documents(text)
     except ValueError as error:
         raise ManifestError(f"{file}: cannot be read as YAML: {error}: correct it there") from error
 
 
 def dump_text(fields: Mapping[str, Any]) -> str:
     """The YAML text of a mapping; `parse_text` reads it back."""
-    return ryaml.dumps(dict(fields))
+    return dump_document(fields)
 
 
 def dump_texts(documents: Iterable[Mapping[str, Any]]) -> str:
@@ -136,8 +135,8 @@ def _documents(value: object, file: str, where: str, namespace: str) -> Iterator
     api_version, kind = value.get("apiVersion"), value.get("kind")
     if not isinstance(api_version, str) or not isinstance(kind, str):
         raise ManifestError(f"{where}: apiVersion or kind is missing")
-    if kind == "List":
-        for number, item in enumerate(value.get("items") or [], start=1):
+    if kind.endswith("List") and "items" in value:
+        for number, item in enumerate(value["items"] or [], start=1):
             yield from _documents(item, file, f"{where} item {number}", namespace)
         return
     if api_version.startswith("kustomize."):
@@ -146,5 +145,5 @@ def _documents(value: object, file: str, where: str, namespace: str) -> Iterator
     metadata = fields.get("metadata")
     if not isinstance(metadata, dict):
         raise ManifestError(f"{where} ({kind}): metadata: is missing: add it with a name")
-    fields["metadata"] = {"namespace": namespace, **metadata}
+    fields["metadata"] = {**metadata, "namespace": metadata.get("namespace") or namespace}
     yield Document(file, fields, f"{where} ({kind} {metadata.get('name', 'without a name')})")

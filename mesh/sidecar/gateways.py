@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from mesh.manifests.errors import ManifestError
+from mesh.manifests.istio.fields import is_dns_label, is_ip, is_whole_wildcard_host
 from mesh.manifests.istio.gateway import GatewaySpec, Server, ServerTls
 from mesh.sidecar.mesh import selects
 
@@ -92,6 +94,10 @@ def check_gateway(mesh: Mesh, resource: Resource[GatewaySpec]) -> None:
     """Raises ManifestError for what istiod or Envoy would refuse or pass over."""
     if not any(selects(resource.spec.selector, workload.labels) for workload in mesh.workloads.values()):
         raise resource.refuse("selector", "no workload has these labels: correct them or add the gateway's Deployment")
+    if not is_dns_label(resource.name):
+        raise ManifestError(
+            f"{resource.where}: metadata.name: has a dot, which the name of a Gateway has not: remove it"
+        )
     names_seen: set[str] = set()
     for number, server in enumerate(resource.spec.servers):
         path = f"servers[{number}]"
@@ -105,14 +111,13 @@ def check_gateway(mesh: Mesh, resource: Resource[GatewaySpec]) -> None:
 
 
 def _check_server(mesh: Mesh, resource: Resource[GatewaySpec], path: str, server: Server) -> None:
-    if not 1 <= server.port.number <= 65535:
-        raise resource.refuse(f"{path}.port.number", f"{server.port.number} is no port: write 1 to 65535")
-    if not server.port.name:
-        raise resource.refuse(f"{path}.port.name", "is empty: name the port")
     for number, entry in enumerate(server.hosts):
         namespace, slash, host = entry.rpartition("/")
-        if not host or "*" in host[1:] or (host.startswith("*") and host[1:2] not in {"", "."}) or "/" in namespace:
-            raise resource.refuse(f"{path}.hosts[{number}]", f"{entry} is no host: write a name, *.name, * or ns/name")
+        is_short = host != "*" and "." not in host
+        if is_short or not (is_whole_wildcard_host(host) or is_ip(host)) or "/" in namespace:
+            raise resource.refuse(
+                f"{path}.hosts[{number}]", f"{entry} is no host: write a name with a dot, *.name, * or ns/name"
+            )
         if slash and namespace not in {".", "*", *mesh.namespaces}:
             raise resource.refuse(f"{path}.hosts[{number}]", f"no namespace {namespace}: correct it or write */{host}")
     tls = server.tls or ServerTls()

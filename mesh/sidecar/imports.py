@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.manifests.document import Resource
+from mesh.manifests.istio.fields import is_dns_label, is_whole_wildcard_host
 from mesh.manifests.istio.sidecar import SidecarSpec
 from mesh.sidecar.hosts import hosts_named
 
@@ -65,6 +66,8 @@ def _labels_of(spec: SidecarSpec) -> Mapping[str, str] | None:
 
 def check_sidecar(mesh: Mesh, resource: Resource[SidecarSpec]) -> None:
     """Raises ManifestError for what istiod would refuse or pass over."""
+    if not resource.spec.egress and resource.spec.outbound_traffic_policy is None:
+        raise resource.refuse("", "says nothing: write egress or outboundTrafficPolicy")
     _check_selector(mesh, resource)
     for number, line in enumerate(resource.spec.egress[0].hosts if resource.spec.egress else ()):
         _check_line(mesh, resource, f"egress[0].hosts[{number}]", line)
@@ -95,9 +98,15 @@ def _check_line(mesh: Mesh, resource: Resource[SidecarSpec], path: str, line: st
         return
     wanted = _import(line, resource.namespace)
     is_for_all = resource.namespace == mesh.settings.root_namespace and namespace.removeprefix("~") == "."
-    if wanted.namespace not in {"*", *mesh.namespaces}:
-        raise resource.refuse(path, f"there is no namespace {wanted.namespace}: correct it, or add it")
-    if host.startswith("*") or is_for_all:
+    if not is_whole_wildcard_host(host) or not ("." in host or host == "*"):
+        hint = (
+            f"write {host}.{wanted.namespace}.svc.cluster.local" if is_dns_label(host) else "write a name, *.name or *"
+        )
+        raise resource.refuse(path, f"{host} is no host of {wanted.namespace}: {hint}")
+    if wanted.namespace != "*" and not is_dns_label(wanted.namespace):
+        raise resource.refuse(path, f"{wanted.namespace} is no namespace: correct it")
+    # Of a namespace that has nothing here (istio-system, monitoring) nothing is imported, as on a cluster.
+    if host.startswith("*") or is_for_all or wanted.namespace not in {"*", *mesh.namespaces}:
         return
     if not any(wanted.takes_namespace(candidate.namespace) for candidate in hosts_named(mesh, host)):
         hint = "correct it, or add it" if "." in host else f"write {host}.{wanted.namespace}.svc.cluster.local"

@@ -48,6 +48,8 @@ class MeshSettings:
     """outboundTrafficPolicy REGISTRY_ONLY: without iptables there is nothing that traffic could pass through to."""
     jwks: Mapping[str, str] = field(default_factory=dict)
     """Key sets by their jwksUri; one that is missing here is replaced by a set that nobody can sign for."""
+    system_ca_file: str = "/etc/ssl/certs/ca-certificates.crt"
+    """The certificate authorities of the proxies' operating system; empty: it has no such file."""
     otlp_collector: tuple[str, int] | None = None
     """Host and port of a service of the mesh that takes OTLP/gRPC; None: proxies export no spans."""
 

@@ -28,6 +28,8 @@ type Input struct {
 	Addresses Addresses `json:"addresses"`
 	// MeshConfig is YAML laid over istiod's default MeshConfig.
 	MeshConfig string `json:"meshConfig"`
+	// Judge asks for a verdict on each file in the place of a mesh: whether a cluster would take its Istio resources.
+	Judge bool `json:"judge,omitempty"`
 	// Jwks holds key sets by their jwksUri; no other is ever fetched.
 	Jwks map[string]string `json:"jwks"`
 }
@@ -40,11 +42,12 @@ type Addresses struct {
 	Services map[string]string `json:"services"`
 }
 
-// Output is the answer to the input of the same ID: either pods or an error, in istiod's own words.
+// Output is the answer to the input of the same ID: pods, verdicts by file, or an error, in istiod's own words.
 type Output struct {
-	ID    string            `json:"id"`
-	Pods  map[string]Config `json:"pods,omitempty"`
-	Error string            `json:"error,omitempty"`
+	ID       string             `json:"id"`
+	Pods     map[string]Config  `json:"pods,omitempty"`
+	Verdicts map[string]Verdict `json:"verdicts,omitempty"`
+	Error    string             `json:"error,omitempty"`
 }
 
 // Config is what one proxy gets (the first pod of a workload), as Envoy's JSON, each list in the order of names.
@@ -91,7 +94,11 @@ func answer(line []byte) (out Output) {
 		return Output{ID: in.ID, Error: "input: " + err.Error()}
 	}
 	out.ID = in.ID
-	if err := attempt(func(f *failer) { out.Pods = generate(f, in) }); err != nil {
+	answer := func(f *failer) { out.Pods = generate(f, in) }
+	if in.Judge {
+		answer = func(f *failer) { out.Verdicts = judge(f, in) }
+	}
+	if err := attempt(answer); err != nil {
 		return Output{ID: in.ID, Error: err.Error()}
 	}
 	return out

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from mesh.manifests.document import Spec
-from mesh.manifests.istio.selectors import PolicySelector
+from mesh.manifests.istio.selectors import Selected
 
 _REFUSED = {
     "AUDIT": "AUDIT is not translated, no Envoy keeps an audit: remove the policy",
@@ -92,7 +92,7 @@ class Rule(Spec):
 class AuthorizationPolicySpec(Spec):
     """spec of an AuthorizationPolicy. ALLOW without rules allows nothing."""
 
-    selector: PolicySelector | None = None
+    selector: Selected = None
     action: Annotated[Literal["ALLOW", "DENY"], BeforeValidator(_action)] = "ALLOW"
     rules: tuple[Rule, ...] = ()
     provider: Annotated[None, BeforeValidator(_provider)] = None

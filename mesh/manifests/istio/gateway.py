@@ -6,23 +6,33 @@ made in `mesh.sidecar.listeners.gateway`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mesh.manifests.document import Spec
+from mesh.manifests.istio.fields import Port, SelectorLabels
+
+
+def _in_upper_case(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 class ServerPort(Spec):
     """The port that clients call."""
 
-    number: int
-    name: str
-    protocol: Literal["HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS"]
+    number: Port
+    name: str = Field(min_length=1)
+    protocol: Annotated[Literal["HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS"], BeforeValidator(_in_upper_case)]
 
 
 class ServerTls(Spec):
     """How the server meets TLS: by sending plaintext callers to https, or by ending it with a named certificate."""
+
+    instead: ClassVar = dict.fromkeys(
+        ("serverCertificate", "privateKey", "tlsCertificates", "credentialNames"),
+        "is not translated, a certificate comes from a secret: write credentialName",
+    )
 
     https_redirect: bool = False
     mode: Literal["SIMPLE", "MUTUAL"] | None = None
@@ -46,5 +56,5 @@ class Server(Spec):
 class GatewaySpec(Spec):
     """spec of a Gateway."""
 
-    selector: dict[str, str] = Field(min_length=1)
+    selector: SelectorLabels = Field(min_length=1)
     servers: tuple[Server, ...] = Field(min_length=1)

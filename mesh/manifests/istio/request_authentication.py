@@ -5,10 +5,12 @@ What it becomes is in `mesh.sidecar.security.request_authentication`.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from mesh.manifests.document import Spec
-from mesh.manifests.istio.selectors import PolicySelector
+from mesh.manifests.istio.selectors import Selected
 
 
 class FromHeader(Spec):
@@ -28,6 +30,12 @@ class ClaimToHeader(Spec):
 class JwtRule(Spec):
     """One issuer's tokens. Without places of its own a token is looked for in Authorization, then in access_token."""
 
+    instead: ClassVar = {
+        "jwtHeaders": "was replaced: write fromHeaders",
+        "jwtParams": "was replaced: write fromParams",
+        "triggerRules": "was removed: write the paths in an AuthorizationPolicy",
+    }
+
     issuer: str = Field(min_length=1)
     audiences: tuple[str, ...] = ()
     jwks: str = ""
@@ -43,5 +51,5 @@ class JwtRule(Spec):
 class RequestAuthenticationSpec(Spec):
     """spec of a RequestAuthentication."""
 
-    selector: PolicySelector | None = None
+    selector: Selected = None
     jwt_rules: tuple[JwtRule, ...] = Field(min_length=1)

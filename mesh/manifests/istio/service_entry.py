@@ -1,41 +1,60 @@
 """ServiceEntry: hosts that are no Kubernetes Service, outside of the mesh or within it.
 
-Refuses resolution NONE (nothing is captured, so there is no original destination) and endpoints by selector, which are
-no fields or values here. Source: istio/istio pilot/pkg/serviceregistry/serviceentry/conversion.go.
+Refuses endpoints by selector and addresses, which are no fields here.
+Source: istio/istio pilot/pkg/serviceregistry/serviceentry/conversion.go.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mesh.manifests.document import Spec
+from mesh.manifests.istio.fields import DnsLabel, ExportToOrNone, Labels, Port, UInt
 from mesh.manifests.kubernetes import Protocol, ServicePort
+
+_PROTOCOLS = {protocol.value.lower(): protocol for protocol in Protocol if protocol is not Protocol.AUTO}
+
+
+def _read_protocol(value: object) -> object:
+    """A protocol in any case; none is found out by the first bytes."""
+    if not isinstance(value, str):
+        return value
+    found = _PROTOCOLS.get(value.lower()) if value else Protocol.AUTO
+    if found is None:
+        known = ", ".join(protocol.value for protocol in _PROTOCOLS.values())
+        raise ValueError(f"one of {known}, in any case, is expected")
+    return found.value
 
 
 class EntryPort(Spec):
     """A port of the host, as others dial it."""
 
-    number: int = Field(ge=1, le=65535)
-    name: str = Field(min_length=1)
-    protocol: Literal["HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "TCP", "TLS", "MONGO", "REDIS", "MYSQL"]
-    target_port: int = Field(default=0, ge=0, le=65535)
+    number: Port
+    name: DnsLabel
+    protocol: Annotated[str, BeforeValidator(_read_protocol)] = Protocol.AUTO.value
+    target_port: Annotated[UInt, Field(le=65535)] = 0
+
+    @property
+    def is_of_tcp(self) -> bool:
+        """Whether hosts that share it cannot be told apart."""
+        protocol = Protocol(self.protocol)
+        return not protocol.is_http and protocol not in {Protocol.HTTPS, Protocol.TLS}
 
     @property
     def as_service_port(self) -> ServicePort:
         """The same as a Service's."""
-        protocol = next(known for known in Protocol if known.value.upper() == self.protocol)
-        return ServicePort(self.name, self.number, self.target_port or self.number, protocol)
+        return ServicePort(self.name, self.number, self.target_port or self.number, Protocol(self.protocol))
 
 
 class Endpoint(Spec):
     """One of the places where the host is. A port's name leads to another number than the host's."""
 
     address: str = Field(min_length=1)
-    ports: dict[str, int] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
-    weight: int = Field(default=0, ge=0)
+    ports: dict[DnsLabel, Port] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
+    weight: UInt = 0
     service_account: str = ""
 
     @property
@@ -45,15 +64,22 @@ class Endpoint(Spec):
 
 
 class ServiceEntrySpec(Spec):
-    """spec of a ServiceEntry."""
+    """spec of a ServiceEntry. Without a resolution Envoy asks DNS: a cluster would pass a call on to the address that
+    the caller dialled, but here nothing is captured."""
+
+    instead: ClassVar = {
+        "discovery": "was replaced: write resolution",
+        "addresses": "is not translated, a host here is called at an address of its own: remove it",
+        "workloadSelector": "is not translated: write endpoints",
+    }
 
     hosts: tuple[str, ...] = Field(min_length=1)
     ports: tuple[EntryPort, ...] = Field(min_length=1)
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
-    resolution: Literal["STATIC", "DNS", "DNS_ROUND_ROBIN"]
+    resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN"] = "NONE"
     endpoints: tuple[Endpoint, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
-    export_to: tuple[str, ...] = ("*",)
+    export_to: ExportToOrNone = ("*",)
 
     @property
     def by_dns(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from mesh.manifests.document import Spec
-from mesh.manifests.istio.selectors import WorkloadSelector
+from mesh.manifests.istio.selectors import SelectedWorkloads
 
 
 class Egress(Spec):
@@ -29,6 +29,6 @@ class OutboundTrafficPolicy(Spec):
 class SidecarSpec(Spec):
     """spec of a Sidecar."""
 
-    workload_selector: WorkloadSelector | None = None
+    workload_selector: SelectedWorkloads = None
     egress: tuple[Egress, ...] = Field(default=(), max_length=1)
     outbound_traffic_policy: OutboundTrafficPolicy | None = None

@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from mesh.manifests.document import Spec
-from mesh.manifests.istio.selectors import PolicySelector
+from mesh.manifests.istio.fields import Number
+from mesh.manifests.istio.selectors import Selected
 
 Mode = Literal["CLIENT", "SERVER", "CLIENT_AND_SERVER"]
 
@@ -18,7 +19,7 @@ Mode = Literal["CLIENT", "SERVER", "CLIENT_AND_SERVER"]
 class Provider(Spec):
     """Where it goes, by a name of the mesh's."""
 
-    name: str
+    name: str = Field(min_length=1)
 
 
 class Match(Spec):
@@ -58,7 +59,7 @@ class Tracing(Spec):
 
     match: Match = Match()
     providers: tuple[Provider, ...] = Field((), max_length=1)
-    random_sampling_percentage: float | None = Field(None, ge=0, le=100)
+    random_sampling_percentage: Number | None = Field(None, ge=0, le=100)
     disable_span_reporting: bool | None = None
     custom_tags: dict[str, CustomTag] | None = None
     enable_istio_tags: bool | None = None
@@ -82,7 +83,7 @@ class Metrics(Spec):
 class TelemetrySpec(Spec):
     """spec of a Telemetry."""
 
-    selector: PolicySelector | None = None
+    selector: Selected = None
     tracing: tuple[Tracing, ...] = ()
     access_logging: tuple[AccessLogging, ...] = ()
     metrics: tuple[Metrics, ...] = ()

@@ -1,17 +1,18 @@
 """VirtualService: which requests go where, and the hosts and gateways that it is for.
 
-What each field becomes of a route is in `mesh.sidecar.routing`. Routes of TCP and TLS, and delegation, are no fields
-here, so they are refused. Source: istio/istio pilot/pkg/model/virtualservice.go.
+What each field becomes of a route is in `mesh.sidecar.routing`. Routes of TCP and TLS, and delegation, are refused.
+Source: istio/istio pilot/pkg/model/virtualservice.go.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mesh.manifests import names
 from mesh.manifests.document import Duration, Resource, Spec
+from mesh.manifests.istio.fields import Count, DnsLabel, ExportTo, Int, Labels, Number, Port, UInt
 
 
 class StringMatch(Spec):
@@ -29,8 +30,8 @@ class StringMatch(Spec):
 
     @property
     def is_presence(self) -> bool:
-        """Whether any value will do."""
-        return self.exact is None and self.prefix is None and self.regex is None
+        """Whether any value will do; so says the regex *, too, which is none of RE2's."""
+        return self.exact is None and self.prefix is None and self.regex in {None, "*"}
 
 
 class Match(Spec):
@@ -45,10 +46,10 @@ class Match(Spec):
     headers: dict[str, StringMatch] = Field(default_factory=dict)
     without_headers: dict[str, StringMatch] = Field(default_factory=dict)
     query_params: dict[str, StringMatch] = Field(default_factory=dict)
-    port: int = 0
+    port: UInt = Field(default=0, le=65535)
     gateways: tuple[str, ...] = ()
-    source_labels: dict[str, str] = Field(default_factory=dict)
-    source_namespace: str = ""
+    source_labels: Labels = Field(default_factory=dict)
+    source_namespace: DnsLabel | Literal[""] = ""
 
 
 def gateway_name(name: str, namespace: str) -> str:
@@ -68,7 +69,7 @@ def gateway_name(name: str, namespace: str) -> str:
 class Retries(Spec):
     """How often and for what a request is tried again; attempts 0 switches it off."""
 
-    attempts: int = 0
+    attempts: Int = 0
     per_try_timeout: Duration | None = None
     retry_on: str = ""
     retry_remote_localities: bool = False
@@ -79,11 +80,16 @@ class Retries(Spec):
 class Percent(Spec):
     """0 to 100."""
 
-    value: float = 0
+    value: Number = 0
+
+
+_PERCENT = "is deprecated: write percentage, with value"
 
 
 class Delay(Spec):
     """A wait before the request goes on; without a percentage for none."""
+
+    instead: ClassVar = {"percent": _PERCENT, "exponentialDelay": "is not supported by istiod: write fixedDelay"}
 
     fixed_delay: Duration
     percentage: Percent | None = None
@@ -92,7 +98,9 @@ class Delay(Spec):
 class Abort(Spec):
     """An error in place of the request's answer; without a percentage for none, as in istiod."""
 
-    http_status: int | None = None
+    instead: ClassVar = {"percent": _PERCENT, "http2Error": "is not supported by istiod: write httpStatus"}
+
+    http_status: Int | None = None
     grpc_status: str | None = None
     percentage: Percent | None = None
 
@@ -107,6 +115,8 @@ class Fault(Spec):
 class CorsPolicy(Spec):
     """What a browser's page of another origin may do."""
 
+    instead: ClassVar = {"allowOrigin": "was replaced: write allowOrigins, a list of exact, prefix or regex"}
+
     allow_origins: tuple[StringMatch, ...] = ()
     allow_methods: tuple[str, ...] = ()
     allow_headers: tuple[str, ...] = ()
@@ -119,14 +129,18 @@ class CorsPolicy(Spec):
 class PortSelector(Spec):
     """A Service's port."""
 
-    number: int
+    instead: ClassVar = {"name": "was removed, a port is named by its number: write number"}
+
+    number: Port
 
 
 class Destination(Spec):
     """Where a request goes: a host of the mesh, of it a subset, a port."""
 
+    instead: ClassVar = {"name": "was the host in versions before 0.8: write host"}
+
     host: str
-    subset: str = ""
+    subset: DnsLabel | Literal[""] = ""
     port: PortSelector | None = None
 
 
@@ -149,23 +163,28 @@ class RouteDestination(Spec):
     """One of the destinations between which requests are spread by weight."""
 
     destination: Destination
-    weight: int = 0
+    weight: Count = 0
     headers: Headers | None = None
 
 
 class Redirect(Spec):
     """An answer that names another place."""
 
+    instead: ClassVar = {"prefixRewrite": "is not translated: write uri"}
+
     uri: str = ""
     authority: str = ""
-    port: int = 0
+    port: UInt = Field(default=0, le=65535)
     derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
     scheme: str = ""
-    redirect_code: int = 301
+    redirect_code: UInt = 301
+    """0 is 301, too."""
 
 
 class Body(Spec):
     """The body of an answer."""
+
+    instead: ClassVar = {"bytes": "is not translated: write string"}
 
     string: str
 
@@ -173,7 +192,7 @@ class Body(Spec):
 class DirectResponse(Spec):
     """An answer that the proxy gives itself."""
 
-    status: int
+    status: UInt
     body: Body | None = None
 
 
@@ -202,6 +221,17 @@ class Mirror(Spec):
 class HttpRoute(Spec):
     """One rule: the first whose match holds is obeyed."""
 
+    instead: ClassVar = {
+        "delegate": "is not translated: write the rules of that VirtualService, the delegate, here",
+        "mirrorPercent": "is deprecated: write mirrorPercentage, with value",
+        "websocketUpgrade": "was removed, WebSockets are always passed on: remove it",
+        "appendHeaders": "was replaced: write headers, with request.add",
+        "appendRequestHeaders": "was replaced: write headers, with request.add",
+        "removeRequestHeaders": "was replaced: write headers, with request.remove",
+        "appendResponseHeaders": "was replaced: write headers, with response.add",
+        "removeResponseHeaders": "was replaced: write headers, with response.remove",
+    }
+
     name: str = ""
     match: tuple[Match, ...] = ()
     route: tuple[RouteDestination, ...] = ()
@@ -224,13 +254,29 @@ class HttpRoute(Spec):
         return (*single, *self.mirrors)
 
 
+def _check_hosts(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if not hosts:
+        raise ValueError("without hosts it is a delegate, which is not translated: write its rules where it is named")
+    return hosts
+
+
+def _read_gateways(gateways: tuple[str, ...]) -> tuple[str, ...]:
+    """An empty list is as none."""
+    return gateways or ("mesh",)
+
+
 class VirtualServiceSpec(Spec):
     """spec of a VirtualService."""
 
-    hosts: tuple[str, ...] = Field(min_length=1)
-    gateways: tuple[str, ...] = ("mesh",)
+    instead: ClassVar = {
+        "tcp": "is not translated, a port of TCP leads to its host: remove it",
+        "tls": "is not translated, a port of TLS leads to its host: remove it",
+    }
+
+    hosts: Annotated[tuple[str, ...], AfterValidator(_check_hosts)] = Field((), validate_default=True)
+    gateways: Annotated[tuple[str, ...], AfterValidator(_read_gateways)] = ("mesh",)
     http: tuple[HttpRoute, ...] = Field(min_length=1)
-    export_to: tuple[str, ...] = ("*",)
+    export_to: ExportTo = ("*",)
 
 
 def hosts_of(vs: Resource[VirtualServiceSpec]) -> list[str]:

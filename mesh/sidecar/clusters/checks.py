@@ -6,7 +6,6 @@ Called by `mesh.sidecar.checks`. What is a matter of one field's type or range i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mesh.manifests.istio.destination_rule import DestinationRuleSpec, Subset, host_of
@@ -27,15 +26,13 @@ if TYPE_CHECKING:
     from mesh.sidecar.hosts import Host
     from mesh.sidecar.mesh import Mesh
 
-_SHORTEST = timedelta(milliseconds=1)
-
 
 def check_destination_rule(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
     """Raises ManifestError."""
     hosts = _hosts(mesh, rule)
     _check_export(mesh, rule)
     if rule.spec.traffic_policy is not None:
-        _check_policy(rule, "trafficPolicy", rule.spec.traffic_policy, hosts)
+        _check_policy(mesh, rule, "trafficPolicy", rule.spec.traffic_policy, hosts)
     seen: set[str] = set()
     for number, subset in enumerate(rule.spec.subsets):
         if subset.name in seen:
@@ -78,7 +75,7 @@ def _check_subset(
         have = "; ".join(sorted({", ".join(f"{k}={v}" for k, v in sorted(labels.items())) for labels in known}))
         raise rule.refuse(f"{path}.labels", f"select no workload of {host_of(rule)} (which have {have or 'none'})")
     if subset.traffic_policy is not None:
-        _check_policy(rule, f"{path}.trafficPolicy", subset.traffic_policy, hosts)
+        _check_policy(mesh, rule, f"{path}.trafficPolicy", subset.traffic_policy, hosts)
 
 
 def _labels(mesh: Mesh, host: Host) -> Iterator[Mapping[str, str]]:
@@ -88,11 +85,13 @@ def _labels(mesh: Mesh, host: Host) -> Iterator[Mapping[str, str]]:
         yield from (endpoint.labels for endpoint in host.entry.spec.endpoints_of(host.name))
 
 
-def _check_policy(rule: Resource[DestinationRuleSpec], path: str, policy: TrafficPolicy, hosts: Sequence[Host]) -> None:
+def _check_policy(
+    mesh: Mesh, rule: Resource[DestinationRuleSpec], path: str, policy: TrafficPolicy, hosts: Sequence[Host]
+) -> None:
     if not policy.port_level_settings:
-        _check_blocks(rule, path, policy)
+        _check_blocks(mesh, rule, path, policy)
     else:
-        _check_blocks(rule, path, policy, may_be_empty=True)
+        _check_blocks(mesh, rule, path, policy, may_be_empty=True)
     ports = {port.number for host in hosts for port in host.ports}
     seen: set[int] = set()
     for number, settings in enumerate(policy.port_level_settings):
@@ -107,11 +106,16 @@ def _check_policy(rule: Resource[DestinationRuleSpec], path: str, policy: Traffi
                 f"{below}.port.number", f"{settings.port.number} is said twice, and the first counts: join them"
             )
         seen.add(settings.port.number)
-        _check_blocks(rule, below, settings)
+        _check_blocks(mesh, rule, below, settings)
 
 
 def _check_blocks(
-    rule: Resource[DestinationRuleSpec], path: str, policy: TrafficPolicy | PortPolicy, *, may_be_empty: bool = False
+    mesh: Mesh,
+    rule: Resource[DestinationRuleSpec],
+    path: str,
+    policy: TrafficPolicy | PortPolicy,
+    *,
+    may_be_empty: bool = False,
 ) -> None:
     pool, outliers, balancer, tls = (
         policy.connection_pool,
@@ -128,39 +132,21 @@ def _check_blocks(
     if balancer is not None:
         _check_balancer(rule, f"{path}.loadBalancer", balancer)
     if tls is not None:
-        _check_tls(rule, f"{path}.tls", tls)
+        _check_tls(mesh, rule, f"{path}.tls", tls)
 
 
 def _check_pool(rule: Resource[DestinationRuleSpec], path: str, pool: ConnectionPool) -> None:
     if "tcp" not in pool.model_fields_set and "http" not in pool.model_fields_set:
         raise rule.refuse(path, "is empty: say tcp or http, or remove it")
-    times = {
-        "tcp.connectTimeout": pool.tcp.connect_timeout,
-        "tcp.maxConnectionDuration": pool.tcp.max_connection_duration,
-        "http.http2KeepAlive.interval": None
-        if pool.http.http2_keep_alive is None
-        else pool.http.http2_keep_alive.interval,
-        "http.http2KeepAlive.timeout": None
-        if pool.http.http2_keep_alive is None
-        else pool.http.http2_keep_alive.timeout,
-    }
-    _check_times(rule, path, times)
     if pool.http.use_client_protocol and pool.http.h2_upgrade_policy == "UPGRADE":
         raise rule.refuse(f"{path}.http.h2UpgradePolicy", "UPGRADE is passed over with useClientProtocol: remove one")
 
 
 def _check_outliers(rule: Resource[DestinationRuleSpec], path: str, said: OutlierDetection) -> None:
-    _check_times(rule, path, {"interval": said.interval, "baseEjectionTime": said.base_ejection_time})
-    if said.consecutive_local_origin_failures is not None and not said.split_external_local_origin_errors:
+    if said.consecutive_local_origin_failures and not said.split_external_local_origin_errors:
         raise rule.refuse(
             f"{path}.consecutiveLocalOriginFailures", "is passed over: add splitExternalLocalOriginErrors: true"
         )
-
-
-def _check_times(rule: Resource[DestinationRuleSpec], path: str, times: Mapping[str, timedelta | None]) -> None:
-    for name, value in times.items():
-        if value is not None and value < _SHORTEST:
-            raise rule.refuse(f"{path}.{name}", "is shorter than 1ms: write a longer one, or remove it")
 
 
 def _check_balancer(rule: Resource[DestinationRuleSpec], path: str, said: LoadBalancer) -> None:
@@ -182,26 +168,26 @@ def _check_hash(rule: Resource[DestinationRuleSpec], path: str, said: Consistent
     rings = (said.ring_hash, said.maglev, said.minimum_ring_size or None)
     if sum(ring is not None for ring in rings) > 1:
         raise rule.refuse(path, "ringHash, maglev and minimumRingSize exclude each other: leave one")
-    if said.maglev is not None and not _is_prime_or_unset(said.maglev.table_size):
+    if said.maglev is not None and not _is_prime(said.maglev.table_size):
         raise rule.refuse(f"{path}.maglev.tableSize", f"{said.maglev.table_size} is no prime: write one such as 65537")
 
 
-def _is_prime_or_unset(number: int) -> bool:
-    if number < 2:
-        return number == 0
-    return all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+def _is_prime(number: int) -> bool:
+    """As Envoy has it, for whom 1 is one."""
+    return number > 0 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
-def _check_tls(rule: Resource[DestinationRuleSpec], path: str, tls: ClientTls) -> None:
+def _check_tls(mesh: Mesh, rule: Resource[DestinationRuleSpec], path: str, tls: ClientTls) -> None:
     files = {
         "clientCertificate": tls.client_certificate,
         "privateKey": tls.private_key,
         "caCertificates": tls.ca_certificates,
     }
-    needed = {"SIMPLE": {"caCertificates"}, "MUTUAL": set(files)}.get(tls.mode, set())
-    if tls.insecure_skip_verify:
-        needed -= {"caCertificates"}
-    is_simple = tls.mode == "SIMPLE"
+    needed = {"clientCertificate", "privateKey"} if tls.mode == "MUTUAL" else set()
+    if tls.insecure_skip_verify and (tls.ca_certificates or tls.subject_alt_names):
+        what = "verifies nothing, so caCertificates and subjectAltNames have no effect: remove it, or them"
+        raise rule.refuse(f"{path}.insecureSkipVerify", what)
+    is_simple, is_own = tls.mode == "SIMPLE", tls.mode in {"SIMPLE", "MUTUAL"}
     for name, value in files.items():
         if name in needed and not value:
             raise rule.refuse(f"{path}.{name}", f"is missing: mode {tls.mode} needs the path of that file")
@@ -209,6 +195,9 @@ def _check_tls(rule: Resource[DestinationRuleSpec], path: str, tls: ClientTls) -
             raise rule.refuse(f"{path}.{name}", f"is not used in mode {tls.mode}: remove it, or write mode: MUTUAL")
     if tls.insecure_skip_verify and tls.mode in {"DISABLE", "ISTIO_MUTUAL"}:
         raise rule.refuse(f"{path}.insecureSkipVerify", f"is not used in mode {tls.mode}: remove it")
+    if is_own and not (tls.ca_certificates or tls.insecure_skip_verify or mesh.settings.system_ca_file):
+        what = "is missing, and this system has no file of certificate authorities: name one"
+        raise rule.refuse(f"{path}.caCertificates", what)
     for number, name in enumerate(tls.subject_alt_names):
         if tls.mode == "ISTIO_MUTUAL" and not name.startswith("spiffe://"):
             raise rule.refuse(f"{path}.subjectAltNames[{number}]", f"{name} is no identity: write spiffe://...")

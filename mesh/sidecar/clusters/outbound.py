@@ -89,7 +89,7 @@ def _set_tls(
     elif tls.mode != "DISABLE":
         set_automatic_names(options, tls)
         demanded = tls.subject_alt_names or (() if target.host.entry is None else tuple(sans))
-        cluster.transport_socket.CopyFrom(make_own_socket(tls, demanded, http2=http2))
+        cluster.transport_socket.CopyFrom(make_own_socket(mesh, tls, demanded, http2=http2))
 
 
 def _namespace_mode(mesh: Mesh, namespace: str) -> str:

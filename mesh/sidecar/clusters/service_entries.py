@@ -7,7 +7,6 @@ pilot/pkg/serviceregistry/serviceentry/conversion.go.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from envoy.config.core.v3 import extension_pb2
@@ -17,6 +16,7 @@ from envoy.extensions.network.dns_resolver.cares.v3 import cares_dns_resolver_pb
 from google.protobuf import duration_pb2
 
 from mesh.manifests.document import Resource
+from mesh.manifests.istio.fields import is_fqdn, is_ip
 from mesh.manifests.istio.service_entry import Endpoint, ServiceEntrySpec
 from mesh.manifests.kubernetes import ServicePort
 from mesh.sidecar.messages import pack, to_uint32
@@ -68,6 +68,11 @@ def check_service_entry(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> Non
         raise resource.refuse("endpoints", "is missing: resolution STATIC needs addresses, or write resolution: DNS")
     if spec.resolution == "DNS_ROUND_ROBIN" and len(spec.endpoints) > 1:
         raise resource.refuse("endpoints", "DNS_ROUND_ROBIN takes one endpoint: leave one, or write resolution: DNS")
+    if spec.resolution == "NONE" and spec.endpoints:
+        raise resource.refuse("endpoints", "has no effect without a resolution: write resolution: STATIC or DNS")
+    if len(spec.hosts) > 1 and any(port.is_of_tcp for port in spec.ports) and spec.resolution != "NONE":
+        what = "several hosts at a port that is neither HTTP nor TLS cannot be told apart: write a resource for each"
+        raise resource.refuse("hosts", what)
     for number, endpoint in enumerate(spec.endpoints):
         _check_endpoint(resource, f"endpoints[{number}]", endpoint)
 
@@ -75,6 +80,8 @@ def check_service_entry(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> Non
 def _check_host(mesh: Mesh, resource: Resource[ServiceEntrySpec], path: str, host: str) -> None:
     if "*" in host:
         raise resource.refuse(path, f"{host!r}: wildcards are not resolved here: name each host")
+    if not is_fqdn(host):
+        raise resource.refuse(path, f"{host!r} is no DNS name: correct it")
     if "." not in host:
         raise resource.refuse(path, f"{host!r} has no dot: write the full name, such as {host}.example.com")
     if host in mesh.services:
@@ -86,22 +93,14 @@ def _check_host(mesh: Mesh, resource: Resource[ServiceEntrySpec], path: str, hos
 
 def _check_endpoint(resource: Resource[ServiceEntrySpec], path: str, endpoint: Endpoint) -> None:
     spec = resource.spec
-    if not spec.by_dns and not _is_ip(endpoint.address):
+    if not spec.by_dns and not is_ip(endpoint.address):
         raise resource.refuse(
             f"{path}.address", f"{endpoint.address!r} is no IP address: write one, or resolution: DNS"
         )
+    if spec.by_dns and not is_ip(endpoint.address) and not is_fqdn(endpoint.address):
+        raise resource.refuse(f"{path}.address", f"{endpoint.address!r} is neither a DNS name nor an IP address")
     names = {port.name for port in spec.ports}
-    for name, number in endpoint.ports.items():
+    for name in endpoint.ports:
         if name not in names:
             known = ", ".join(sorted(names))
             raise resource.refuse(f"{path}.ports", f"{name!r} is no port of the host: write one of {known}")
-        if not 1 <= number <= 65535:
-            raise resource.refuse(f"{path}.ports.{name}", f"{number} is no port: write 1 to 65535")
-
-
-def _is_ip(address: str) -> bool:
-    try:
-        ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return True

@@ -58,8 +58,9 @@ def match_endpoints(mesh_socket: base_pb2.TransportSocket) -> list[cluster_pb2.C
     ]
 
 
-def make_own_socket(tls: ClientTls, sans: Sequence[str], *, http2: bool) -> base_pb2.TransportSocket:
-    """The transport socket of modes SIMPLE and MUTUAL, whose certificates Envoy reads from the rule's files."""
+def make_own_socket(mesh: Mesh, tls: ClientTls, sans: Sequence[str], *, http2: bool) -> base_pb2.TransportSocket:
+    """The transport socket of modes SIMPLE and MUTUAL, whose certificates Envoy reads from the rule's files; without
+    one of authorities it is the system's."""
     context = tls_pb2.UpstreamTlsContext(sni=tls.sni)
     common = context.common_tls_context
     common.tls_params.CopyFrom(_make_parameters())
@@ -70,7 +71,7 @@ def make_own_socket(tls: ClientTls, sans: Sequence[str], *, http2: bool) -> base
     if tls.insecure_skip_verify:
         common.validation_context.SetInParent()
     else:
-        common.validation_context.trusted_ca.filename = tls.ca_certificates
+        common.validation_context.trusted_ca.filename = tls.ca_certificates or mesh.settings.system_ca_file
         matchers = (_match_name(_san_type(san), san) for san in sans)
         common.validation_context.match_typed_subject_alt_names.extend(matchers)
     if http2:

@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 
 from mesh.manifests import names
 from mesh.manifests.document import Resource
+from mesh.manifests.istio.fields import find_rewrite_fault, is_ip, is_wildcard_host
 from mesh.manifests.istio.gateway import GatewaySpec
 from mesh.manifests.istio.service_entry import ServiceEntrySpec
 from mesh.manifests.istio.virtual_service import (
     Destination,
     DirectResponse,
-    HeaderOperations,
-    Headers,
     Redirect,
     Rewrite,
     gateway_name,
 )
 from mesh.sidecar.destination_rules import rules_of
 from mesh.sidecar.hosts import takes
-from mesh.sidecar.routing.actions import REDIRECT_CODES, is_authority
+from mesh.sidecar.routing.actions import REDIRECT_CODES
 from mesh.sidecar.routing.faults import check_cors, check_fault, check_percent
+from mesh.sidecar.routing.headers import check_authority, check_headers
 from mesh.sidecar.routing.matches import check_match, check_regex
-from mesh.sidecar.routing.retries import SHORTEST, check_retries
+from mesh.sidecar.routing.retries import check_retries
 
 if TYPE_CHECKING:
     from mesh.manifests.istio.virtual_service import HttpRoute, VirtualServiceSpec
@@ -95,6 +95,9 @@ def check_virtual_service(mesh: Mesh, resource: Resource[VirtualServiceSpec]) ->
     _check_gateways(checked)
     for number, host in enumerate(resource.spec.hosts):
         _check_host(checked, f"hosts[{number}]", host)
+        for other in resource.spec.hosts[:number]:
+            if takes(host, other) or takes(other, host):
+                raise resource.refuse(f"hosts[{number}]", f"{host} is said already by {other}: remove one of the two")
     for number, namespace in enumerate(resource.spec.export_to):
         if namespace not in {".", "*", *mesh.namespaces}:
             raise resource.refuse(f"exportTo[{number}]", f"no namespace {namespace}: write one, or . or *")
@@ -104,8 +107,6 @@ def check_virtual_service(mesh: Mesh, resource: Resource[VirtualServiceSpec]) ->
 
 def _check_gateways(checked: _Checked) -> None:
     known = {f"{gateway.namespace}/{gateway.name}" for gateway in checked.mesh.all(GatewaySpec)}
-    if not checked.resource.spec.gateways:
-        raise checked.resource.refuse("gateways", 'is empty: name a Gateway or "mesh", or leave it out')
     for number, said in enumerate(checked.resource.spec.gateways):
         name = gateway_name(said, checked.resource.namespace)
         if name != "mesh" and name not in known:
@@ -118,8 +119,10 @@ def _check_gateways(checked: _Checked) -> None:
 def _check_host(checked: _Checked, path: str, said: str) -> None:
     """A host is one of the mesh, if it is for the mesh, or one that a server of its gateways has."""
     host = names.resolved(said, checked.resource.namespace)
-    if not said or "*" in host[1:] or (host.startswith("*") and host[1:2] not in {"", "."}) or "/" in host:
+    if not is_wildcard_host(said) and not is_ip(said):
         raise checked.resource.refuse(path, f"{said!r} is no host: write a name, *.name or *")
+    if said == "*" and "mesh" in checked.resource.spec.gateways:
+        raise checked.resource.refuse(path, "* is for gateways alone: name the hosts, or the gateways without mesh")
     if "mesh" in checked.resource.spec.gateways and checked.is_of_mesh(host):
         return
     for gateway in checked.gateways():
@@ -136,15 +139,13 @@ def _check_rule(checked: _Checked, path: str, rule: HttpRoute) -> None:
         check_match(resource, f"{path}.match[{number}]", match, resource.spec.gateways)
     if bool(rule.route) + (rule.redirect is not None) + (rule.direct_response is not None) != 1:
         raise resource.refuse(path, "one of route, redirect, directResponse is expected: keep one")
-    if rule.timeout is not None and rule.timeout < SHORTEST:
-        raise resource.refuse(f"{path}.timeout", "is below 1ms: leave it out for none")
     if rule.retries is not None:
         check_retries(resource, f"{path}.retries", rule.retries)
     if rule.fault is not None:
         check_fault(resource, f"{path}.fault", rule.fault)
     if rule.cors_policy is not None:
         check_cors(resource, f"{path}.corsPolicy", rule.cors_policy)
-    _check_headers(resource, f"{path}.headers", rule.headers)
+    check_headers(resource, f"{path}.headers", rule.headers)
     if rule.route:
         _check_routing(checked, path, rule)
     else:
@@ -155,14 +156,13 @@ def _check_routing(checked: _Checked, path: str, rule: HttpRoute) -> None:
     resource = checked.resource
     for number, weighted in enumerate(rule.route):
         here = f"{path}.route[{number}]"
-        if weighted.weight < 0:
-            raise resource.refuse(f"{here}.weight", f"{weighted.weight} is below 0: write a share of all weights")
         _check_destination(checked, f"{here}.destination", weighted.destination, rule)
-        _check_headers(resource, f"{here}.headers", weighted.headers)
+        check_headers(resource, f"{here}.headers", weighted.headers)
     if len(rule.route) > 1 and not sum(weighted.weight for weighted in rule.route):
         raise resource.refuse(f"{path}.route", "all weights are 0, so nothing goes anywhere: give one a weight")
     if rule.rewrite is not None:
         _check_rewrite(resource, f"{path}.rewrite", rule.rewrite)
+    check_authority(resource, path, rule)
     if rule.mirror is None and rule.mirror_percentage is not None:
         raise resource.refuse(f"{path}.mirrorPercentage", "there is no mirror: add it or remove the percentage")
     if rule.mirror is not None and rule.mirrors:
@@ -211,13 +211,18 @@ def _check_rewrite(resource: Resource[VirtualServiceSpec], path: str, rewrite: R
     if not rewrite.uri and rewrite.uri_regex_rewrite is None and not rewrite.authority:
         raise resource.refuse(path, "says nothing: write uri, uriRegexRewrite or authority, or remove it")
     if rewrite.uri_regex_rewrite is not None:
-        check_regex(resource, f"{path}.uriRegexRewrite.match", rewrite.uri_regex_rewrite.match)
+        said = rewrite.uri_regex_rewrite
+        check_regex(resource, f"{path}.uriRegexRewrite.match", said.match)
+        fault = find_rewrite_fault(said.match, said.rewrite)
+        if fault:
+            raise resource.refuse(f"{path}.uriRegexRewrite.rewrite", fault)
 
 
 def _check_answer(resource: Resource[VirtualServiceSpec], path: str, rule: HttpRoute) -> None:
     """A rule that answers itself sends nothing on, so what is said of that would be passed over."""
     said = {
         "rewrite": rule.rewrite,
+        "fault": rule.fault,
         "timeout": rule.timeout,
         "retries": rule.retries,
         "mirror": rule.mirror,
@@ -234,15 +239,13 @@ def _check_answer(resource: Resource[VirtualServiceSpec], path: str, rule: HttpR
 
 
 def _check_redirect(resource: Resource[VirtualServiceSpec], path: str, redirect: Redirect) -> None:
-    if redirect.redirect_code not in REDIRECT_CODES:
+    if redirect.redirect_code not in {0, *REDIRECT_CODES}:
         codes = ", ".join(map(str, REDIRECT_CODES))
         raise resource.refuse(f"{path}.redirectCode", f"{redirect.redirect_code} is none: write one of {codes}")
     if not (redirect.uri or redirect.authority or redirect.scheme or redirect.port or redirect.derive_port):
         raise resource.refuse(path, "leads nowhere else: write uri, authority, scheme or port")
     if redirect.port and redirect.derive_port is not None:
         raise resource.refuse(path, "only one of port and derivePort can be obeyed: keep one")
-    if not 0 <= redirect.port <= 65535:
-        raise resource.refuse(f"{path}.port", f"{redirect.port} is no port: write 1 to 65535")
     if redirect.scheme not in {"", "http", "https"}:
         raise resource.refuse(f"{path}.scheme", f"{redirect.scheme} is none: write http or https")
 
@@ -252,22 +255,3 @@ def _check_direct_response(resource: Resource[VirtualServiceSpec], path: str, an
         raise resource.refuse(f"{path}.status", f"{answer.status} is no status: write 200 to 599")
     if answer.body is not None and len(answer.body.string.encode()) > _LARGEST_BODY:
         raise resource.refuse(f"{path}.body.string", "is above 1 MiB: shorten it")
-
-
-def _check_headers(resource: Resource[VirtualServiceSpec], path: str, headers: Headers | None) -> None:
-    if headers is None:
-        return
-    for direction, operations in (("request", headers.request), ("response", headers.response)):
-        for field, name in _names(operations):
-            settable = direction == "request" and field != "remove" and is_authority(name)
-            if not name or (not settable and (name.startswith(":") or is_authority(name))):
-                raise resource.refuse(
-                    f"{path}.{direction}.{field}",
-                    f"{name!r} cannot be changed here: only Host of a request can be set; see rewrite and redirect",
-                )
-
-
-def _names(operations: HeaderOperations) -> Iterator[tuple[str, str]]:
-    for field, said in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
-        for name in said:
-            yield field, name

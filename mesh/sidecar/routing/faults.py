@@ -14,11 +14,14 @@ from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 
 from mesh.manifests.document import Resource
+from mesh.manifests.istio.fields import is_header_name
 from mesh.manifests.istio.virtual_service import Abort, CorsPolicy, Fault, Percent, VirtualServiceSpec
 from mesh.sidecar.messages import pack, to_duration
 from mesh.sidecar.routing.matches import check_string, make_string_matcher
-from mesh.sidecar.routing.retries import SHORTEST
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
+_SMALLEST_SHARE = 0.0001
+"""Percent: Envoy counts in millionths."""
 _GRPC_STATUS = {
     "OK": 0,
     "CANCELLED": 1,
@@ -98,20 +101,24 @@ def check_percent(resource: Resource[VirtualServiceSpec], path: str, percent: Pe
         raise resource.refuse(f"{path}.value", f"{percent.value:g} is no percentage: write 0 to 100")
 
 
+def _check_share(resource: Resource[VirtualServiceSpec], path: str, percent: Percent | None) -> None:
+    check_percent(resource, path, percent)
+    if percent is not None and 0 < percent.value < _SMALLEST_SHARE:
+        raise resource.refuse(f"{path}.value", f"{percent.value:g} is too small: write 0, or {_SMALLEST_SHARE} to 100")
+
+
 def check_fault(resource: Resource[VirtualServiceSpec], path: str, fault: Fault) -> None:
     """Raises ManifestError for a fault that istiod or Envoy would refuse."""
     if fault.delay is None and fault.abort is None:
         raise resource.refuse(path, "says neither delay nor abort: write one or remove it")
     if fault.delay is not None:
-        check_percent(resource, f"{path}.delay.percentage", fault.delay.percentage)
-        if fault.delay.fixed_delay < SHORTEST:
-            raise resource.refuse(f"{path}.delay.fixedDelay", "is below 1ms: write a longer one or remove the delay")
+        _check_share(resource, f"{path}.delay.percentage", fault.delay.percentage)
     if fault.abort is not None:
         _check_abort(resource, f"{path}.abort", fault.abort)
 
 
 def _check_abort(resource: Resource[VirtualServiceSpec], path: str, abort: Abort) -> None:
-    check_percent(resource, f"{path}.percentage", abort.percentage)
+    _check_share(resource, f"{path}.percentage", abort.percentage)
     if (abort.http_status is None) == (abort.grpc_status is None):
         raise resource.refuse(path, "one of httpStatus and grpcStatus is expected: write one")
     if abort.http_status is not None and not 200 <= abort.http_status <= 599:
@@ -124,8 +131,16 @@ def _check_abort(resource: Resource[VirtualServiceSpec], path: str, abort: Abort
 def check_cors(resource: Resource[VirtualServiceSpec], path: str, cors: CorsPolicy) -> None:
     """Raises ManifestError for origins that say nothing."""
     for number, origin in enumerate(cors.allow_origins):
-        if origin.is_presence:
+        if not (origin.exact or origin.prefix or origin.regex):
             raise resource.refuse(f"{path}.allowOrigins[{number}]", "says nothing: write exact, prefix or regex")
         check_string(resource, f"{path}.allowOrigins[{number}]", origin)
-    if cors.max_age is not None and cors.max_age < SHORTEST:
-        raise resource.refuse(f"{path}.maxAge", "is below 1ms: write a longer one or leave it out")
+    for number, method in enumerate(cors.allow_methods):
+        if method not in _METHODS:
+            what = f"{method!r} is no method: write one of {', '.join(_METHODS)}, in upper case"
+            raise resource.refuse(f"{path}.allowMethods[{number}]", what)
+    for field, headers in (("allowHeaders", cors.allow_headers), ("exposeHeaders", cors.expose_headers)):
+        for number, name in enumerate(headers):
+            if name != "*" and not is_header_name(name):
+                raise resource.refuse(f"{path}.{field}[{number}]", f"{name!r} is no name of a header: correct it")
+    if cors.max_age is not None and cors.max_age.microseconds:
+        raise resource.refuse(f"{path}.maxAge", "is counted in whole seconds: round it")

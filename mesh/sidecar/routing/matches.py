@@ -6,7 +6,6 @@ Owns the parts that are decided while translating (gateways, port, sourceLabels,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
 from google.protobuf import wrappers_pb2
 
 from mesh.manifests.document import Resource
+from mesh.manifests.istio.fields import find_regex_fault, is_header_name
 from mesh.manifests.istio.virtual_service import Match, StringMatch, VirtualServiceSpec, gateway_name
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 _CLAIMS = "@request.auth.claims"
 """Begins a "header" that is a claim of the token."""
-_NOT_RE2 = re.compile(r"\(\?(?:[=!>]|<[=!]|P=)|\\[1-9]")
-"""Look-around, atomic groups and back references, which RE2 has not."""
+_PSEUDO_HEADERS = frozenset({":method", ":scheme", ":authority", ":path", ":status"})
 
 
 def is_for(match: Match, namespace: str, *, port: int, proxy: Proxy, gateway_names: frozenset[str]) -> bool:
@@ -141,14 +140,14 @@ def check_match(resource: Resource[VirtualServiceSpec], path: str, match: Match,
         ("authority", match.authority),
     ):
         if wanted is not None:
-            if wanted.is_presence:
+            if wanted.regex is None and wanted.is_presence:
                 raise resource.refuse(f"{path}.{name}", "says nothing: write exact, prefix or regex")
-            check_string(resource, f"{path}.{name}", wanted)
+            if name != "uri" or wanted.prefix != "":
+                check_string(resource, f"{path}.{name}", wanted)
     for field, name, wanted in _list_named(match):
-        check_string(resource, f"{path}.{field}[{name}]", wanted)
+        if field != "withoutHeaders" or not wanted.is_presence:
+            check_string(resource, f"{path}.{field}[{name}]", wanted)
         _check_name(resource, f"{path}.{field}[{name}]", name, wanted, is_header=field != "queryParams")
-    if not 0 <= match.port <= 65535:
-        raise resource.refuse(f"{path}.port", f"{match.port} is no port: write 1 to 65535")
     known = {gateway_name(name, resource.namespace) for name in gateways}
     for name in match.gateways:
         if gateway_name(name, resource.namespace) not in known:
@@ -176,7 +175,7 @@ def _check_name(
         raise resource.refuse(path, f"names no claim: write {_CLAIMS}[name]")
     if claims is not None and wanted.is_presence:
         raise resource.refuse(path, "a claim is compared: write exact, prefix or regex")
-    if is_header and claims is None and not re.fullmatch(r":?[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+    if is_header and claims is None and name not in _PSEUDO_HEADERS and not is_header_name(name):
         raise resource.refuse(path, "is no name of a header: correct it")
 
 
@@ -190,11 +189,6 @@ def check_string(resource: Resource[VirtualServiceSpec], path: str, wanted: Stri
 
 def check_regex(resource: Resource[VirtualServiceSpec], path: str, regex: str) -> None:
     """Raises ManifestError for an expression that Envoy's RE2 would not compile."""
-    if not regex:
-        raise resource.refuse(path, "is empty: write an expression")
-    try:
-        re.compile(regex)
-    except re.error as error:
-        raise resource.refuse(path, f"{error}, in {regex!r}: write a regular expression of RE2") from error
-    if _NOT_RE2.search(regex):
-        raise resource.refuse(path, f"RE2 has no look-around and no back references, as in {regex!r}: do without them")
+    fault = find_regex_fault(regex)
+    if fault:
+        raise resource.refuse(path, fault)

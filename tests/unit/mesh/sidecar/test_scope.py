@@ -42,7 +42,7 @@ def _seen(mesh: Mesh, pod: str = "client") -> set[str]:
 def test_without_a_sidecar_all_is_seen() -> None:
     """Hosts of all namespaces, by name."""
     assert [host.name for host in scope(shop()).hosts] == sorted(ALL)
-    assert _seen(shop(_sidecar(app="client"))) == ALL
+    assert _seen(shop(_sidecar(app="client", outboundTrafficPolicy={"mode": "REGISTRY_ONLY"}))) == ALL
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,11 @@ def test_rules_are_found_by_their_host() -> None:
 
 
 def test_the_root_namespace_may_hold_nothing() -> None:
-    """Istio's own example asks for ./* and istio-system/*: a mesh always has its root namespace, which adds nothing."""
+    """Istio's own example asks for ./* and istio-system/*; a namespace that has nothing here adds nothing."""
     own = scope(shop(_sidecar("./*")))
-    found = scope(shop(_sidecar("./*", "istio-system/*")))
+    found = scope(
+        shop(_sidecar("./*", "istio-system/*", "monitoring/*", "kube-system/kube-dns.kube-system.svc.cluster.local"))
+    )
     assert [host.name for host in found.hosts] == [host.name for host in own.hosts]
 
 
@@ -201,13 +203,14 @@ def test_the_root_namespace_may_hold_nothing() -> None:
     [
         (["backend"], "'backend' is no namespace/host: write ./host, namespace/host"),
         (["a/b/c"], "'a/b/c' is no namespace/host"),
-        (["nowhere/*"], "there is no namespace nowhere: correct it, or add it"),
+        (["no_where/*"], "no_where is no namespace: correct it"),
+        (["./*svc.cluster.local"], r"\*svc.cluster.local is no host of shop: write a name, \*.name or \*"),
         (["./backend"], "backend is no host of shop: write backend.shop.svc.cluster.local"),
         (["./a.example.com"], "a.example.com is no host of shop: correct it, or add it"),
         ([f"elsewhere/{BACKEND}"], f"{BACKEND} is no host of elsewhere"),
         (["~/backend"], r"'~/backend': ~ stands for nothing at all: write ~/\* alone"),
         (["~/*", "./*"], r"'~/\*': ~ stands for nothing at all"),
-        (["~nowhere/*"], "there is no namespace nowhere"),
+        (["~no_where/*"], "no_where is no namespace"),
     ],
 )
 def test_a_host_that_is_none_is_refused(hosts: list[str], message: str) -> None:
@@ -227,9 +230,9 @@ def test_a_host_that_is_none_is_refused(hosts: list[str], message: str) -> None:
         ({"egress": [{"hosts": ["./*"]}] * 2}, "spec.egress: tuple should have at most 1 item"),
         ({"egress": [{"host": ["./*"]}]}, r"spec.egress\[0\].hosts: is missing|spec.egress\[0\].host: is not"),
         ({"outboundTrafficPolicy": {"mode": "ANY"}}, "spec.outboundTrafficPolicy.mode: input should be"),
-        ({"workloadSelector": {"labels": {}}}, "spec.workloadSelector.labels: dictionary should have at least 1 item"),
+        ({"workloadSelector": {"labels": {"app": "client"}}}, "spec: says nothing: write egress or outboundTraffic"),
         (
-            {"workloadSelector": {"labels": {"app": "nobody"}}},
+            {"workloadSelector": {"labels": {"app": "nobody"}}, "egress": [{"hosts": ["./*"]}]},
             "spec.workloadSelector.labels: select no workload of shop",
         ),
     ],

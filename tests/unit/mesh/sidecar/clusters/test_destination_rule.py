@@ -197,7 +197,6 @@ def test_simple_balancing(simple: str, policy: str) -> None:
         ({"minimumRingSize": 2048}, "RING_HASH", {"ringHashLbConfig": {"minimumRingSize": "2048"}}),
         ({"ringHash": {}}, "RING_HASH", {}),
         ({"ringHash": {"minimumRingSize": 4096}}, "RING_HASH", {"ringHashLbConfig": {"minimumRingSize": "4096"}}),
-        ({"maglev": {}}, "MAGLEV", {}),
         ({"maglev": {"tableSize": 65537}}, "MAGLEV", {"maglevLbConfig": {"tableSize": "65537"}}),
     ],
 )
@@ -439,12 +438,13 @@ def _host(mesh: Mesh, name: str) -> tuple[Scope, Host]:
         ({"host": "far.elsewhere"}, "spec.host: there is no host far.elsewhere: write far.elsewhere.svc.cluster.local"),
         ({"host": "a.example.com"}, "spec.host: there is no host a.example.com: correct it, or add the Service"),
         ({"host": "*.nowhere"}, r"spec.host: there is no host \*.nowhere"),
-        ({"host": None}, "spec.host: input should be a valid string"),
+        ({"host": None}, "spec.host: is missing: add it"),
+        ({"host": "a_b"}, "spec.host: there is no host a_b.shop.svc.cluster.local"),
         ({"trafficPolicies": {}}, "spec.trafficPolicies: is not translated, or no such field"),
         ({"workloadSelector": {}}, "spec.workloadSelector: is not translated"),
         ({"exportTo": ["nowhere"]}, r"spec.exportTo\[0\]: there is no namespace nowhere: write one, '.' or '\*'"),
         ({"subsets": [{"labels": {}}]}, r"spec.subsets\[0\].name: is missing"),
-        ({"subsets": [{"name": "V 1"}]}, r"spec.subsets\[0\].name: string should match pattern"),
+        ({"subsets": [{"name": "V 1"}]}, r"spec.subsets\[0\].name: letters, digits and '-' are expected"),
         (
             {"subsets": [{"name": "v9", "labels": {"version": "v9"}}]},
             r"spec.subsets\[0\].labels: select no workload of backend.shop.* \(which have app=backend\)",
@@ -470,25 +470,31 @@ HASH = {"httpHeaderName": "x"}
     [
         ({}, "trafficPolicy: is empty"),
         ({"connectionPool": {}}, "connectionPool: is empty"),
-        ({"connectionPool": {"tcp": {"maxConnections": "5"}}}, "connectionPool.tcp.maxConnections: input should be"),
+        ({"connectionPool": {"tcp": {"maxConnections": "5x"}}}, "connectionPool.tcp.maxConnections: input should be"),
         ({"connectionPool": {"tcp": {"maxConnections": -1}}}, "connectionPool.tcp.maxConnections: input should be gre"),
         ({"connectionPool": {"tcp": {"maxConection": 1}}}, "connectionPool.tcp.maxConection: is not translated, or no"),
         ({"connectionPool": {"tcp": {"connectTimeout": "soon"}}}, "connectionPool.tcp.connectTimeout: a duration such"),
-        ({"connectionPool": {"tcp": {"connectTimeout": "0s"}}}, "connectionPool.tcp.connectTimeout: is shorter than"),
+        (
+            {"connectionPool": {"tcp": {"connectTimeout": "0s"}}},
+            "connectionPool.tcp.connectTimeout: a duration of at least 1ms",
+        ),
         (
             {"connectionPool": {"http": {"http2KeepAlive": {"interval": "0s", "timeout": "1s"}}}},
-            "connectionPool.http.http2KeepAlive.interval: is shorter than 1ms",
+            "connectionPool.http.http2KeepAlive.interval: a duration of at least 1ms",
         ),
         (
             {"connectionPool": {"http": {"useClientProtocol": True, "h2UpgradePolicy": "UPGRADE"}}},
             "connectionPool.http.h2UpgradePolicy: UPGRADE is passed over",
         ),
-        ({"outlierDetection": {"interval": "0s"}}, "outlierDetection.interval: is shorter than 1ms"),
+        ({"outlierDetection": {"interval": "0s"}}, "outlierDetection.interval: a duration of at least 1ms"),
         (
             {"outlierDetection": {"maxEjectionPercent": 101}},
             "outlierDetection.maxEjectionPercent: input should be less",
         ),
-        ({"outlierDetection": {"consecutiveErrors": 5}}, "outlierDetection.consecutiveErrors: is not translated"),
+        (
+            {"outlierDetection": {"consecutiveErrors": 5}},
+            "outlierDetection.consecutiveErrors: is deprecated: write consec",
+        ),
         (
             {"outlierDetection": {"consecutiveLocalOriginFailures": 5}},
             "outlierDetection.consecutiveLocalOriginFailures: is passed over: add splitExternalLocalOriginErrors",
@@ -516,10 +522,16 @@ HASH = {"httpHeaderName": "x"}
             {"loadBalancer": {"consistentHash": {**HASH, "maglev": {"tableSize": 65536}}}},
             "loadBalancer.consistentHash.maglev.tableSize: 65536 is no prime",
         ),
-        ({"tls": {}}, "tls.mode: is missing"),
+        (
+            {"loadBalancer": {"consistentHash": {**HASH, "maglev": {}}}},
+            "loadBalancer.consistentHash.maglev.tableSize: 0 is no prime",
+        ),
         ({"tls": {"mode": "ISTIO"}}, "tls.mode: input should be"),
         ({"tls": {"mode": "SIMPLE", "credentialName": "x"}}, "tls.credentialName: is not translated"),
-        ({"tls": {"mode": "SIMPLE"}}, "tls.caCertificates: is missing: mode SIMPLE needs the path"),
+        (
+            {"tls": {"mode": "SIMPLE", "insecureSkipVerify": True, "caCertificates": "/ca.pem"}},
+            "tls.insecureSkipVerify: verifies nothing, so caCertificates and subjectAltNames have no effect",
+        ),
         ({"tls": {"mode": "MUTUAL", "caCertificates": "/r"}}, "tls.clientCertificate: is missing: mode MUTUAL"),
         ({"tls": {"mode": "ISTIO_MUTUAL", "privateKey": "/k"}}, "tls.privateKey: is not used in mode ISTIO_MUTUAL"),
         (

@@ -55,7 +55,7 @@ RETRIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"attempts": 3}, {"numRetries": 3, "retryOn": DEFAULT_RETRY_ON}),
     ({"attempts": 1, "perTryTimeout": "250ms"}, {"perTryTimeout": "0.250s"}),
     ({"attempts": 1, "backoff": "100ms"}, {"retryBackOff": {"baseInterval": "0.100s"}}),
-    ({"attempts": 1, "retryOn": "5xx, reset"}, {"retryOn": "5xx,reset"}),
+    ({"attempts": 1, "retryOn": "5xx,reset"}, {"retryOn": "5xx,reset"}),
     (
         {"attempts": 1, "retryOn": "5xx,503,gateway-error"},
         {"retryOn": "5xx,gateway-error,retriable-status-codes", "retriableStatusCodes": [503]},
@@ -303,9 +303,10 @@ def test_cors() -> None:
     ],
 )
 def test_rewrites(said: dict[str, Any], made: dict[str, Any]) -> None:
-    """Path and authority on the way; rewrite's authority is stronger than a header's."""
+    """Path and authority on the way; rewrite's authority is stronger than a destination's header."""
     headers = {"request": {"set": {"Host": "weaker.example"}}} if "authority" in said else {}
-    assert route_of({"rewrite": said, "headers": headers})["route"].items() >= made.items()
+    route = [{**to()[0], "headers": headers}]
+    assert route_of({"rewrite": said, "route": route})["route"].items() >= made.items()
 
 
 @pytest.mark.parametrize(
@@ -385,10 +386,10 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"http": [{"route": to()}], "tcp": []}, "tcp", "is not translated"),
     ({"http": [{"route": to()}], "tls": []}, "tls", "is not translated"),
     ({"http": []}, "http", "at least 1 item"),
-    ({"hosts": [], "http": [{"route": to()}]}, "hosts", "at least 1 item"),
+    ({"hosts": [], "http": [{"route": to()}]}, "hosts", "it is a delegate"),
     ({"http": [{"route": to(), "timeout": 5}]}, "http[0].timeout", "a duration such as"),
     (
-        {"http": [{"route": [{"destination": {"host": "backend"}, "weight": "1"}]}]},
+        {"http": [{"route": [{"destination": {"host": "backend"}, "weight": "one"}]}]},
         "http[0].route[0].weight",
         "integer",
     ),
@@ -397,7 +398,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"hosts": ["a*"], "http": [{"route": to()}]}, "hosts[0]", "is no host"),
     ({"hosts": ["*.example.com"], "http": [{"route": to()}]}, "hosts[0]", "no Service or ServiceEntry has this host"),
     ({"gateways": ["gaet"], "http": [{"route": to()}]}, "gateways[0]", "no Gateway shop/gaet"),
-    ({"gateways": [], "http": [{"route": to()}]}, "gateways", "is empty"),
+    ({"hosts": ["*"], "http": [{"route": to()}]}, "hosts[0]", "is for gateways alone"),
+    ({"hosts": ["backend", "backend"], "http": [{"route": to()}]}, "hosts[1]", "is said already by backend"),
+    (
+        {"hosts": ["backend.shop.svc.cluster.local", "*.cluster.local"], "http": [{"route": to()}]},
+        "hosts[1]",
+        "is said already",
+    ),
     ({"exportTo": ["nowhere"], "http": [{"route": to()}]}, "exportTo[0]", "no namespace nowhere"),
     ({"http": [{"route": to("nobody")}]}, "http[0].route[0].destination.host", "nobody.shop.svc.cluster.local"),
     ({"http": [{"route": to("backend.elsewhere")}]}, "http[0].route[0].destination.host", "no Service"),
@@ -427,7 +434,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"http": [{"route": [{"destination": {"host": "backend"}, "weight": -1}, *to()]}]},
         "http[0].route[0].weight",
-        "below 0",
+        "greater than or equal to 0",
     ),
     ({"http": [{"route": to(), "timeout": "0s"}]}, "http[0].timeout", "leave it out for none"),
     ({"http": [{"route": to(), "retries": {"attempts": -1}}]}, "http[0].retries.attempts", "below 0"),
@@ -464,6 +471,32 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"http": [{"route": to(), "rewrite": {}}]}, "http[0].rewrite", "says nothing"),
     (
+        {"http": [{"route": to(), "rewrite": {"authority": "a"}, "headers": {"request": {"set": {"Host": "b"}}}}]},
+        "http[0].headers.request",
+        "gives a second authority (a, b)",
+    ),
+    (
+        {"http": [{"route": to(), "rewrite": {"uriRegexRewrite": {"match": "/(a)", "rewrite": "/\\2"}}}]},
+        "http[0].rewrite.uriRegexRewrite.rewrite",
+        "is no group",
+    ),
+    (
+        {"http": [{"route": to(), "headers": {"request": {"set": {"x-a": "100%"}}}}]},
+        "http[0].headers.request.set[x-a]",
+        "write %% for a percent sign",
+    ),
+    (
+        {"http": [{"route": to(), "corsPolicy": {"allowMethods": ["get"]}}]},
+        "http[0].corsPolicy.allowMethods[0]",
+        "'get' is no method",
+    ),
+    ({"http": [{"route": to(), "corsPolicy": {"maxAge": "1.5s"}}]}, "http[0].corsPolicy.maxAge", "whole seconds"),
+    (
+        {"http": [{"directResponse": {"status": 200}, "fault": {"abort": {"httpStatus": 503}}}]},
+        "http[0].fault",
+        "answers itself",
+    ),
+    (
         {"http": [{"route": to(), "rewrite": {"uri": "/", "uriRegexRewrite": {"match": "a", "rewrite": "b"}}}]},
         "http[0].rewrite",
         "only one of uri and uriRegexRewrite",
@@ -471,14 +504,14 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"http": [{"route": to(), "rewrite": {"uriRegexRewrite": {"match": "(", "rewrite": "b"}}}]},
         "http[0].rewrite.uriRegexRewrite.match",
-        "regular expression of RE2",
+        "write it for RE2",
     ),
     ({"http": [{"redirect": {"uri": "/x"}, "rewrite": {"uri": "/"}}]}, "http[0].rewrite", "answers itself"),
     ({"http": [{"directResponse": {"status": 200}, "timeout": "1s"}]}, "http[0].timeout", "answers itself"),
     ({"http": [{"redirect": {}}]}, "http[0].redirect", "leads nowhere else"),
     ({"http": [{"redirect": {"uri": "/", "redirectCode": 304}}]}, "http[0].redirect.redirectCode", "304 is none"),
     ({"http": [{"redirect": {"uri": "/", "scheme": "ftp"}}]}, "http[0].redirect.scheme", "write http or https"),
-    ({"http": [{"redirect": {"uri": "/", "port": 70000}}]}, "http[0].redirect.port", "write 1 to 65535"),
+    ({"http": [{"redirect": {"uri": "/", "port": 70000}}]}, "http[0].redirect.port", "less than or equal to 65535"),
     (
         {"http": [{"redirect": {"uri": "/", "port": 1, "derivePort": "FROM_REQUEST_PORT"}}]},
         "http[0].redirect",
@@ -530,17 +563,17 @@ def test_refused(spec: dict[str, Any], path: str, what: str) -> None:
         ({"uri": {}}, "uri", "says nothing"),
         ({"uri": {"exact": "/a", "prefix": "/b"}}, "uri", "only one of exact, prefix, regex"),
         ({"uri": {"suffix": "/a"}}, "uri.suffix", "no such field"),
-        ({"uri": {"prefix": ""}}, "uri.prefix", "is empty"),
-        ({"uri": {"regex": "("}}, "uri.regex", "regular expression of RE2"),
+        ({"method": {"prefix": ""}}, "method.prefix", "is empty"),
+        ({"uri": {"regex": "("}}, "uri.regex", "write it for RE2"),
         ({"uri": {"regex": ""}}, "uri.regex", "is empty"),
-        ({"headers": {"x": {"regex": "*"}}}, "headers[x].regex", "regular expression of RE2"),
+        ({"headers": {"x": {"regex": "*"}}}, "headers[x].regex", "write it for RE2"),
         ({"headers": {"x": {"regex": "(?=a)"}}}, "headers[x].regex", "no look-around"),
         ({"headers": {"x": {"regex": "(a)\\1"}}}, "headers[x].regex", "no back references"),
         ({"headers": {"x y": {}}}, "headers[x y]", "no name of a header"),
         ({"headers": {"@request.auth.claims": {"exact": "a"}}}, "headers[@request.auth.claims]", "names no claim"),
         ({"headers": {"@request.auth.claims[a]": {}}}, "headers[@request.auth.claims[a]]", "a claim is compared"),
         ({"queryParams": {"": {"exact": "a"}}}, "queryParams[]", "a name is expected"),
-        ({"port": 70000}, "port", "write 1 to 65535"),
+        ({"port": 70000}, "port", "less than or equal to 65535"),
         ({"gateways": ["gate"]}, "gateways", "gate is not among spec.gateways"),
     ],
 )

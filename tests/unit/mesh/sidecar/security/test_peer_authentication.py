@@ -88,7 +88,7 @@ def test_the_oldest_wins() -> None:
             "spec.selector: selects nothing in the root namespace",
         ),
         (_policy("STRICT", selector={"matchLabels": {"app": "bakend"}}), "spec.selector.matchLabels: no workload"),
-        (_policy("STRICT", selector={"matchLabels": {}}), "spec.selector.matchLabels: "),
+        (_policy("STRICT", selector={"matchLabels": {"app": "back*"}}), "spec.selector.matchLabels: app=back"),
         (_policy("STRICT", modus="STRICT"), "spec.modus: is not translated, or no such field"),
     ],
 )  # fmt: skip
