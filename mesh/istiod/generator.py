@@ -34,7 +34,7 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Review:
     """What a cluster says of the Istio resources of one file when they are applied: all empty if they are taken."""
 
     schema: str = ""
@@ -90,10 +90,10 @@ class Istiod:
         }
         return {name: Config(**config) for name, config in self._ask(question).get("pods", {}).items()}
 
-    def judge(self, files: Mapping[str, str]) -> Mapping[str, Verdict]:
+    def review(self, files: Mapping[str, str]) -> Mapping[str, Review]:
         """Returns what a cluster would say of the Istio resources of each file. Raises IstiodError."""
-        verdicts = self._ask({"files": dict(files), "judge": True})["verdicts"]
-        return {name: Verdict(**verdict) for name, verdict in verdicts.items()}
+        reviews = self._ask({"files": dict(files), "review": True})["reviews"]
+        return {name: Review(**review) for name, review in reviews.items()}
 
     def _ask(self, question: Mapping[str, Any]) -> Any:
         self._asked += 1

@@ -28,8 +28,8 @@ type Input struct {
 	Addresses Addresses `json:"addresses"`
 	// MeshConfig is YAML laid over istiod's default MeshConfig.
 	MeshConfig string `json:"meshConfig"`
-	// Judge asks for a verdict on each file in the place of a mesh: whether a cluster would take its Istio resources.
-	Judge bool `json:"judge,omitempty"`
+	// Review asks for a review of each file in the place of a mesh: whether a cluster would take its Istio resources.
+	Review bool `json:"review,omitempty"`
 	// Jwks holds key sets by their jwksUri; no other is ever fetched.
 	Jwks map[string]string `json:"jwks"`
 }
@@ -42,12 +42,12 @@ type Addresses struct {
 	Services map[string]string `json:"services"`
 }
 
-// Output is the answer to the input of the same ID: pods, verdicts by file, or an error, in istiod's own words.
+// Output is the answer to the input of the same ID: pods, reviews by file, or an error, in istiod's own words.
 type Output struct {
-	ID       string             `json:"id"`
-	Pods     map[string]Config  `json:"pods,omitempty"`
-	Verdicts map[string]Verdict `json:"verdicts,omitempty"`
-	Error    string             `json:"error,omitempty"`
+	ID      string            `json:"id"`
+	Pods    map[string]Config `json:"pods,omitempty"`
+	Reviews map[string]Review `json:"reviews,omitempty"`
+	Error   string            `json:"error,omitempty"`
 }
 
 // Config is what one proxy gets (the first pod of a workload), as Envoy's JSON, each list in the order of names.
@@ -95,8 +95,8 @@ func answer(line []byte) (out Output) {
 	}
 	out.ID = in.ID
 	answer := func(f *failer) { out.Pods = generate(f, in) }
-	if in.Judge {
-		answer = func(f *failer) { out.Verdicts = judge(f, in) }
+	if in.Review {
+		answer = func(f *failer) { out.Reviews = review(f, in) }
 	}
 	if err := attempt(answer); err != nil {
 		return Output{ID: in.ID, Error: err.Error()}

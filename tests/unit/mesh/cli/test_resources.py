@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,9 +45,55 @@ def test_diff(bench: Bench, folder: Path) -> None:
     assert bench.runner.orders[0].endswith("False True")
 
 
+class _Stdin:
+    """A standard input with these bytes."""
+
+    closed = False
+
+    def __init__(self, given: bytes) -> None:
+        self.buffer = io.BytesIO(given)
+
+
+@pytest.mark.parametrize("command", ["apply", "delete", "diff"])
+def test_the_standard_input(bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """- is the standard input, alone or beside files."""
+    monkeypatch.setattr("sys.stdin", _Stdin(b"kind: VirtualService\n"))
+    done = bench.rostrum(command, "-f", "-", "-f", str(folder))
+    assert done.code == 0
+    assert bench.runner.orders[0].startswith(f"change ['stdin', '{folder / 'traffic.yaml'}']")
+
+
+@pytest.mark.parametrize(
+    ("given", "files", "message"),
+    [
+        (b"", ["-"], "the standard input is empty"),
+        (b" \n", ["-"], "the standard input is empty"),
+        (b"\xff\xfe\x00", ["-"], "the standard input is no text in UTF-8"),
+        (None, ["-"], "the standard input is closed"),
+        (b"kind: VirtualService\n", ["-", "-"], "the standard input can be read once"),
+    ],
+)
+def test_a_standard_input_that_cannot_be_applied(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, given: bytes | None, files: list[str], message: str
+) -> None:
+    """One line, and the code of a mistaken command; nobody is asked."""
+    monkeypatch.setattr("sys.stdin", None if given is None else _Stdin(given))
+    refused = bench.rostrum("apply", *(word for file in files for word in ("-f", file)))
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert message in refused.err
+    assert bench.runner.orders == []
+
+
 def test_get(bench: Bench) -> None:
     """A line a resource; --json has them whole; none is no fault."""
-    assert bench.rostrum("get").out.splitlines()[1].split() == ["VirtualService", "rostrum", "team-a", "applied"]
+    assert bench.rostrum("get").out.splitlines()[1].split() == [
+        "VirtualService",
+        "rostrum",
+        "team-a",
+        "before",
+        "all",
+        "applied",
+    ]
     assert bench.rostrum("get", "--json").json["resources"][0]["yaml"] == "a\n"
     none = bench.rostrum("get", "Gateway")
     assert (none.code, none.out, none.err) == (0, "", "no active Gateway\n")

@@ -87,7 +87,7 @@ def test_what_istiod_is_asked_with_has_the_same_ages() -> None:
     home.change(VIRTUAL_SERVICE, "zz-first")
     texts = home.folder.texts(home.overlay)
     assert [file for file, text in texts.items() if "creationTimestamp" in text] == ["zz-first.yaml"]
-    assert "creationTimestamp: 2023-11-14T22:13:20Z" in texts["zz-first.yaml"]
+    assert "creationTimestamp: '2023-11-14T22:13:20Z'" in texts["zz-first.yaml"]
 
 
 def test_resources_are_listed_with_their_age() -> None:

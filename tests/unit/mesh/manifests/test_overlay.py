@@ -122,7 +122,7 @@ def test_what_is_applied_is_as_old_as_its_first_apply() -> None:
     """Applied again, changed, written and read back, it keeps its age; deleted and applied again it is young."""
     overlay, _ = applied(MORE)
     assert ages(overlay) == {"team-a": "", "default": "", "more": NOW}
-    assert overlay.active(FILES)[-1].text.count(f"creationTimestamp: {NOW}") == 1
+    assert overlay.active(FILES)[-1].text.count(f"creationTimestamp: '{NOW}'") == 1
     for text in (MORE, MORE.replace("STRICT", "DISABLE")):
         overlay = Overlay.from_dict(applied(text, overlay, LATER)[0].as_dict())
         assert ages(overlay)["more"] == NOW

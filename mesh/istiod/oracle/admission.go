@@ -31,8 +31,8 @@ import (
 	"istio.io/istio/pkg/config/schema/resource"
 )
 
-// Verdict is what a cluster says of the Istio resources of one file when they are applied: nothing if they are taken.
-type Verdict struct {
+// Review is what a cluster says of the Istio resources of one file when they are applied: nothing if they are taken.
+type Review struct {
 	// Schema is the API server's refusal, by the schema and the rules of the custom resource's definition.
 	Schema string `json:"schema,omitempty"`
 	// Webhook is istiod's refusal: its reader's or its validation's. It is asked even if the schema refuses.
@@ -41,7 +41,7 @@ type Verdict struct {
 	Warning string `json:"warning,omitempty"`
 }
 
-// definitions are those of Istio's own chart by apiVersion and kind, read at the first verdict.
+// definitions are those of Istio's own chart by apiVersion and kind, read at the first review.
 var definitions = sync.OnceValues(readDefinitions)
 
 // definition is one version of a custom resource, in the three forms that the API server asks.
@@ -109,13 +109,13 @@ func (d definition) refuse(object map[string]any) error {
 	return errs.ToAggregate()
 }
 
-// judge returns a verdict for each file; the first refusal of each kind counts.
-func judge(t *failer, in Input) map[string]Verdict {
+// review returns a review for each file; the first refusal of each kind counts.
+func review(t *failer, in Input) map[string]Review {
 	known, err := definitions()
 	t.check(err, "definitions")
-	verdicts := map[string]Verdict{}
+	reviews := map[string]Review{}
 	for name, text := range in.Files {
-		verdict := Verdict{}
+		review := Review{}
 		reader := kubeyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
 		for {
 			document, err := reader.Read()
@@ -123,20 +123,20 @@ func judge(t *failer, in Input) map[string]Verdict {
 				break
 			}
 			if err == nil {
-				err = verdict.add(known, document)
+				err = review.add(known, document)
 			}
 			if err != nil {
-				verdict.Webhook = first(verdict.Webhook, err)
+				review.Webhook = first(review.Webhook, err)
 				break
 			}
 		}
-		verdicts[name] = verdict
+		reviews[name] = review
 	}
-	return verdicts
+	return reviews
 }
 
 // add asks the schema, then istiod. It returns what neither can be asked for: a text that is no YAML.
-func (v *Verdict) add(known map[string]definition, document []byte) error {
+func (r *Review) add(known map[string]definition, document []byte) error {
 	object := &unstructured.Unstructured{}
 	asJSON, err := yaml.YAMLToJSON(document)
 	if err == nil {
@@ -152,10 +152,10 @@ func (v *Verdict) add(known map[string]definition, document []byte) error {
 	if !found {
 		return fmt.Errorf("no definition of %s %s", object.GetAPIVersion(), object.GetKind())
 	}
-	v.Schema = first(v.Schema, guard(func() error { return asked.refuse(object.Object) }))
-	v.Webhook = first(v.Webhook, guard(func() error {
+	r.Schema = first(r.Schema, guard(func() error { return asked.refuse(object.Object) }))
+	r.Webhook = first(r.Webhook, guard(func() error {
 		warning, err := validated(document)
-		v.Warning = first(v.Warning, warning)
+		r.Warning = first(r.Warning, warning)
 		return err
 	}))
 	return nil
