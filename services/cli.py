@@ -1,24 +1,17 @@
-"""The `rostrum` command of this application: the runtime's commands, and those of debates.
-
-The one place that knows which services bring commands; a service's own are in its `commands`.
-"""
+"""The `rostrum` command of this application: prepares its process, then imports what it is made of and runs it."""
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from mesh.cli import program
-from services.moderator.commands import debates
-
-APPLICATION = program.Application(
-    help="Language-model agents as services: hold a debate, and see what was said.",
-    first_command='debate "TOPIC"',
-    register=debates.register,
-)
+from mesh.cli import process
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Runs the command line of this process and exits."""
+    process.prepare()
+    # After that: what is imported takes a second, and PYTHONPATH may name other packages of the same names.
+    from mesh.cli import program  # noqa: PLC0415
+    from services.application import APPLICATION  # noqa: PLC0415
+
     program.main(APPLICATION, "services.cli")
 
 

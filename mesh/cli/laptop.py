@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.cli.world import World
 from mesh.local.client import LocalRunner
+from mesh.local.folders import absolute_path
 from mesh.rpc.channels import through_ingress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import grpc
 
@@ -21,12 +22,12 @@ NOWHERE = "127.0.0.1:1"
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
-    """Returns the home folder: ROSTRUM_HOME, else .rostrum in the working folder."""
-    return Path(environ.get("ROSTRUM_HOME") or ".rostrum").absolute()
+    """Returns the home folder: ROSTRUM_HOME, else .rostrum in the working folder. Raises LocalError."""
+    return absolute_path(environ.get("ROSTRUM_HOME") or ".rostrum")
 
 
 def world(environ: Mapping[str, str], output: Output, program: str, first_command: str) -> World:
-    """Returns the World of this process. Looks at nothing yet."""
+    """Returns the World of this process. Looks at nothing yet. Raises LocalError."""
     runner = LocalRunner(home_of(environ), environ)
 
     def dial(service: str) -> grpc.aio.Channel:

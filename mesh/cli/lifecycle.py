@@ -104,6 +104,7 @@ async def _up(world: World, model: str, *, detach: bool, as_json: bool) -> None:
         world.output.note("Rostrum was stopped")
     finally:
         if started and not detach:
+            world.output.note("Stopping Rostrum")
             await world.runner.stop()
 
 

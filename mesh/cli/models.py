@@ -99,7 +99,10 @@ async def bring(model: str, environ: Mapping[str, str], output: Output) -> None:
     if name.kind != "embedded":
         return
     wanted = catalogue.WEIGHTS[name.detail]
-    cache = weights.cache_folder(environ)
+    try:
+        cache = weights.cache_folder(environ)
+    except weights.WeightsError as error:
+        raise CommandError(str(error), Exit.FAILURE) from error
     if weights.present(wanted, cache):
         return
     output.note(

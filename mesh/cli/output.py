@@ -8,12 +8,14 @@ terminal.
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
 from google.protobuf.json_format import MessageToDict
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -32,18 +34,30 @@ if TYPE_CHECKING:
 WIDTH = 100
 """Columns of running text on a terminal at most: longer lines are hard to read."""
 
+_BREAKS = re.compile(r"[ \t\n]+")
+"""What a cell of a table is written without."""
+
 INDENT = 2
 """Columns before a turn's text."""
 
-HARMLESS = frozenset("\n\t\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
-"""Not printable to Python: line breaks and tabs, the no-break space of French and German, the soft hyphen, and the
-invisible characters by which Persian, Hindi and emoji join or do not join. Those that turn the direction of all that
-follows are not among them."""
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, but for line breaks and tabs, line and paragraph separators, and what turns the direction of all
+that follows (embeddings, overrides, isolates). Every other character is somebody's writing: spaces of any width, the
+joiners of Persian, Hindi and emoji, marks of direction, tags of flags, private use."""
 
 
 def clean(text: str) -> str:
-    """Returns the text without control characters, but for those that are harmless."""
-    return "".join(character for character in text if character in HARMLESS or character.isprintable())
+    """Returns the text without what steers a terminal; nothing else is lost."""
+    return STEERING.sub(_replace_steering, text)
+
+
+def _replace_steering(found: re.Match[str]) -> str:
+    return "\n" if found[0] in "\u2028\u2029" else ""
+
+
+def escape(text: str) -> str:
+    """Returns JSON in which what steers a terminal is written by its number; it means the same."""
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def json_of(message: Message) -> dict[str, Any]:
@@ -53,15 +67,22 @@ def json_of(message: Message) -> dict[str, Any]:
 
 def local_time(stamp: Timestamp) -> str:
     """Returns a time of day in the reader's zone, to the second."""
-    return datetime.fromtimestamp(stamp.seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return time.strftime(
+        "%Y-%m-%d %H:%M:%S", time.localtime(stamp.seconds)
+    )  # of any TZ: datetime refuses a day's offset
+
+
+def _open_console(stream: TextIO) -> Console:
+    # A terminal is what is one: rich would take FORCE_COLOR of a CI's environment for one, and draw into its log.
+    return Console(file=stream, force_terminal=stream.isatty(), highlight=False, emoji=False, markup=False)
 
 
 class Output:
     """Both streams of a command."""
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
-        self._out = Console(file=stdout or sys.stdout, highlight=False, emoji=False, markup=False)
-        self._err = Console(file=stderr or sys.stderr, highlight=False, emoji=False, markup=False)
+        self._out = _open_console(stdout or sys.stdout)
+        self._err = _open_console(stderr or sys.stderr)
         self._waiting: TerminalWaiting | None = None  # what is on the terminal now
 
     @property
@@ -89,21 +110,21 @@ class Output:
 
     def json(self, data: Message | dict[str, Any]) -> None:
         """Writes one JSON document."""
-        self.raw(json.dumps(data if isinstance(data, dict) else json_of(data), indent=2, ensure_ascii=False))
+        self.raw(self._dump(data if isinstance(data, dict) else json_of(data), indent=2))
 
     def json_line(self, message: Message) -> None:
         """Writes one JSON document on one line."""
-        self.raw(json.dumps(json_of(message), ensure_ascii=False))
+        self.raw(self._dump(json_of(message), indent=None))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Writes aligned columns; on a terminal the last one is cut where the line ends."""
-        cells = [[*columns], *[[" ".join(clean(cell).split()) for cell in row] for row in rows]]
-        widths = [max(len(row[place]) for row in cells) for place in range(len(columns))]
+        cells = [[*columns], *[[_BREAKS.sub(" ", clean(cell).strip()) for cell in row] for row in rows]]
+        widths = [max(cell_len(row[place]) for row in cells) for place in range(len(columns))]
         for number, row in enumerate(cells):
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            line = "  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
             style = "bold" if number == 0 and self.for_people else ""
             self._out.print(
-                Text(line, style=style),
+                Text(line.rstrip(), style=style),
                 no_wrap=True,
                 overflow="ellipsis" if self.for_people else "ignore",
                 crop=self.for_people,
@@ -140,6 +161,10 @@ class Output:
         with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=self._err) as progress:
             task = progress.add_task(title, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    def _dump(self, data: dict[str, Any], *, indent: int | None) -> str:
+        """Returns JSON that stdout can take whole: a character that its encoding lacks is written by its number."""
+        return escape(json.dumps(data, indent=indent, ensure_ascii=not self._out.encoding.startswith("utf")))
 
     def _write(self, console: Console, text: str, style: str, indent: int) -> None:
         body = Text(clean(text), style=style)

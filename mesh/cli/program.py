@@ -1,6 +1,6 @@
 """Builds the `rostrum` command for an application, runs it, and turns every failure into a line and an exit code.
 
-Knows the runtime's commands; those of an application are registered by whoever composes the command (`services.cli`).
+Knows the runtime's commands; those of an application are registered by it (`services.application`).
 No failure that a user can cause ends in a traceback. One that should not happen does so only with ROSTRUM_DEBUG set;
 otherwise it is one line too.
 """
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from mesh.cli import agents, configuration, laptop, lifecycle, resources, tokens
+from mesh.cli import agents, configuration, laptop, lifecycle, process, resources, streams, tokens
 from mesh.cli.exits import CommandError, Exit, exit_of, line_of
 from mesh.cli.output import Output
 from mesh.errors import RostrumError
+from mesh.local.caller import as_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,10 +74,6 @@ def execute(app: typer.Typer, arguments: Sequence[str], world: World) -> Exit:
         return Exit(app(list(arguments), prog_name="rostrum", standalone_mode=False, obj=world) or Exit.OK)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output is gone; Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
     except Exception as error:
         if world.environ.get("ROSTRUM_DEBUG"):
             raise
@@ -111,11 +108,38 @@ def program_of(called: str, search_path: str, module: str) -> str:
         return "rostrum"
     if file.name != "rostrum":
         return shlex.join(["python", "-m", module])
-    return shlex.join([os.path.relpath(file)])
+    try:
+        near = os.path.relpath(file)
+    except FileNotFoundError:  # the working folder
+        near = called
+    return shlex.join([near])
 
 
 def main(application: Application, module: str) -> NoReturn:
-    """Runs the command line of this process and exits. `module` is what `python -m` would run to come here."""
-    program = program_of(sys.argv[0], os.environ.get("PATH", ""), module)
-    world = laptop.world(os.environ, Output(), program, application.first_command)
-    sys.exit(execute(build(application), sys.argv[1:], world))
+    """Runs the command line of this process and exits. `module` is what `python -m` would run to come here.
+
+    mesh.cli.process has prepared the process.
+    """
+    process.raise_at_signals()
+    try:
+        streams.limit_sizes(os.environ)
+        streams.open_streams()
+        exit_code = _run(application, module)
+    except KeyboardInterrupt:
+        exit_code = Exit.INTERRUPTED
+    finally:
+        process.end_at_signals()
+    sys.exit(exit_code)
+
+
+def _run(application: Application, module: str) -> Exit:
+    output = Output()
+    try:
+        world = laptop.world(
+            os.environ, output, program_of(sys.argv[0], os.environ.get("PATH", ""), module), application.first_command
+        )
+    except RostrumError as error:
+        output.error(line_of(error))
+        return exit_of(error)
+    arguments = [as_utf8(argument) or argument for argument in sys.argv[1:]]  # in a locale without UTF-8, too
+    return execute(build(application), arguments, world)

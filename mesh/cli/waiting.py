@@ -65,7 +65,8 @@ class TerminalWaiting:
         self._clean = clean
         self._width = width
         self._indent = indent
-        self._spinner = Spinner("dots", style="status.spinner")
+        spinner = "dots" if console.encoding.startswith("utf") else "line"
+        self._spinner = Spinner(spinner, style="status.spinner")
         self._text = ""
         self._is_waiting = False
         self._live: Live | None = None

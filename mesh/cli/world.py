@@ -7,7 +7,6 @@ in-process services. Nothing here does any work.
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import grpc
 from rostrum.agent.v1 import agent_service_pb2_grpc
 
+from mesh.cli import process
 from mesh.cli.exits import CommandError, Exit
 from mesh.rpc import status as rpc_status
 
@@ -161,13 +161,27 @@ async def call(answer: Awaitable[T]) -> T:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs a command's coroutine; Ctrl-C, SIGTERM and a closed terminal cancel it, so that its `finally` blocks run."""
+    """Runs a command's coroutine; Ctrl-C, SIGTERM and a closed terminal cancel it, so that its `finally` blocks run.
+
+    Once: they end what the command started, which more signals, such as a second Ctrl-C, must not leave half done.
+    """
 
     async def main() -> T:
         task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, task.cancel if task else loop.stop)
+        assert task is not None  # noqa: S101 - asyncio.run made one
+        is_cancelled = False
+
+        def cancel_once() -> None:
+            nonlocal is_cancelled
+            if not is_cancelled:
+                is_cancelled = True
+                task.cancel()
+
+        for number in process.heeded():
+            asyncio.get_running_loop().add_signal_handler(number, cancel_once)
         return await work
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    finally:
+        process.raise_at_signals()

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mesh.cache import cache_folder
+from mesh.cache import NoCacheError, cache_folder
 from mesh.local.errors import MissingPartError
 
 SOURCES = Path(__file__).parent / "oracle"
@@ -105,4 +105,7 @@ def _fingerprint() -> str:
 
 
 def _cache() -> Path:
-    return cache_folder(os.environ) / "istiod-oracle"
+    try:
+        return cache_folder(os.environ) / "istiod-oracle"
+    except NoCacheError as error:
+        raise MissingPartError(str(error)) from error

@@ -80,7 +80,7 @@ async def _check_ollama(name: ModelName, servers: ModelServers, notify: Callable
         url = ollama_url(servers.ollama_host)
     except ValueError as error:
         raise ModelRefusedError(str(error), model=str(name)) from error
-    installed = await list_models(servers.ollama_host, notify=notify)
+    installed = await list_models(servers.ollama_host, notify=notify, ca_bundle=servers.ca_bundle)
     if installed is None:
         raise ModelUnavailableError(
             f"no Ollama answers at {url}: start it (`ollama serve`), or set OLLAMA_HOST to where it runs",
@@ -88,7 +88,7 @@ async def _check_ollama(name: ModelName, servers: ModelServers, notify: Callable
         )
     known = {plain_ollama_name(model.name): model for model in installed}
     found = known.get(plain_ollama_name(name.detail))
-    details = await _show(name, url)
+    details = await _show(name, url, servers.ca_bundle)
     if details is None:
         have = ", ".join(sorted(model.name for model in installed)) or "none"
         raise MissingModelError(
@@ -101,11 +101,11 @@ async def _check_ollama(name: ModelName, servers: ModelServers, notify: Callable
         _refuse(name, "it is an embedding model, which cannot chat: choose another, such as `ollama pull llama3.2`")
 
 
-async def _show(name: ModelName, url: str) -> OllamaDetails | None:
+async def _show(name: ModelName, url: str, ca_bundle: str | None) -> OllamaDetails | None:
     from mesh.llm.ollama import show_model  # noqa: PLC0415 - as above
     from mesh.llm.ollama_client import OllamaClient  # noqa: PLC0415 - as above
 
-    async with aclosing(OllamaClient(url)) as client:
+    async with aclosing(OllamaClient(url, ca_bundle=ca_bundle)) as client:
         try:
             return await show_model(client, name.detail)
         except ServerFaultError as fault:

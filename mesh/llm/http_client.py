@@ -1,19 +1,20 @@
 """The HTTP client of the model adapters: by the proxy of the environment to other machines, never to this one.
 
-HTTP_PROXY, HTTPS_PROXY, ALL_PROXY (HTTP and SOCKS), NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are httpx2's own, and
-httpx's, on which Ollama's client is built; both read them from the process's environment. A server on this machine, in
-the cluster, or behind a Unix socket gets none of it.
+Which proxy that is, mesh.proxies says, for httpx2 and for httpx, on which Ollama's client is built; each by itself
+reads HTTP_PROXY and NO_PROXY in another way. SSL_CERT_FILE and SSL_CERT_DIR are read from the process's environment by
+both, alike. A server behind a Unix socket gets no proxy.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from mesh.llm.http_errors import is_local
+from mesh.proxies import find_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,24 +47,28 @@ def open_by(
     a proxy or a bundle of the environment, cannot be used.
     """
     limits = library.Limits(keepalive_expiry=KEEPALIVE_SECONDS)
-    verify: ssl.SSLContext | bool = not url.startswith("http://")
-    options = {"timeout": None, **options}
     try:
         library.URL(url)
-        if is_local(url) or socket:
-            transport = library.AsyncHTTPTransport(uds=socket, limits=limits, verify=verify, trust_env=True)
-            return opener(trust_env=False, transport=transport, **options)
-        if ca_bundle:
-            folder = Path(ca_bundle).is_dir()
-            verify = ssl.create_default_context(
-                cafile=None if folder else ca_bundle, capath=ca_bundle if folder else None
-            )
-        elif verify:
-            verify = library.create_ssl_context()  # now, so that what SSL_CERT_FILE names is missed before any call
-        return opener(limits=limits, verify=verify or True, **options)
+        proxy_url = None if socket else find_proxy(url, os.environ)
+        # Now, so that what SSL_CERT_FILE names is missed before any call.
+        needs_tls = any(address.startswith("https://") for address in (url, proxy_url or ""))
+        tls = _open_tls(library, ca_bundle) if needs_tls else None
+        proxy = library.Proxy(proxy_url, ssl_context=tls) if proxy_url and proxy_url.startswith("https") else proxy_url
+        transport = library.AsyncHTTPTransport(uds=socket, limits=limits, verify=tls or False, proxy=proxy)
     except library.InvalidURL as error:
         raise ValueError(f"{url}, or a proxy of the environment, is no URL: {error}") from error
     except ImportError as error:
-        raise ValueError(f"the proxy of the environment cannot be used: {error}") from error
+        raise ValueError(f"the proxy {proxy_url} cannot be used: {error}") from error
     except OSError as error:
         raise ValueError(f"SSL_CERT_FILE or REQUESTS_CA_BUNDLE cannot be read: {error}") from error
+    # What it would look up in the environment for itself was looked up above.
+    return opener(transport=transport, trust_env=False, **{"timeout": None, **options})
+
+
+def _open_tls(library: Any, ca_bundle: str | None) -> ssl.SSLContext:
+    """Returns who may sign for a server: those of the bundle, else of SSL_CERT_FILE or SSL_CERT_DIR, else the usual."""
+    if not ca_bundle:
+        context: ssl.SSLContext = library.create_ssl_context()
+        return context
+    is_folder = Path(ca_bundle).is_dir()
+    return ssl.create_default_context(cafile=None if is_folder else ca_bundle, capath=ca_bundle if is_folder else None)

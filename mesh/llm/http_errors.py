@@ -1,11 +1,9 @@
-"""What the adapters share: how a server's status becomes one of our errors, and which URLs no proxy may get."""
+"""What the adapters share: how a server's status becomes one of our errors."""
 
 from __future__ import annotations
 
-import ipaddress
-from urllib.parse import urlsplit
-
 from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
+from mesh.proxies import is_local
 
 QUOTE_CHARACTERS = 200
 """Of a server's own words in our message."""
@@ -41,16 +39,6 @@ def too_slow(name: str, seconds: float, why: str = "") -> ModelUnavailableError:
 def unreadable(name: str, why: str) -> ModelRefusedError:
     """Returns the error for an answer that is not what the API promises."""
     return ModelRefusedError(f"the answer of {name} cannot be read: {why}", model=name)
-
-
-def is_local(url: str) -> bool:
-    """Says whether a URL names this machine or a name of this cluster, so that HTTP_PROXY must not apply to it."""
-    host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host.rstrip(".") or host.rstrip(".").endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
 
 
 def estimated_tokens(text: str) -> int:

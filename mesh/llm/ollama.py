@@ -15,7 +15,7 @@ from mesh.llm.answer import Piece, read_count
 from mesh.llm.chat import ChatModel
 from mesh.llm.faults import ServerFaultError
 from mesh.llm.ollama_client import OllamaClient
-from mesh.llm.ollama_names import ollama_url
+from mesh.llm.ollama_names import ollama_url, plain_ollama_name
 from mesh.llm.openai import write_messages
 from mesh.llm.port import Profile
 from mesh.llm.tuning import Tuning
@@ -106,6 +106,7 @@ class OllamaDialect:
     async def profile(self) -> Profile:
         """See mesh.llm.chat.Dialect."""
         self._details = await show_model(self._client, self._model)
+        self._model = self._details.name
         if self._tuning.context_tokens is None and self._details.context_tokens is not None:
             self._context_tokens = min(self._details.context_tokens, DEFAULT_CONTEXT_TOKENS)
         return Profile(self._context_tokens, self._tuning.temperature, guided=False)
@@ -116,13 +117,27 @@ class OllamaDialect:
 
 
 async def show_model(client: OllamaClient, model: str) -> OllamaDetails:
-    """Returns what an Ollama says of a model. Raises LostConnectionError and ServerFaultError (404: there is none)."""
+    """Returns what an Ollama says of a model, with its own name for it: some take no other spelling of it.
+
+    Raises LostConnectionError and ServerFaultError (404: there is none).
+    """
     try:
         return _read_details(model, await client.show(model))
     except ServerFaultError as fault:
         if fault.status in {404, 405} and "model" not in fault.words.lower():
             return _read_details(model, {})  # a server that speaks this API but for this part of it
-        raise
+        installed = await _find_spelling(client, model) if fault.status == 404 else None
+        if installed is None:
+            raise
+        return _read_details(installed, await client.show(installed))
+
+
+async def _find_spelling(client: OllamaClient, model: str) -> str | None:
+    """Returns another spelling of a model's name, by which the server lists it."""
+    listed = (await client.list()).get("models")
+    names = [entry.get("model") or entry.get("name") for entry in listed or () if isinstance(entry, dict)]
+    plain = plain_ollama_name(model)
+    return next((name for name in names if name and name != model and plain_ollama_name(str(name)) == plain), None)
 
 
 def _read_part(part: ollama.ChatResponse) -> Piece:

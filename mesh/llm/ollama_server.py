@@ -15,12 +15,16 @@ from mesh.llm.faults import LostConnectionError, ServerFaultError
 from mesh.llm.ollama import show_model
 from mesh.llm.ollama_client import OllamaClient
 from mesh.llm.ollama_names import ollama_url
+from mesh.proxies import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-CONNECT_SECONDS = 1.0
-"""Time in which a server that runs takes a connection."""
+LOCAL_CONNECT_SECONDS = 1.0
+"""Time in which a server that runs on this machine takes a connection."""
+
+CONNECT_SECONDS = 8.0
+"""The same for one elsewhere, by a proxy or a slow line."""
 
 SLOW_SECONDS = 2.0
 """After which it is said that it is being waited for."""
@@ -45,14 +49,19 @@ class InstalledModel:
 
 
 async def list_models(
-    host: str, *, loaded: bool = False, notify: Callable[[str], None] = lambda _line: None
+    host: str,
+    *,
+    loaded: bool = False,
+    notify: Callable[[str], None] = lambda _line: None,
+    ca_bundle: str | None = None,
 ) -> tuple[InstalledModel, ...] | None:
     """Returns the models that an Ollama has, or only those it has loaded; None if none is running there."""
     url = ollama_url(host)
     waiting = f"Ollama at {url} is slow to answer: waiting for it"
+    connect_seconds = LOCAL_CONNECT_SECONDS if is_local(url) else CONNECT_SECONDS
     slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, notify, waiting)
     try:
-        async with aclosing(OllamaClient(url, connect_seconds=CONNECT_SECONDS)) as client:
+        async with aclosing(OllamaClient(url, ca_bundle=ca_bundle, connect_seconds=connect_seconds)) as client:
             listed = await (client.ps() if loaded else client.list())
             return tuple(_read_model(entry) for entry in listed["models"])
     except (ServerFaultError, LostConnectionError, KeyError, TypeError, AttributeError):
@@ -61,17 +70,19 @@ async def list_models(
         slow.cancel()
 
 
-async def find_chat_model(host: str, installed: Sequence[InstalledModel], *, memory_bytes: int) -> str | None:
+async def find_chat_model(
+    host: str, installed: Sequence[InstalledModel], *, memory_bytes: int, ca_bundle: str | None = None
+) -> str | None:
     """Returns the most capable of the models that chats there and is loaded, else that fits the memory."""
     if not installed:
         return None
-    loaded = {model.name for model in await list_models(host, loaded=True) or ()}
+    loaded = {model.name for model in await list_models(host, loaded=True, ca_bundle=ca_bundle) or ()}
     ranked = sorted(
         (model for model in installed if not model.is_remote),
         key=lambda model: (model.name in loaded, model.file_bytes <= memory_bytes, model.parameters),
         reverse=True,
     )
-    async with aclosing(OllamaClient(ollama_url(host))) as client:
+    async with aclosing(OllamaClient(ollama_url(host), ca_bundle=ca_bundle)) as client:
         for model in ranked[:MAX_SHOWN]:
             if model.name not in loaded and model.file_bytes > memory_bytes:
                 continue

@@ -137,10 +137,12 @@ async def choose(
 
     url = ollama_url(servers.ollama_host)
     embedded = ModelName("embedded", "default")
-    installed = await list_models(servers.ollama_host, notify=notify)
+    installed = await list_models(servers.ollama_host, notify=notify, ca_bundle=servers.ca_bundle)
     if installed is None:
         return Choice(embedded, f"no Ollama is running at {url}")
-    found = await find_chat_model(servers.ollama_host, installed, memory_bytes=memory_bytes)
+    found = await find_chat_model(
+        servers.ollama_host, installed, memory_bytes=memory_bytes, ca_bundle=servers.ca_bundle
+    )
     if found is None:
         return Choice(embedded, f"Ollama is running at {url} but has no chat model that runs there")
     return Choice(ModelName("ollama", found), f"Ollama is running at {url}")

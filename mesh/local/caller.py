@@ -11,8 +11,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mesh.cache import cache_folder
+from mesh.cache import NoCacheError, cache_folder
 from mesh.local.errors import LocalError
+from mesh.local.folders import absolute_path
 
 PATHS = (
     *("HOME", "TMPDIR", "ROSTRUM_HOME", "ROSTRUM_CACHE", "ROSTRUM_MANIFESTS"),
@@ -46,7 +47,10 @@ def demand_usable(home: Path, environ: Mapping[str, str]) -> None:
         raise LocalError(
             f"ROSTRUM_HOME is a path of {size} bytes, and {MAX_PATH_BYTES} are possible: choose a shorter one."
         )
-    cache = _demand_utf8("ROSTRUM_CACHE", str(cache_folder(environ)))
+    try:
+        cache = _demand_utf8("ROSTRUM_CACHE", str(cache_folder(environ)))
+    except NoCacheError as error:
+        raise LocalError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     if os.pathsep in cache and not environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         raise LocalError(
             f"ROSTRUM_CACHE is {cache!r}, and for Java a path ends at a colon: choose a folder without one."
@@ -63,7 +67,7 @@ def as_utf8(text: str) -> str | None:
 
 def _make_absolute(name: str, value: str) -> str:
     parts = value.split(os.pathsep) if name in PATH_LISTS else [value]
-    return os.pathsep.join(str(Path(part).absolute()) if part else part for part in parts)
+    return os.pathsep.join(str(absolute_path(part)) if part else part for part in parts)
 
 
 def _demand_utf8(name: str, path: str) -> str:

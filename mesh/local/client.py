@@ -32,6 +32,7 @@ from mesh.local.errors import (
     StartupError,
     disk_errors,
 )
+from mesh.local.folders import absolute_path
 from mesh.local.starter import forget_starter, killed_starter, note_starter
 from mesh.rpc.status import UnreachableError, from_rpc_error, has_reason
 
@@ -83,7 +84,7 @@ class LocalRunner:
 
     @property
     def _manifests(self) -> Path:
-        return Path(self._environ.get("ROSTRUM_MANIFESTS") or ROOT).absolute()
+        return absolute_path(self._environ.get("ROSTRUM_MANIFESTS") or str(ROOT))
 
     # ---- start and stop ----
 

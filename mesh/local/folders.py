@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from mesh.local.errors import disk_errors
+from mesh.local.errors import LocalError, disk_errors
 
 PARTS = ("app", "out", "routes", "secrets")
 ADMIN = "admin.sock"
@@ -61,6 +61,14 @@ class PodFolder:
             os.close(self.descriptor)
             self.descriptor = -1
             shutil.rmtree(self.path, ignore_errors=True)
+
+
+def absolute_path(name: str) -> Path:
+    """Returns a caller's path from the root on. Raises LocalError if it is not, and the working folder is gone."""
+    try:
+        return Path(name).absolute()
+    except FileNotFoundError as error:
+        raise LocalError("The working folder does not exist any more: change to one that does (`cd`).") from error
 
 
 def remove_all(home: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rostrum.local.v1 import runner_pb2
 
-from mesh.cache import cache_folder
+from mesh.cache import NoCacheError, cache_folder
 from mesh.clock import SystemClock
 from mesh.local import broker, declared, folders, models, tokens
 from mesh.local.addresses import Addresses
@@ -22,7 +22,7 @@ from mesh.local.applied import AppliedFile
 from mesh.local.changes import Changes
 from mesh.local.declared import ManifestFolder
 from mesh.local.environment import Environment
-from mesh.local.errors import DiskFullError, StartupError
+from mesh.local.errors import DiskFullError, LocalError, StartupError
 from mesh.local.identities import Identities, open_authority
 from mesh.local.kafka import Kafka
 from mesh.local.placement import Placement
@@ -47,8 +47,11 @@ class Home:
 
     @property
     def cache(self) -> Path:
-        """Where models and jars are kept."""
-        return cache_folder(self.caller)
+        """Where models and jars are kept. Raises LocalError."""
+        try:
+            return cache_folder(self.caller)
+        except NoCacheError as error:
+            raise LocalError(str(error)) from error
 
 
 def open_system(home: Home, root: Path, report: Callable[[str], None]) -> System:

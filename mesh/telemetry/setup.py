@@ -8,7 +8,7 @@ context goes on as it came, for half the price of a span that nobody will see.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -16,6 +16,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import DEFAULT_OFF, DEFAULT_ON
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from mesh.proxies import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,8 +56,10 @@ def _export(provider: TracerProvider, resource: Resource, endpoint: str) -> None
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint))
+    # gRPC has its own way to read the environment; what leads to models must not get what goes to this machine.
+    options: Any = (("grpc.enable_http_proxy", 0),) if is_local(endpoint) else ()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, channel_options=options)))
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=endpoint, channel_options=options))
     metrics.set_meter_provider(MeterProvider(resource=resource, metric_readers=[reader]))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -53,7 +54,11 @@ class ScriptedServer:
     """The server, in threads of its own, from `with` to the end of it."""
 
     def __init__(
-        self, script: Callable[[Call], Answer | Raw] = lambda _call: USUAL, *, host: str = "127.0.0.1"
+        self,
+        script: Callable[[Call], Answer | Raw] = lambda _call: USUAL,
+        *,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.script: Callable[[Call], Answer | Raw] = script
         self.show: dict[str, Any] = {"capabilities": ["completion"], "model_info": {"scripted.context_length": 32_768}}
@@ -74,12 +79,15 @@ class ScriptedServer:
         self._http = _Http((host, 0), _Handler)
         self._http.daemon_threads = True
         self._http.scripted = self
+        self._scheme = "https" if tls else "http"
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def url(self) -> str:
         """What OLLAMA_HOST would be; OPENAI_BASE_URL is this and "/v1"."""
         host, port = self._http.server_address[:2]
-        return f"http://{host!s}:{port}"
+        return f"{self._scheme}://{host!s}:{port}"
 
     def start(self) -> None:
         """Serves from now on, in a thread that ends with the process if nothing else ends it."""
@@ -116,7 +124,7 @@ class _Http(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing of a client that left; that is what some tests are about."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mesh.cli import program
 from mesh.cli.exits import Exit
-from services.cli import APPLICATION
+from services.application import APPLICATION
 from tests.support.buf import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")

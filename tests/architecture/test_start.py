@@ -22,7 +22,7 @@ NEVER_BY_A_SERVICE = (
 )
 
 FORBIDDEN: Mapping[str, tuple[str, ...]] = {
-    "services.cli": (
+    "services.application": (
         *MODEL_CLIENTS,
         *LANGUAGES,
         "opentelemetry",
@@ -57,7 +57,7 @@ def test_a_start_imports_no_more_than_it_needs(module: str) -> None:
 
 def test_the_command_knows_each_error_of_its_services() -> None:
     """A reason comes back as its class, with its advice, only where that class is imported."""
-    known = set(_run("import services.cli; from mesh.rpc.status import by_reason; print(*by_reason())"))
+    known = set(_run("import services.application; from mesh.rpc.status import by_reason; print(*by_reason())"))
     missing = {cls.reason for cls in error_classes() if cls.__module__.startswith("services.")} - known
     assert not missing
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.test_commands import NOT_RUNNING, OK
+from tests.e2e.test_commands import FAILURE, NOT_RUNNING, OK, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,11 @@ pytestmark = pytest.mark.timeout(120)
 
 ROSTRUM = Path(sys.executable).with_name("rostrum")
 DEAD_PROXY = "http://127.0.0.1:9"
+TOPIC = (
+    "What people write: na\u00efve, \u65e5\u672c\u3000\u6771\u4eac, \u0645\u06cc\u200c\u062e\u0648, "
+    "\U0001f469\u200d\U0001f52c, 100\u202f%"
+)
+"""With an ideographic space, both joiners, and a narrow space that does not break."""
 PROXIES = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
 TOKEN = "eyJ"
 """How each token begins."""
@@ -59,6 +64,10 @@ def everywhere(value: str) -> dict[str, str | None]:
     return {**dict.fromkeys(names, value), "no_proxy": None, "NO_PROXY": None}
 
 
+GONE = "mkdir gone; cd gone; rmdir ../gone;"
+SHADOWS = "for name in typing json grpc typer rich; do echo 'raise SystemExit(9)' > $name.py; done;"
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+SHOW = ("show", "{debate}")
 STATUS, LIST, HELP = ("status",), ("list",), ("--help",)
 
 
@@ -69,12 +78,38 @@ def stopped(name: str, *, before: str = "", environment: Mapping[str, str | None
 
 OUTPUT_ROWS = (
     Case("stdout in Latin-1", LIST, stdout="STATE", environment={"PYTHONIOENCODING": "latin-1"}, is_running=True),
+    Case(
+        "words that ASCII lacks", SHOW, stdout="na?ve, ??", environment={"PYTHONIOENCODING": "ascii"}, is_running=True
+    ),
+    Case(
+        "JSON in ASCII",
+        (*SHOW, "--json"),
+        stdout=r"na\u00efve",
+        environment={"PYTHONIOENCODING": "ascii"},
+        is_running=True,
+    ),
+    Case("an ASCII locale", SHOW, stdout="na?ve, ??", environment=ASCII, is_running=True),
+    Case(
+        "UTF-8 arguments in an ASCII locale",
+        ("show", "\u00dcbung"),
+        USAGE,
+        stderr="'?bung' is no debate's id",
+        environment=ASCII,
+    ),
+    Case("all that people write", SHOW, stdout=TOPIC, is_running=True),
     Case("stdout in ASCII", HELP, stdout="Usage", environment={"PYTHONIOENCODING": "ascii"}),
     Case("the C locale", HELP, stdout="Usage", environment={"LC_ALL": "C", "PYTHONUTF8": "0"}),
     Case("no locale", environment={"LANG": None, "LC_ALL": None}, stdout=TOKEN),
     Case("a locale that does not exist", environment={"LC_ALL": "xx_YY.KOI9"}, stdout=TOKEN),
     Case("stdout closed", after=">&-"),
     Case("stderr closed", STATUS, exit_code=NOT_RUNNING, after="2>&-"),
+    Case("stdout closed and stdin too", after="<&- >&-"),
+    Case("stdout full", exit_code=FAILURE, stderr="the output cannot be written: No space left", after=">/dev/full"),
+    Case("stdout full, of help", HELP, FAILURE, stderr="the output cannot be written", after=">/dev/full"),
+    Case("stderr full", STATUS, exit_code=NOT_RUNNING, after="2>/dev/full"),
+    Case("a reader that leaves", HELP, after="| head -1"),
+    Case("a reader that never was", after="| true"),
+    Case("a reader of stderr that left", STATUS, exit_code=NOT_RUNNING, after="2> >(true)"),
     Case("all closed", STATUS, exit_code=NOT_RUNNING, after="<&- >&- 2>&-"),
     Case("stdin closed", after="<&-", stdout=TOKEN),
     Case("stdin is nothing", after="</dev/null", stdout=TOKEN),
@@ -88,13 +123,25 @@ TERMINAL_ROWS = (
     Case("no TERM", HELP, stdout="Usage", environment={"TERM": None}),
     Case("NO_COLOR", HELP, stdout="Usage", environment={"NO_COLOR": "1", "FORCE_COLOR": None}),
     Case("20 columns", LIST, stdout="STATE", environment={"COLUMNS": "20"}, is_running=True),
-    stopped("columns in words", environment={"COLUMNS": "text"}),
+    *(stopped(f"COLUMNS={size}", environment={"COLUMNS": size}) for size in ("0", "1", "-5", "text", "9" * 12, "٣")),
+    *(Case(f"help, COLUMNS={size}", HELP, stdout="Usage", environment={"COLUMNS": size}) for size in ("1", "9" * 12)),
+    Case("Typer's own width in words", HELP, stdout="Usage", environment={"TERMINAL_WIDTH": "wide"}),
+    Case("colours forced into a pipe", LIST, stdout="STATE", environment={"FORCE_COLOR": "1"}, is_running=True),
 )
 
 FOLDER_ROWS = (
     Case("no HOME", environment={"HOME": None}, stdout=TOKEN),
     Case("HOME does not exist", environment={"HOME": "/nowhere/at/all"}, stdout=TOKEN),
     Case("HOME is a file", environment={"HOME": "/etc/passwd"}, stdout=TOKEN),
+    stopped("a working folder that is gone", before=GONE),
+    Case(
+        "a home in a working folder that is gone",
+        STATUS,
+        FAILURE,
+        stderr="working folder does not exist any more",
+        before=GONE,
+        environment={"ROSTRUM_HOME": ".rostrum"},
+    ),
     stopped("no variables at all", before="exec env -i ROSTRUM_HOME={home}"),
 )
 
@@ -110,6 +157,19 @@ SYSTEM_ROWS = (
 
 PYTHON_ROWS = (
     Case("warnings are errors", LIST, stdout="STATE", environment={"PYTHONWARNINGS": "error"}, is_running=True),
+    stopped("PYTHONPATH has other packages", before=SHADOWS, environment={"PYTHONPATH": "{folder}"}),
+    stopped("PYTHONPATH is relative", before=SHADOWS, environment={"PYTHONPATH": "./"}),
+    stopped(
+        "PYTHONPATH and PYTHONSAFEPATH", before=SHADOWS, environment={"PYTHONPATH": "{folder}", "PYTHONSAFEPATH": "1"}
+    ),
+    stopped("PYTHONSTARTUP", environment={"PYTHONSTARTUP": "/nowhere.py"}),
+    Case(
+        "buffered",
+        exit_code=FAILURE,
+        stderr="cannot be written",
+        after=">/dev/full",
+        environment={"PYTHONUNBUFFERED": None},
+    ),
     Case("optimized away", stdout=TOKEN, environment={"PYTHONOPTIMIZE": "2"}),
     Case("developer's mode", stdout=TOKEN, environment={"PYTHONDEVMODE": "1"}),
 )
@@ -126,23 +186,30 @@ ROWS = (*OUTPUT_ROWS, *TERMINAL_ROWS, *FOLDER_ROWS, *SYSTEM_ROWS, *PYTHON_ROWS, 
 
 
 @pytest.fixture(scope="module")
-def debating(system: System) -> System:
-    """The running system, with a debate that has ended."""
-    system.wait_for_end(system.create("What people write: naïve, 日本, می‌خواهم, 👩‍🔬, 100\u202f%", rounds=1))
-    return system
+def debate(system: System) -> str:
+    """The id of a debate of the running system that has ended."""
+    name = system.create(TOPIC, rounds=1)
+    system.wait_for_end(name)
+    return name.removeprefix("debates/")
 
 
-def run_case(case: Case, home: Path, folder: Path) -> subprocess.CompletedProcess[bytes]:
+def run_case(case: Case, home: Path, folder: Path, debate: str = "") -> subprocess.CompletedProcess[bytes]:
     """Runs the command of a row by a shell, in a folder of its own, and returns what it printed."""
-    places = {"home": str(home), "folder": str(folder)}
+    places = {"home": str(home), "folder": str(folder), "debate": debate}
+
+    def fill(text: str) -> str:
+        for name, place in places.items():
+            text = text.replace(f"{{{name}}}", place)
+        return text
+
     environment = {**os.environ, "ROSTRUM_HOME": str(home)}
     for name, value in case.environment.items():
         environment.pop(name, None)
         if value is not None:
-            environment[name] = value.format(**places)
-    script = f'{case.before.format(**places)} "$@" {case.after.format(**places)}; exit ${{PIPESTATUS[0]}}'
+            environment[name] = fill(value)
+    script = f'{fill(case.before)} "$@" {case.after}; exit ${{PIPESTATUS[0]}}'
     return subprocess.run(
-        ["bash", "-c", script, "bash", str(ROSTRUM), *(argument.format(**places) for argument in case.arguments)],
+        ["bash", "-c", script, "bash", str(ROSTRUM), *map(fill, case.arguments)],
         env=environment, cwd=folder, input=case.stdin, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -167,6 +234,6 @@ def test_environment(case: Case, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in ROWS if case.is_running], ids=lambda case: case.name)
-def test_environment_of_a_running_system(case: Case, debating: System, tmp_path: Path) -> None:
+def test_environment_of_a_running_system(case: Case, system: System, debate: str, tmp_path: Path) -> None:
     """A command that asks what runs does its work, or ends with one line, whatever it is called from."""
-    check_result(case, run_case(case, debating.home, tmp_path))
+    check_result(case, run_case(case, system.home, tmp_path, debate))

@@ -31,7 +31,7 @@ from mesh.cli.program import build, execute
 from mesh.cli.world import World
 from mesh.errors import BrokerUnavailableError, RostrumError
 from mesh.rpc import status
-from services.cli import APPLICATION
+from services.application import APPLICATION
 from services.moderator.errors import DebateNotFoundError, EventNotYetError, InvalidTopicError
 
 if TYPE_CHECKING:

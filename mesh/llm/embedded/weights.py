@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mesh.cache
+from mesh import cache as user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,8 +48,11 @@ class WeightsCancelledError(WeightsError):
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Returns the folder for models, below the one of all homes."""
-    return mesh.cache.cache_folder(environ) / "models"
+    """Returns the folder for models. Raises WeightsError if the user has no place for it."""
+    try:
+        return user_cache.cache_folder(environ) / "models"
+    except user_cache.NoCacheError as error:
+        raise WeightsError(str(error)) from error
 
 
 def present(weights: Weights, cache: Path) -> Path | None:

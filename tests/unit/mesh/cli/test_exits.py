@@ -11,7 +11,7 @@ from mesh.cli import program
 from mesh.cli.exits import line_of
 from mesh.errors import Code, RostrumError
 from mesh.rpc.status import RefusedByPolicyError, UnreachableError
-from services.cli import APPLICATION
+from services.application import APPLICATION
 from tests.support.error_classes import error_classes
 
 CLASSES: list[type[RostrumError]] = [*error_classes(), RefusedByPolicyError, UnreachableError]

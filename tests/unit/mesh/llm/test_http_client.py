@@ -6,12 +6,15 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
 from mesh.llm.faults import LostConnectionError
 from mesh.llm.http_client import open_client
 from mesh.llm.ollama_client import OllamaClient
 from mesh.testing.openai_server import ScriptedServer
+from mesh.testing.proxy import ScriptedProxy
+from tests.support.hosted import HOST, hosted
 from tests.support.requires import require_module
 
 if TYPE_CHECKING:
@@ -58,6 +61,36 @@ async def test_ollama_is_called_by_the_proxy_too(monkeypatch: pytest.MonkeyPatch
         async with aclosing(OllamaClient("http://models.invalid:11434", connect_seconds=5)) as client:
             with pytest.raises(LostConnectionError):
                 await client.ps()
+
+
+@pytest.mark.parametrize("opener", [open_client, OllamaClient])
+@pytest.mark.parametrize("kind", ["http", "socks5", "socks5h", "socks"])
+async def test_a_hosted_server_by_a_proxy(
+    kind: str, opener: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TLS goes through the proxy whole, its host's name is the proxy's to find, and who signed it is the bundle's."""
+    with hosted(tmp_path) as (_, address), ScriptedProxy({f"{HOST}:443": address}) as proxy:
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("all_proxy", f"{kind}://{proxy.address}")
+        client = opener(f"https://{HOST}", ca_bundle=str(tmp_path / "root.pem"))
+        if isinstance(client, OllamaClient):
+            assert (await client.list())["models"]
+        else:
+            assert isinstance(client, httpx2.AsyncClient)
+            assert (await client.get(f"https://{HOST}/v1/models")).is_success
+        await client.aclose()
+        assert proxy.asked == [f"{HOST}:443"]
+
+
+async def test_the_bundle_is_for_this_machine_too(tmp_path: Path) -> None:
+    """A server of this machine that speaks TLS is held to the bundle as any other, and is called straight."""
+    with hosted(tmp_path) as (_, (_, port)):
+        async with aclosing(OllamaClient(f"https://localhost:{port}", ca_bundle=str(tmp_path / "root.pem"))) as client:
+            assert (await client.list())["models"]
+        async with aclosing(OllamaClient(f"https://localhost:{port}")) as client:
+            with pytest.raises(LostConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+                await client.list()
 
 
 async def test_ollama_behind_a_unix_socket(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.llm.http_errors import is_local
 from mesh.llm.select import ModelName, ModelNameError, ModelServers, choose, open_model, parse
 from mesh.testing.openai_server import ScriptedServer
 
@@ -46,17 +45,3 @@ async def test_auto() -> None:
     choice = await choose("auto", servers, memory_bytes=2**33)
     assert choice.model == ModelName("embedded", "default")
     assert server.url in choice.why
-
-
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [
-        ("http://127.9.9.9:1/v1", True),
-        ("model:8080", True),
-        ("http://localhost", True),
-        ("https://api.example.com", False),
-    ],
-)
-def test_local(url: str, local: bool) -> None:  # noqa: FBT001
-    """This machine and names without a dot are local: no proxy of the environment gets their requests."""
-    assert is_local(url) is local
