@@ -111,7 +111,7 @@ format: .venv/.test
 	exit 1
 
 .venv/.packages: requirements/run.txt requirements/overlaid.txt .venv/.made
-	@echo "make: installing the pinned packages of requirements/run.txt (some 380 MB are fetched the first time)"
+	@echo "make: installing the pinned packages of requirements/run.txt (some 390 MB are fetched the first time)"
 	@$(call PIP,requirements/run.txt)
 	@$(PYTHON) -m pip --disable-pip-version-check install --quiet --no-input --require-hashes --no-deps --force-reinstall \
 		--requirement requirements/overlaid.txt

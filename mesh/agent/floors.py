@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 
 from mesh.agent.errors import ForfeitError
 from mesh.agent.metered_model import MeteredModel, turn_place
-from mesh.agent.model import Kind, Speech, Utterance, Withdrawal
+from mesh.agent.model import Cost, Kind, Speech, Utterance, Withdrawal
 from mesh.agent.notes import StoredNotes
 from mesh.agent.ports import FloorContext
+from mesh.errors import BrokerUnavailableError, StoreUnavailableError
+from mesh.language.text import clean_text
+from mesh.retries import MAX_WHY_CHARACTERS, describe_error
 
 if TYPE_CHECKING:
     from mesh.agent.catching_up import CatchingUp
@@ -33,6 +36,20 @@ log = logging.getLogger(__name__)
 REMEMBERED_REVOCATIONS = 10_000
 """Conversations whose revoked floors are remembered, the latest; what is forgotten costs at most a model call for
 nothing."""
+
+MAX_FAULTS = 3
+"""Times that a speaker may raise for one turn; then the turn is forfeited with the error as its reason. Fewer than the
+bus tries a record: each may have paid for model calls, and a debate need not wait for its deadlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Faults:
+    """What a speaker has raised at one turn."""
+
+    turn_number: int
+    number: int
+    cost: Cost
+    """Of the calls of all tries, but for those that notes were made by."""
 
 
 @dataclass(slots=True)
@@ -64,6 +81,7 @@ class Floors:
         self._counters = counters
         self._drafts = drafts
         self._speaking: dict[str, _Speaking] = {}
+        self._faults: dict[str, _Faults] = {}
         self._revoked: dict[str, tuple[int, int]] = {}
         """Conversation -> place before which all floors are revoked, those that still wait to be handled included."""
 
@@ -136,14 +154,28 @@ class Floors:
     async def _speak(self, floor: Floor, memory: Memory, draft: FloorDraft) -> Utterance:
         turns = await self._catching_up.load_turns(floor, memory)
         model = MeteredModel(self._model, self._counters, turn_place(floor.conversation, floor.turn_number))
+        faults = self._faults.get(floor.conversation)
+        if faults is not None and faults.turn_number == floor.turn_number:
+            model.charge(faults.cost)  # other seeds, too: the same answer would fail the same way
         notes = StoredNotes(self._store, floor, model, self._clock)
         reason = ""
         try:
             speech = await self._speaker.speak(FloorContext(floor, turns, model, notes, draft))
         except ForfeitError as error:
             speech, reason = Speech("", model.name), error.reason
-        has_text = bool(speech.text.strip())
-        if not has_text:
+        except (StoreUnavailableError, BrokerUnavailableError):
+            raise  # says nothing against the speaker: the bus waits
+        except Exception as error:
+            if self._note_fault(floor, notes.rest) < MAX_FAULTS:
+                raise
+            log.exception("the speaker failed for good at turn %d of %s", floor.turn_number, floor.conversation)
+            speech, reason = (
+                Speech("", model.name),
+                f"a fault of the agent's own: {describe_error(error)[:MAX_WHY_CHARACTERS]}",
+            )
+        self._faults.pop(floor.conversation, None)
+        text = clean_text(speech.text)
+        if not text:
             reason = f"{reason or 'the agent said nothing'} (model calls: {model.calls})"
         return Utterance(
             id=uuid.uuid4().hex,
@@ -152,10 +184,20 @@ class Floors:
             turn_number=floor.turn_number,
             round=floor.round,
             question=floor.question,
-            text=speech.text if has_text else "",
+            text=text,
             model=speech.model,
             prompt_tokens=model.prompt_tokens,
             completion_tokens=model.completion_tokens,
             create_time_us=self._clock.now_us(),
             forfeit_reason=reason,
         )
+
+    def _note_fault(self, floor: Floor, cost: Cost) -> int:
+        """Counts a fault of the speaker at this turn, and what this try has cost; returns how many there were."""
+        before = self._faults.pop(floor.conversation, None)
+        if before is None or before.turn_number != floor.turn_number:
+            before = _Faults(floor.turn_number, 0, Cost(0, 0, 0))
+        if len(self._faults) >= REMEMBERED_REVOCATIONS:
+            del self._faults[next(iter(self._faults))]
+        faults = self._faults[floor.conversation] = _Faults(floor.turn_number, before.number + 1, before.cost + cost)
+        return faults.number

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.agent.model import Cost, Note
+from mesh.language.text import clean_text
 
 if TYPE_CHECKING:
     from mesh.agent.metered_model import MeteredModel
@@ -30,6 +31,11 @@ class StoredNotes:
         self._noted = model.cost
         """Part of the model's cost that belongs to notes."""
 
+    @property
+    def rest(self) -> Cost:
+        """What the model has cost since these notes were opened, without what belongs to a note."""
+        return self._model.cost - self._noted
+
     async def load(self, name: str) -> str | None:
         """See mesh.agent.ports.Notes."""
         if name not in self._loaded:
@@ -39,30 +45,14 @@ class StoredNotes:
             self._loaded[name] = note.text
             if note.turn_number == self._floor.turn_number:
                 self._model.charge(note.cost)
-                self._noted = _add(self._noted, note.cost)
+                self._noted = self._noted + note.cost
         return self._loaded[name]
 
     async def save(self, name: str, text: str) -> str:
         """See mesh.agent.ports.Notes."""
         cost = self._model.cost
-        note = Note(text, self._floor.turn_number, _subtract(cost, self._noted), self._clock.now_us())
+        note = Note(clean_text(text), self._floor.turn_number, cost - self._noted, self._clock.now_us())
         stored = await self._store.record_note(self._floor.conversation, name, note)
         self._loaded[name] = stored.text
         self._noted = cost
         return stored.text
-
-
-def _add(one: Cost, other: Cost) -> Cost:
-    return Cost(
-        one.calls + other.calls,
-        one.prompt_tokens + other.prompt_tokens,
-        one.completion_tokens + other.completion_tokens,
-    )
-
-
-def _subtract(one: Cost, other: Cost) -> Cost:
-    return Cost(
-        one.calls - other.calls,
-        one.prompt_tokens - other.prompt_tokens,
-        one.completion_tokens - other.completion_tokens,
-    )

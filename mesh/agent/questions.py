@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mesh.agent.metered_model import MeteredModel, question_place
 from mesh.agent.model import Kind, Utterance
 from mesh.errors import InvalidQuestionError, ModelRefusedError
+from mesh.language.text import clean_text
 from mesh.request_ids import check_request_id
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Questions:
         identity = uuid.uuid4().hex
         model = MeteredModel(self._model, self._counters, question_place(request_id or identity))
         speech = await self._speaker.answer(question, model)
-        if not speech.text.strip():
+        text = clean_text(speech.text)
+        if not text:
             message = f"the agent had no answer from the model {model.name}; ask again or use another model"
             raise ModelRefusedError(message, model=model.name)
         utterance = Utterance(
@@ -69,7 +71,7 @@ class Questions:
             turn_number=0,
             round=0,
             question=question,
-            text=speech.text,
+            text=text,
             model=speech.model,
             prompt_tokens=model.prompt_tokens,
             completion_tokens=model.completion_tokens,

@@ -25,6 +25,14 @@ LOOKAHEAD_CHARACTERS = 200
 ELLIPSIS = "…"
 
 
+def clean_text(text: str) -> str:
+    """Returns a model's text as it can be stored anywhere: stripped, without half characters and control characters."""
+    whole = text.encode(errors="replace").decode()
+    return "".join(
+        character for character in whole if character in "\n\t" or unicodedata.category(character) != "Cc"
+    ).strip()
+
+
 def split_sentences(text: str, language: str = "") -> list[str]:
     """Returns the sentences of a text in order, each on one line and none empty; a line's end ends a sentence.
 

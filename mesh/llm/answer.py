@@ -19,6 +19,11 @@ CUT_REASONS = frozenset({"length", "max_tokens", "max_output_tokens", "max_lengt
 """What servers call an answer that reached its bound, in lower case."""
 
 
+MAX_COUNT = 100_000_000
+"""Tokens of one call: ten times the largest context there is. A server's larger number, Infinity or NaN is a fault, and
+would not fit where counts are added up and stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one JSON object of a server says. All fields may be missing from it."""
@@ -98,5 +103,7 @@ def read_thought(value: Any) -> str:
 
 
 def read_count(value: Any) -> int | None:
-    """Returns a number of tokens; None if it is none."""
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 else None
+    """Returns a number of tokens; None if it is none, or one that no model can have."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
+        return None
+    return int(value)

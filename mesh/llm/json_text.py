@@ -21,7 +21,7 @@ def find_object(text: str) -> dict[str, Any] | None:
         for candidate in _readings(text[start:]):
             try:
                 value, _ = json.JSONDecoder(strict=False).raw_decode(candidate)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict) and value:
                 return value
@@ -34,6 +34,8 @@ def json_text(text: str) -> str:
     """Returns the JSON object in a text as JSON; the text as it is if there is none, for the caller to judge."""
     try:
         json.loads(text)
+    except RecursionError:
+        return text
     except ValueError:
         found = find_object(text)
         return text if found is None else json.dumps(found, ensure_ascii=False)

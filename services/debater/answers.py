@@ -162,6 +162,8 @@ def read_fields(text: str) -> Any:
         return None
     try:
         value, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+    except RecursionError:
+        return None  # a model that only opens brackets has written nothing
     except ValueError:
         return _read_unfinished(text[start:])
     # Words after a list are those of an answer that begins with a bracket.

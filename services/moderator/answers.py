@@ -12,7 +12,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from mesh.language.text import drop_half_sentence, shorten, split_words
+from mesh.language.text import clean_text, drop_half_sentence, shorten, split_words
 from services.moderator.model.judgement import CRITERIA, MAX_SCORE, Judgement, SideScore
 from services.moderator.model.measure import Opinion
 
@@ -145,14 +145,6 @@ def read_object(text: str) -> dict[str, Any] | None:
             continue
         return value if isinstance(value, dict) else None
     return None
-
-
-def clean_text(text: str) -> str:
-    """Returns a model's text as it can be stored anywhere: stripped, without half characters and control characters."""
-    whole = text.encode(errors="replace").decode()
-    return "".join(
-        character for character in whole if character in "\n\t" or unicodedata.category(character) != "Cc"
-    ).strip()
 
 
 def _find_questions(text: str) -> list[str]:

@@ -35,6 +35,9 @@ TURN_TAKEN = turn_taken_pb2.TurnTaken.DESCRIPTOR.full_name
 # Characters of a turn that the record takes. Our debater sends at most 4,000; twice that is room for other agents.
 MAX_TURN_CHARACTERS = 8_000
 MAX_FORFEIT_REASON_CHARACTERS = 500
+# Tokens of one turn that are believed. A debate's sum is an int32 of its contract: what an agent that counts wrongly
+# says must not make the debate one that nobody can read.
+MAX_TURN_TOKENS = 100_000_000
 
 
 class RecordsTurns(Protocol):
@@ -83,6 +86,9 @@ def read_turn(record: Incoming) -> SubmittedTurn:
         raise PoisonError(message)
     if len(turn.text) > MAX_TURN_CHARACTERS:
         message = f"the text has {len(turn.text):,} characters; the record takes {MAX_TURN_CHARACTERS:,}"
+        raise PoisonError(message)
+    if turn.prompt_tokens + turn.completion_tokens > MAX_TURN_TOKENS:
+        message = f"the turn has {turn.prompt_tokens:,} + {turn.completion_tokens:,} tokens; no model takes so many"
         raise PoisonError(message)
     return SubmittedTurn(
         debate_id=debate_id,

@@ -179,6 +179,7 @@ def _measure_message(measure: Measure) -> debate_pb2.RoundMeasure:
         opinion=debate_pb2.ModelOpinion(redundant=opinion.redundant, reason=opinion.reason) if opinion else None,
         embedding_model=measure.embedding_model,
         not_measured=not measure.sentences,
+        not_measured_reason=measure.absence,
     )
 
 

@@ -137,7 +137,8 @@ class Story:
     def measure(self, measure: debate_pb2.RoundMeasure) -> None:
         """Says how much of a round was new."""
         if not measure.sentences:
-            self._output.say(f"\nRound {measure.round}: not measured, no sentence to compare", style="dim")
+            reason = measure.not_measured_reason or "no sentence to compare"  # of a moderator that does not say
+            self._output.say(f"\nRound {measure.round}: not measured, {reason}", style="dim")
             return
         share = f"{measure.redundancy:.0%} of {measure.sentences} sentences repeat what was said"
         self._output.say(f"\nRound {measure.round}: {share}{' (redundant)' if measure.redundant else ''}", style="dim")

@@ -112,6 +112,9 @@ class Asking:
             except UnusableAnswerError as unusable:
                 absence, fault = Absence.ANSWER_UNUSABLE, str(unusable)
                 _log.info("%s, try %d: %s", purpose, attempt + 1, fault, extra={"debate": debate.id})
+            except Exception:  # noqa: BLE001 - a reader that an answer broke: no worse than an answer without use
+                absence, fault = Absence.ANSWER_UNUSABLE, "it could not be read"
+                _log.exception("%s, try %d: the answer could not be read", purpose, attempt + 1)
         return Outcome(None, tokens, absence, error_text)
 
     async def check_presence(self, debate: Debate) -> Outcome[bool]:

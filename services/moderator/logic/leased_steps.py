@@ -22,6 +22,7 @@ from services.moderator.logic.opening import Opener
 from services.moderator.model import rules
 from services.moderator.model.debate import LEASED_STEPS, Debate, Step
 from services.moderator.model.judgement import Absence
+from services.moderator.model.measure import NOBODY_SPOKE, no_measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -158,7 +159,7 @@ class LeasedSteps:
                 return await self._apply(
                     debate, lambda now: rules.stop_without_model(debate, error, presence.tokens, self._pod, now)
                 )
-            measure, tokens = None, presence.tokens
+            measure, tokens = no_measure(debate.round, NOBODY_SPOKE), presence.tokens
         else:
             measure, tokens = await self._measure_round(debate, turns)
         after = rules.record_measure(debate, measure, tokens, self._pod, self._clock.now_us())
@@ -178,18 +179,20 @@ class LeasedSteps:
 
         return await self._apply(debate, decide)
 
-    async def _measure_round(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Measure | None, int]:
-        """Returns the measure and the tokens that the opinion cost; None if there is no embedding model now."""
+    async def _measure_round(self, debate: Debate, turns: Sequence[Turn]) -> tuple[Measure, int]:
+        """Returns the measure and the tokens that the opinion cost; no measure if there is no embedding model now."""
+        why = ""
         for attempt in range(TRIES):
             try:
                 measure = await self._measurer.measure(debate, turns)
                 break
             except ModelError as error:
+                why = error.message
                 _log.warning("the round is not measured: %s", error, extra={"debate": debate.id})
                 if attempt + 1 < TRIES:
                     await asyncio.sleep(BACKOFF_SECONDS[attempt])
         else:
-            return None, 0
+            return no_measure(debate.round, why), 0
         near = abs(measure.redundancy - debate.settings.redundant_share) <= NEAR_THRESHOLD
         if measure.round == 1 or not measure.sentences or not near:
             return measure, 0

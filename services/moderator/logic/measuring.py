@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from mesh.llm import novelty
-from services.moderator.model.measure import Measure, Pair
+from services.moderator.model.measure import NO_SENTENCE, Measure, Pair, no_measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +41,14 @@ class NoveltyMeasurer:
         return self._judge(debate, novelty.measure(now, earlier, debate.settings.sentence_similarity))
 
     def _judge(self, debate: Debate, measure: novelty.Measure) -> Measure:
-        redundancy = measure.redundancy if measure.sentences else 0.0
+        if not measure.sentences:
+            return no_measure(debate.round, NO_SENTENCE)
+        redundancy = measure.redundancy
         return Measure(
             round=debate.round,
             sentences=measure.sentences,
             redundancy=redundancy,
-            redundant=bool(measure.sentences) and redundancy >= debate.settings.redundant_share,
+            redundant=redundancy >= debate.settings.redundant_share,
             pairs=tuple(
                 Pair(pair.sentence, pair.earlier, round(pair.similarity, 4), pair.earlier_turn_number)
                 for pair in measure.pairs

@@ -40,6 +40,17 @@ class Measure:
     pairs: tuple[Pair, ...]
     embedding_model: str
     opinion: Opinion | None = None
+    absence: str = ""
+    """Why the round is not measured, a clause for people."""
+
+
+NO_SENTENCE = "no sentence to compare"
+NOBODY_SPOKE = "nobody spoke"
+
+
+def no_measure(round_number: int, absence: str) -> Measure:
+    """Returns what is recorded of a round that is not measured: no figure, and why."""
+    return Measure(round_number, 0, 0.0, redundant=False, pairs=(), embedding_model="", absence=absence)
 
 
 @dataclass(frozen=True, slots=True)

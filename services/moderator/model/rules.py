@@ -25,7 +25,7 @@ from services.moderator.model.change import (
 )
 from services.moderator.model.debate import LEASED_STEPS, Debate, NewDebate, State, Step, StopReason
 from services.moderator.model.judgement import Absence, Digest, Judgement
-from services.moderator.model.measure import Evidence, Measure
+from services.moderator.model.measure import NOBODY_SPOKE, Evidence, Measure, no_measure
 from services.moderator.model.turn import Floor, Ignored, SubmittedTurn, Turn
 
 if TYPE_CHECKING:
@@ -188,17 +188,17 @@ def open_round(debate: Debate, question: str, tokens: int, now_us: int, planned:
     return _grant(debate, now_us, events, attempt=1, turn=None)
 
 
-def record_measure(debate: Debate, measure: Measure | None, tokens: int, owner: str, now_us: int) -> Change | None:
-    """The round was measured: the next one, or the end. None: not waited for. Round one never counts for the end.
+def record_measure(debate: Debate, measure: Measure, tokens: int, owner: str, now_us: int) -> Change | None:
+    """The round was measured, or not: the next one, or the end. None: not waited for.
 
-    Without a measure (no embedding model, no sentence) the debate goes on, and a row of redundant rounds is broken.
+    Round one never counts for the end. One that is not measured breaks a row of redundant rounds.
     """
     if debate.step is not Step.MEASURE:
         return None
-    counts = measure is not None and measure.sentences and measure.redundant and debate.round > 1
-    row = (*debate.redundant, measure) if measure is not None and counts else ()
+    counts = measure.sentences and measure.redundant and debate.round > 1
+    row = (*debate.redundant, measure) if counts else ()
     debate = replace(debate, redundant=row, tokens_spent=debate.tokens_spent + tokens, step=Step.NONE)
-    events: tuple[EventKind, ...] = (RoundMeasured(measure),) if measure else ()
+    events: tuple[EventKind, ...] = (RoundMeasured(measure),)
     if len(row) >= debate.settings.redundant_rounds:
         shares = ", ".join(f"{one.redundancy:.0%}" for one in row)
         evidence = Evidence(
@@ -220,7 +220,8 @@ def stop_without_model(debate: Debate, error: str, tokens: int, owner: str, now_
         return None
     debate = replace(debate, tokens_spent=debate.tokens_spent + tokens, step=Step.NONE)
     evidence = Evidence(f"nobody spoke in round {debate.round}, and the moderator's model does not answer: {error}")
-    return _stop(debate, StopReason.MODEL_UNAVAILABLE, evidence, owner, now_us, (), turn=None)
+    events = (RoundMeasured(no_measure(debate.round, NOBODY_SPOKE)),)
+    return _stop(debate, StopReason.MODEL_UNAVAILABLE, evidence, owner, now_us, events, turn=None)
 
 
 def record_digest(debate: Debate, digest: Digest, tokens: int, owner: str, now_us: int) -> Change | None:
@@ -298,7 +299,8 @@ def _do_without(debate: Debate, owner: str, now_us: int) -> Change | None:
     if debate.step is Step.OPEN_ROUND:
         return open_round(debate, planned_question(debate), 0, now_us)
     if debate.step is Step.MEASURE:
-        return record_measure(debate, None, 0, owner, now_us)
+        failed = no_measure(debate.round, "the moderator failed at it; its log says why")
+        return record_measure(debate, failed, 0, owner, now_us)
     if not debate.summary and debate.summary_absence is None:
         return record_summary(debate, "", Absence.STEP_FAILED, 0, owner, now_us)
     return close(debate, None, Absence.STEP_FAILED, 0, now_us)

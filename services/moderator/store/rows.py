@@ -18,7 +18,7 @@ from services.moderator.model.change import (
 )
 from services.moderator.model.debate import Debate, Seat, Settings, Stance, State, Step, StopReason
 from services.moderator.model.judgement import Absence, Digest, Judgement, SideScore
-from services.moderator.model.measure import Evidence, Measure, Opinion, Pair
+from services.moderator.model.measure import NO_SENTENCE, Evidence, Measure, Opinion, Pair
 from services.moderator.model.turn import Floor, Turn
 
 if TYPE_CHECKING:
@@ -248,6 +248,7 @@ def _measure(data: Mapping[str, Any]) -> Measure:
         pairs=tuple(Pair(**pair) for pair in data["pairs"]),
         embedding_model=data["embedding_model"],
         opinion=Opinion(**opinion) if opinion else None,
+        absence="" if is_measured else data.get("absence") or NO_SENTENCE,
     )
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.agent.errors import ForfeitError
+from mesh.agent.floors import MAX_FAULTS
 from mesh.agent.model import RememberedTurn, Speech
+from mesh.errors import StoreUnavailableError
 from mesh.llm.port import Limits
 from mesh.testing.scripted_model import SLOW, Answer
 from tests.support.waiting import until
@@ -185,3 +187,28 @@ async def test_a_speaker_that_fails_leaves_the_floor_to_be_taken_again() -> None
     assert not agent.store.sent
     await agent.floors.take_floor(floor())
     assert [turn.text for _, _, turn in agent.store.sent] == [SENSIBLE]
+
+
+async def test_a_speaker_that_fails_each_time_forfeits_with_the_error() -> None:
+    """After MAX_FAULTS tries the turn is forfeited, the error is its reason, and what all tries cost is charged; each
+    try asked the model for something else, and the next turn has all its tries again."""
+    agent = FakeAgent(GOOD, speaker=_Says(*[ValueError("no\nnumber")] * MAX_FAULTS, ValueError("again")))
+    for _ in range(MAX_FAULTS - 1):
+        with pytest.raises(ValueError, match="no"):
+            await agent.floors.take_floor(floor())
+    await agent.floors.take_floor(floor())
+    [(_, _, turn)] = agent.store.sent
+    assert turn.forfeit_reason == "a fault of the agent's own: ValueError: no number (model calls: 3)"
+    assert len({call.seed for call in agent.model.calls}) == MAX_FAULTS
+    with pytest.raises(ValueError, match="again"):
+        await agent.floors.take_floor(replace(floor(), turn_number=3))
+
+
+async def test_a_store_that_is_away_is_no_fault_of_the_speaker() -> None:
+    """However often: the floor is taken again, and nothing is forfeited."""
+    away = StoreUnavailableError("full", store="team-a")
+    agent = FakeAgent(GOOD, speaker=_Says(*[away] * (MAX_FAULTS + 2)))
+    for _ in range(MAX_FAULTS + 2):
+        with pytest.raises(StoreUnavailableError):
+            await agent.floors.take_floor(floor())
+    assert not agent.store.sent

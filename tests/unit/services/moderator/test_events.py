@@ -29,8 +29,12 @@ def record(payload: bytes, kind: str = TURN_TAKEN) -> Incoming:
     return Incoming("rostrum.debate.turns.v1", 0, 0, "d1", "e", kind, payload, {}, 5)
 
 
-def taken(debate: str = "debates/d1", number: int = 1, text: str = "A point.", agent: str = "team-a") -> bytes:
-    turn = debate_pb2.Turn(number=number, attempt=1, agent=agent, text=text)
+def taken(
+    debate: str = "debates/d1", number: int = 1, text: str = "A point.", agent: str = "team-a", tokens: int = 0
+) -> bytes:
+    turn = debate_pb2.Turn(
+        number=number, attempt=1, agent=agent, text=text, prompt_tokens=tokens, completion_tokens=tokens
+    )
     return turn_taken_pb2.TurnTaken(debate=debate, turn=turn).SerializeToString()
 
 
@@ -46,10 +50,12 @@ def taken(debate: str = "debates/d1", number: int = 1, text: str = "A point.", a
         (taken(agent=""), TURN_TAKEN),
         (taken(text=" "), TURN_TAKEN),
         (taken(text="x" * 100_000), TURN_TAKEN),
+        (taken(tokens=2**31 - 1), TURN_TAKEN),
+        (taken(tokens=60_000_000), TURN_TAKEN),
     ],
 )
 async def test_what_is_no_turn_is_poison(payload: bytes, kind: str) -> None:
-    """No protobuf, another type, no place, no text or 100 KB of it: dead-lettered, and `logic` never gets it."""
+    """No protobuf, another type, no place, no text or 100 KB of it, too many tokens: a dead letter, not `logic`'s."""
     recorder = Recorder()
     with pytest.raises(PoisonError):
         await TurnEvents(recorder).handle(record(payload, kind))

@@ -540,6 +540,7 @@ class RoundMeasure(_message.Message):
     OPINION_FIELD_NUMBER: _builtins.int
     EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
     NOT_MEASURED_FIELD_NUMBER: _builtins.int
+    NOT_MEASURED_REASON_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     """The round, from 1."""
     sentences: _builtins.int
@@ -553,10 +554,12 @@ class RoundMeasure(_message.Message):
     embedding_model: _builtins.str
     """Name of the embedding model that measured."""
     not_measured: _builtins.bool
-    """Whether the round has no sentence that could be compared (its turns are
-    forfeited, or of a few words). Such a round is not redundant, and ends a
-    row of redundant ones.
+    """Whether the round was not measured: nobody spoke, it has no sentence that
+    could be compared, or the embedding model did not answer. Such a round is
+    not redundant, and ends a row of redundant ones.
     """
+    not_measured_reason: _builtins.str
+    """Why it was not measured, a clause for people; empty if it was."""
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___SentencePair]:
         """The pairs behind the figure, most alike first, at most 10."""
@@ -580,10 +583,11 @@ class RoundMeasure(_message.Message):
         opinion: Global___ModelOpinion | None = ...,
         embedding_model: _builtins.str = ...,
         not_measured: _builtins.bool = ...,
+        not_measured_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["opinion", b"opinion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_model", b"embedding_model", "not_measured", b"not_measured", "opinion", b"opinion", "pairs", b"pairs", "redundancy", b"redundancy", "redundant", b"redundant", "round", b"round", "sentences", b"sentences"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_model", b"embedding_model", "not_measured", b"not_measured", "not_measured_reason", b"not_measured_reason", "opinion", b"opinion", "pairs", b"pairs", "redundancy", b"redundancy", "redundant", b"redundant", "round", b"round", "sentences", b"sentences"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.errors import ModelRefusedError
 from mesh.testing.clock import FakeClock
 from mesh.testing.scripted_model import NOTHING, PROFILE, REFUSED, UNAVAILABLE, USUAL, Answer, Call, ScriptedModel
 from services.moderator.logic.asking import TRIES, seed_of
@@ -17,16 +18,18 @@ from services.moderator.logic.leased_steps import LeasedSteps
 from services.moderator.logic.measuring import NoveltyMeasurer
 from services.moderator.logic.watching import Wakeups
 from services.moderator.model import rules
-from services.moderator.model.change import AgendaPlanned, Change
+from services.moderator.model.change import AgendaPlanned, Change, RoundMeasured
 from services.moderator.model.debate import Debate, Seat, Settings, Stance, Step, StopReason
 from services.moderator.model.debate import NewDebate as New
 from services.moderator.model.judgement import Absence
-from services.moderator.model.measure import Evidence
+from services.moderator.model.measure import Evidence, no_measure
 from services.moderator.model.turn import SubmittedTurn, Turn
 from tests.support.scripted_service import WordEmbedder, moderator_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from services.moderator.model.measure import Measure
 
 POD = "moderator-0"
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
@@ -184,6 +187,38 @@ async def test_a_round_in_which_nobody_spoke_goes_on_with_a_model() -> None:
     store = OneDebate(replace(fresh(), step=Step.MEASURE, round=1, turn_count=2), (spoken(1, ""), spoken(2, "")))
     await done(store, scripted())
     assert (store.debate.stop_reason, store.debate.round) == (None, 2)
+    (measure,) = [
+        event.kind.measure
+        for change in store.changes
+        for event in change.events
+        if isinstance(event.kind, RoundMeasured)
+    ]
+    assert measure == no_measure(1, "nobody spoke")
+
+
+async def test_a_round_that_the_embedding_model_does_not_measure_says_so() -> None:
+    """The debate goes on, and its record has why the round is not measured instead of a figure."""
+    said = "The first point is long enough here."
+    store = OneDebate(replace(fresh(), step=Step.MEASURE, round=1, turn_count=2), (spoken(1, said), spoken(2, said)))
+    steps = LeasedSteps(
+        store=store,  # type: ignore[arg-type]
+        model=scripted(),
+        measurer=_NoMeasurer(),
+        wakeups=Wakeups(store.count_events),
+        clock=FakeClock(),
+        pod=POD,
+    )
+    steps.begin(store.debate)
+    async with asyncio.timeout(20):
+        await store.finished.wait()
+    await steps.aclose()
+    assert isinstance(store.changes[0].events[0].kind, RoundMeasured)
+    assert store.changes[0].events[0].kind.measure.absence == "no embeddings here"
+
+
+class _NoMeasurer:
+    async def measure(self, debate: Debate, turns: Sequence[Turn]) -> Measure:
+        raise ModelRefusedError("no embeddings here", model="e5")
 
 
 def closing(debate: Debate) -> Debate:
@@ -317,7 +352,7 @@ async def test_an_opinion_is_asked_only_near_the_threshold_and_kept() -> None:
             assert isinstance(change, Change)
             debate = change.debate
         if number == 1:
-            measured = rules.record_measure(debate, None, 0, POD, 0)
+            measured = rules.record_measure(debate, no_measure(1, "nobody spoke"), 0, POD, 0)
             assert measured is not None
             debate = measured.debate
     store = OneDebate(debate, turns)

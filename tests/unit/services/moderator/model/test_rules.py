@@ -23,7 +23,7 @@ from services.moderator.model.change import (
 )
 from services.moderator.model.debate import Debate, NewDebate, Seat, Settings, Stance, State, Step, StopReason
 from services.moderator.model.judgement import Absence, Judgement, SideScore
-from services.moderator.model.measure import Measure
+from services.moderator.model.measure import Measure, no_measure
 from services.moderator.model.turn import Ignored, SubmittedTurn
 
 SEATS = (Seat("team-a", Stance.FOR), Seat("team-b", Stance.AGAINST))
@@ -254,9 +254,10 @@ def test_round_one_and_broken_rows_do_not_count() -> None:
     assert debate.stop_reason is None
     for _ in SEATS:
         debate = take_turn(debate).debate
-    change = rules.record_measure(debate, None, 0, POD, 1)
+    change = rules.record_measure(debate, no_measure(debate.round, "nobody spoke"), 0, POD, 1)
     assert change is not None
-    assert not [event for event in change.events if isinstance(event.kind, RoundMeasured)]
+    (measure,) = [event.kind.measure for event in change.events if isinstance(event.kind, RoundMeasured)]
+    assert (measure.sentences, measure.redundant, measure.absence) == (0, False, "nobody spoke")
     assert change.debate.redundant == ()
 
 
@@ -386,6 +387,8 @@ def test_without_a_model_the_debate_stops_as_that() -> None:
     assert (change.debate.stop_reason, change.debate.step) == (StopReason.MODEL_UNAVAILABLE, Step.CLOSE)
     assert change.debate.evidence is not None
     assert "connection refused" in change.debate.evidence.reason
+    assert isinstance(change.events[0].kind, RoundMeasured)
+    assert change.events[0].kind.measure == no_measure(1, "nobody spoke")
 
 
 def test_two_changes_merged_are_one_version_without_a_gap() -> None:
