@@ -52,6 +52,8 @@ class MeshSettings:
     """The certificate authorities of the proxies' operating system; empty: it has no such file."""
     otlp_collector: tuple[str, int] | None = None
     """Host and port of a service of the mesh that takes OTLP/gRPC; None: proxies export no spans."""
+    otlp_provider: str = "otel"
+    """What a Telemetry may call that collector: its name among MeshConfig's extensionProviders."""
 
 
 @dataclass(frozen=True)

@@ -62,10 +62,12 @@ def _settings(config: Mapping[str, Any], jwks: Mapping[str, str]) -> MeshSetting
         match name, value:
             case "outboundTrafficPolicy", {"mode": mode}:
                 known["registry_only"] = mode == "REGISTRY_ONLY"
-            case "extensionProviders", [{"opentelemetry": {"service": host, "port": port}}]:
-                known["otlp_collector"] = (host, port)
+            case "extensionProviders", [{"name": name, "opentelemetry": {"service": host, "port": port}}]:
+                known["otlp_collector"], known["otlp_provider"] = (host, port), name
             case "accessLogEncoding", "JSON":
                 pass
+            case "defaultProviders", {"tracing": [_]}:
+                pass  # ours has one collector, which is the default
             case _:
                 raise KeyError(f"meshConfig {name} has no counterpart in MeshSettings")
     return MeshSettings(**known)

@@ -55,7 +55,7 @@ class CustomTag(Spec):
 
 
 class Tracing(Spec):
-    """Spans of calls. They go to the mesh's collector, whatever the provider is called."""
+    """Spans of calls, which go to the mesh's one collector."""
 
     match: Match = Match()
     providers: tuple[Provider, ...] = Field((), max_length=1)

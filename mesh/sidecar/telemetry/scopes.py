@@ -60,7 +60,12 @@ def check_telemetry(mesh: Mesh, resource: Resource[TelemetrySpec]) -> None:
         _check_providers(resource, f"accessLogging[{number}]", log.providers, "envoy")
     for number, metrics in enumerate(spec.metrics):
         _check_providers(resource, f"metrics[{number}]", metrics.providers, "prometheus")
+    settings = mesh.settings
     for number, tracing in enumerate(spec.tracing):
+        if settings.otlp_collector is None and tracing.providers:
+            what = "no collector of spans is configured here: leave providers out, which means the mesh's default"
+            raise resource.refuse(f"tracing[{number}].providers", what)
+        _check_providers(resource, f"tracing[{number}]", tracing.providers, settings.otlp_provider)
         for name, tag in (tracing.custom_tags or {}).items():
             if (tag.literal is None) == (tag.header is None):
                 where = f"tracing[{number}].customTags[{name}]"
