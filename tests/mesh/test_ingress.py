@@ -258,6 +258,7 @@ def test_requests_are_limited_in_rate(ingress: Ingress) -> None:
         assert [ingress.rest("GET", "/v1/debates").status for _ in range(3)] == [200] * 3
         refused = ingress.rest("GET", "/v1/debates", brings="no token")
         assert (refused.status, refused.all("retry-after")) == (429, ["1"])
+        assert refused.json_body["code"] == code_pb2.RESOURCE_EXHAUSTED
         assert ingress.rpc(f"{DEBATES}/GetDebate").code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert len(ingress.seen) == 3
     finally:

@@ -6,8 +6,9 @@ How a right request is served is in test_ingress.py.
 from __future__ import annotations
 
 import gzip
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,8 +18,10 @@ from google.rpc import code_pb2, error_details_pb2
 from rostrum.debate.v1 import debate_service_pb2
 from rostrum.errors.v1 import error_reason_pb2
 
+from mesh.manifests.texts import dump_texts, parse_text
 from mesh.rpc import status
 from tests.mesh.ingress import AGENTS, DEBATES, Ingress, answers, running_ingress_of
+from tests.mesh.rostrum import shipped
 from tests.support import mesh_calls as calls
 
 JSON = "application/json"
@@ -210,6 +213,72 @@ def test_a_wrong_path_or_method_is_said(
     _check_status(outcome, http_status, code, *words)
     assert bool(outcome.all("allow")) == (http_status == 405)
     assert ingress.seen == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("/v1/debates?debate.topic=x", b'{"topic": "y"}', "topic"),
+        ("/v1/debates/7:cancel", b'{"name": "debates/8"}', "name"),
+        ("/v1/agents/team-a:ask", b'{"name": "agents/team-b", "question": "x"}', "name"),
+    ],
+)
+def test_what_is_said_twice_is_refused(ingress: Ingress, path: str, body: bytes, word: str) -> None:
+    """A field of the path or the query that the body has, too: neither of them wins in silence."""
+    got = [answers(ingress, rpc) for rpc in (f"{DEBATES}/CreateDebate", f"{DEBATES}/CancelDebate", f"{AGENTS}/Ask")]
+    _check_status(_post(ingress, path, body), 400, code_pb2.INVALID_ARGUMENT, word)
+    assert got == [[], [], []]
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_a_token_comes_by_a_scheme_in_any_usual_case(ingress: Ingress, scheme: str) -> None:
+    """RFC 9110: a scheme's case means nothing; both sidecars on the way read it."""
+    headers = [("authorization", f"{scheme} {ingress.tokens.good['viewer']}")]
+    assert calls.request(ingress.place, "GET", "/v1/debates", headers=headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"GET /v1/debates HTTP/1.1\r\n\r\n", ["missing_host"]),
+        (b"GET\r\n\r\n", ["Bad Request"]),
+        (b"POST /v1/debates HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{} ", ["Bad Request"]),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", ["Bad Request"]),
+    ],
+    ids=["no host", "half a line", "two lengths", "TLS"],
+)
+def test_bytes_that_are_no_request_are_answered(ingress: Ingress, sent: bytes, words: list[str]) -> None:
+    """400 of the same form, with Envoy's own word for what is wrong."""
+    _check_status(calls.raw(ingress.place, sent), 400, code_pb2.INVALID_ARGUMENT, *words)
+
+
+def test_too_late_and_unavailable_are_said(ingress: Ingress) -> None:
+    """504 after a route's timeout, 503 by a fault of the ingress's own; by gRPC UNAVAILABLE with the same text."""
+    changed = shipped()
+    file = next(name for name in changed if name.endswith("team-b/traffic.yaml"))
+    documents = parse_text(changed[file], file)
+    for route in documents[1]["spec"]["http"]:
+        route |= {"timeout": "0.3s", "retries": {"attempts": 0}}
+    changed[file] = dump_texts(documents)
+    late = threading.Event()
+
+    def wait(_: bytes) -> Sequence[bytes]:
+        late.wait(30)
+        return [b""]
+
+    try:
+        ingress.mesh.apply(changed)
+        ingress.mesh.script.answers[f"{AGENTS}/GetAgent"] = wait
+        _check_status(ingress.rest("GET", "/v1/agents/team-b"), 504, code_pb2.DEADLINE_EXCEEDED, "timeout")
+        for route in documents[1]["spec"]["http"]:
+            route["fault"] = {"abort": {"httpStatus": 503, "percentage": {"value": 100}}}
+        ingress.mesh.apply({**changed, file: dump_texts(documents)})
+        _check_status(ingress.rest("GET", "/v1/agents/team-b"), 503, code_pb2.UNAVAILABLE, "abort")
+        refused = ingress.rpc(f"{AGENTS}/GetAgent", authority="team-b")
+        assert (refused.code, refused.details) == (grpc.StatusCode.UNAVAILABLE, "fault filter abort")
+    finally:
+        late.set()
+        ingress.mesh.apply(shipped())
 
 
 def test_head_says_what_is_taken(ingress: Ingress) -> None:
