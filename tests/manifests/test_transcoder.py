@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 
-from tests.manifests.sources import ROOT, SERVED, the
+from tests.manifests.sources import ROOT, SERVED, of_kind, the
 
 
 def _script() -> ModuleType:
@@ -44,3 +44,13 @@ def test_descriptors_are_complete() -> None:
         seen.add(file.name)
     services = {f"{file.package}.{service.name}" for file in found.file for service in file.service}
     assert set(_config()["services"]) == {service.full_name for service in SERVED.values()} == services
+
+
+def test_each_envoy_filter_has_a_priority_of_its_own() -> None:
+    """Where filters go depends on their order, which without priorities is that of their ages (istioctl's IST0151)."""
+    found = {name: document["spec"].get("priority", 0) for name, document in of_kind("EnvoyFilter").items()}
+    assert 0 not in found.values()
+    assert len(set(found.values())) == len(found)
+    assert sorted(found, key=lambda name: found[name]) == [
+        "rate-limit", "requests", "size-limit", "transcoder", "replies",
+    ]  # fmt: skip
