@@ -58,6 +58,7 @@ class ScriptedServer:
         script: Callable[[Call], Answer | Raw] = lambda _call: USUAL,
         *,
         host: str = "127.0.0.1",
+        port: int = 0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.script: Callable[[Call], Answer | Raw] = script
@@ -76,7 +77,7 @@ class ScriptedServer:
         """Every request of a completion, as it came."""
         self.hung_up = 0
         self._changed = threading.Condition()
-        self._http = _Http((host, 0), _Handler)
+        self._http = _Http((host, port), _Handler)
         self._http.daemon_threads = True
         self._http.scripted = self
         self._scheme = "https" if tls else "http"
