@@ -68,8 +68,8 @@ def begin(system: System, topic: str, *, rounds: int) -> tuple[subprocess.Popen[
 
 
 def test_a_model_that_dies_and_stays_away_ends_the_debate_as_that(system: System, model: ModelProcess) -> None:
-    """The round in which nobody speaks any more is not measured, the debate stops as MODEL_UNAVAILABLE, says why there is
-    no summary and no verdict, and `rostrum debate` ends with 5, long before its 20 rounds."""
+    """The round in which nobody speaks any more is not measured, the debate stops as MODEL_UNAVAILABLE and says why
+    there is no summary and no verdict, and `rostrum debate` ends with 5, long before its 20 rounds."""
     command, name = begin(system, "A model that dies", rounds=20)
     system.wait_for_turn(name, 2)
     model.kill()
@@ -120,7 +120,7 @@ def test_a_model_that_answers_in_wrong_types_ends_the_debate_with_a_reason(
     tmp_path: Path, system: System, model: ModelProcess
 ) -> None:
     """Numbers, lists of lists, null, NaN, brackets without end, and counts of tokens beyond belief: each debate ends by
-    itself, for no fault of ours, each forfeit has a reason, no floor is granted twice, and what was spent can be read."""
+    itself, each forfeit has a reason that is no fault of ours, no floor is granted twice, the spent tokens are sane."""
     model.kill()
     confused = ModelProcess("confused")
     confused._port = model._port

@@ -211,6 +211,11 @@ async def _hold(world: World, wanted: debate_pb2.Debate, model: str, *, as_json:
     if cancelled or not spoken:
         world.output.error("the debate was cancelled" if cancelled else "no seat ever spoke: see `rostrum logs`")
         return Exit.NO_RESULT
+    if ended.verdict_absence == debate_pb2.Absence.MODEL_FAILED:
+        world.output.error(
+            "the moderator's model does not answer, so there is no verdict: see `rostrum logs moderator`"
+        )
+        return Exit.UNAVAILABLE
     return Exit.OK
 
 

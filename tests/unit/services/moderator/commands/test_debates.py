@@ -175,6 +175,17 @@ def test_a_debate_without_a_model(bench: Bench) -> None:
     assert "No verdict: the moderator's model did not answer" in result.out
 
 
+def test_a_debate_whose_model_died_before_the_verdict(bench: Bench) -> None:
+    """Exit code 5 as well: all rounds were held, and what they are held for is missing for want of a model."""
+    ended = debate(stop_reason=StopReason.MAX_ROUNDS)
+    ended.summary = ended.verdict = ""
+    ended.summary_absence = ended.verdict_absence = debate_pb2.MODEL_FAILED
+    bench.moderator.events = history(ended, bench.moderator.turns)
+    result = bench.rostrum("debate", "Cats")
+    assert result.code == Exit.UNAVAILABLE
+    assert "no verdict" in result.err
+
+
 def test_a_verdict_is_shown_as_data(bench: Bench) -> None:
     """Winner, a table of scores, the turns that decided, the rationale once; the agenda and the language before all."""
     scores = [
