@@ -59,9 +59,8 @@ def _read_resources(folder: Path, kind: str) -> list[Any]:
 
 def _ask_istiod(world: World, mesh: runner_pb2.Mesh, deployment: str) -> dict[str, Any]:
     """Returns what each pod of this Deployment would get. Raises CommandError, MissingPartError."""
-    # Not at the top: nothing else of the command asks istiod, and tokens bring cryptography.
+    # Not at the top: nothing else of the command asks istiod.
     from mesh.istiod.generator import MESH_CONFIG, IstiodError, Places, running  # noqa: PLC0415
-    from mesh.local import tokens  # noqa: PLC0415
 
     places = Places({f"{workload.namespace}/{workload.name}": tuple(workload.ips) for workload in mesh.workloads})
     with running(world.home / "logs", world.output.note) as istiod:
@@ -69,7 +68,7 @@ def _ask_istiod(world: World, mesh: runner_pb2.Mesh, deployment: str) -> dict[st
             answer = istiod.translate(
                 {file.name: file.text for file in mesh.files},
                 namespace=mesh.namespace, places=places, mesh_config=json.dumps(dict(MESH_CONFIG)),
-                jwks={tokens.JWKS_URI: tokens.key_set(world.home)},
+                jwks=dict(mesh.jwks),
             )  # fmt: skip
         except IstiodError as error:
             raise CommandError(f"istiod refuses these manifests: {error}", Exit.FAILURE) from error

@@ -148,6 +148,9 @@ def _show_status(world: World, status: runner_pb2.Status, *, as_json: bool) -> N
     ]
     world.output.table(("POD", "STATE", "PID", "ADDRESSES", "RESTARTS", "SIDECAR", "AGE", "NOTE"), rows)
     world.output.note(f"Model: {status.model}. Home: {status.home}")
+    for key_set in status.key_sets:
+        if key_set.problem:
+            world.output.note(f"Keys of {key_set.jwks_uri}: {key_set.problem}")
     if status.ingress:
         world.output.note(f"Ingress: http://{status.ingress} (`{world.program} token` issues what it asks for)")
 

@@ -48,7 +48,10 @@ class ManifestFolder:
     """The documents of a home: what they declare by themselves, and with an overlay on them. It reads them once."""
 
     def __init__(self, root: Path, jwks: Mapping[str, str], clock: Clock) -> None:
-        """`root` holds k8s/base and istio/; `jwks` are key sets by their jwksUri. Raises ManifestError."""
+        """`root` holds k8s/base and istio/; `jwks` are key sets by their jwksUri, as they are when it is read.
+
+        Raises ManifestError.
+        """
         self._files, self._jwks, self._clock = read_files(root), jwks, clock
         self.base = manifests.manifests_of(read_documents(file for file in self._files if not is_istio(file)))
 
@@ -58,7 +61,8 @@ class ManifestFolder:
             if name in self.base.deployments:
                 raise deployment.refuse("runs here already: give it another name, or change its file and start again")
         resources = read_documents(overlay.documents(self._files))
-        mesh = assemble(resources, MeshSettings(jwks=self._jwks, system_ca_file=find_system_authorities()))
+        # A copy: what is declared does not change when keys are fetched, it is read again.
+        mesh = assemble(resources, MeshSettings(jwks=dict(self._jwks), system_ca_file=find_system_authorities()))
         return DeclaredResources(overlay, mesh, manifests.manifests_of(resources))
 
     def texts(self, overlay: Overlay) -> dict[str, str]:

@@ -1,11 +1,12 @@
-"""Resources and their changes in the words of RunnerService. Called by mesh.local.runner."""
+"""Resources, their changes, and key sets in the words of RunnerService. Called by mesh.local.runner."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rostrum.local.v1 import runner_pb2
 
+from mesh.local.key_sets import KeySet, describe_effect
 from mesh.manifests import Key
 from mesh.manifests.overlay import ActiveResource, Change
 
@@ -30,6 +31,18 @@ def resources_of(found: Sequence[ActiveResource]) -> list[runner_pb2.Resource]:
         row = _resource(resource.key, resource.source, resource.text)
         if resource.created:
             row.create_time.FromJsonString(resource.created)
+        rows.append(row)
+    return rows
+
+
+def key_sets_of(fetched: Mapping[str, KeySet]) -> list[runner_pb2.KeySet]:
+    """What is known of the key sets that are fetched."""
+    rows = []
+    for address, found in fetched.items():
+        problem = f"{found.problem}; {describe_effect(found)}" if found.problem else ""
+        row = runner_pb2.KeySet(jwks_uri=address, problem=problem, failures=found.failures)
+        if found.fetched_at:
+            row.fetch_time.FromMilliseconds(int(found.fetched_at * 1000))
         rows.append(row)
     return rows
 

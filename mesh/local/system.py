@@ -7,6 +7,7 @@ wrong. What that means for each pod is mesh.local.plan's, doing it mesh.local.re
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from rostrum.local.v1 import runner_pb2
 
 from mesh.cache import NoCacheError, cache_folder
 from mesh.clock import SystemClock
+from mesh.errors import RostrumError
 from mesh.local import broker, declared, folders, models, tokens
 from mesh.local.addresses import Addresses
 from mesh.local.applied import AppliedFile
@@ -25,6 +27,8 @@ from mesh.local.environment import Environment
 from mesh.local.errors import DiskFullError, LocalError, StartupError
 from mesh.local.identities import Identities, open_authority
 from mesh.local.kafka import Kafka
+from mesh.local.key_sets import KeySets, check_addresses, list_addresses
+from mesh.local.messages import key_sets_of
 from mesh.local.placement import Placement
 from mesh.local.plan import Plan, plan
 from mesh.local.reconciler import Reconciler
@@ -32,6 +36,8 @@ from mesh.local.replica_factory import ReplicaFactory
 from mesh.local.snapshot import Snapshot
 from mesh.manifests.kubernetes import Workload
 from mesh.manifests.overlay import ActiveResource, Change, Overlay
+
+log = logging.getLogger(__name__)
 
 MIN_FREE_BYTES = 1024 * 1024
 """With less than this left, a start that failed did so for want of room, whatever part said so first."""
@@ -56,7 +62,8 @@ class Home:
 
 def open_system(home: Home, root: Path, report: Callable[[str], None]) -> System:
     """Reads and checks everything, and starts nothing. `root` holds k8s/base and istio/. Raises RostrumError."""
-    folder = ManifestFolder(root, {tokens.JWKS_URI: tokens.key_set(home.folder)}, SystemClock())
+    key_sets = KeySets({tokens.JWKS_URI: tokens.key_set(home.folder)})
+    folder = ManifestFolder(root, key_sets.known, SystemClock())
     applied = AppliedFile(home.folder)
     authority = open_authority(home.folder / "ca")
     resources = folder.read(applied.read())
@@ -69,8 +76,8 @@ def open_system(home: Home, root: Path, report: Callable[[str], None]) -> System
     reconciler = Reconciler(Snapshot(resources, authority.root_pem), factory, changes, applied.keep, report)
     placement = Placement(home.folder, addresses, kafka.users, home.caller.get("ROSTRUM_PORT", ""))
     return System(
-        home, folder=folder, placement=placement, kafka=kafka, identities=identities, reconciler=reconciler,
-        report=report,
+        home, folder=folder, placement=placement, kafka=kafka, identities=identities, key_sets=key_sets,
+        reconciler=reconciler, report=report,
     )  # fmt: skip
 
 
@@ -85,12 +92,15 @@ class System:
         placement: Placement,
         kafka: Kafka,
         identities: Identities,
+        key_sets: KeySets,
         reconciler: Reconciler,
         report: Callable[[str], None],
     ) -> None:
         self._home, self._folder, self._placement, self._kafka = home, folder, placement, kafka
         self._identities, self._reconciler, self._report = identities, reconciler, report
+        self._key_sets = key_sets
         self._changing = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
 
     # ---- start and end ----
 
@@ -110,27 +120,36 @@ class System:
     async def _start(self) -> None:
         folders.remove_all(self._home.folder)
         resources = self._reconciler.current.resources
+        check_addresses(resources.mesh, self._key_sets.known)
+        if await self._key_sets.add(list_addresses(resources.mesh)):
+            resources = self._folder.read(resources.overlay)
         pods = [
             pod
             for deployment in resources.manifests.deployments.values()
             if self._is_run(deployment)
             for pod in self._placement.place(resources, deployment, _first_replicas(deployment))
         ]
-        self._plan(self._reconciler.current.with_pods(pods))  # all that is to be refused is refused here
+        # All that is to be refused is refused here.
+        self._plan(replace(self._reconciler.current.with_pods(pods), resources=resources))
         nodes = [self._kafka.pod] if self._kafka.is_ours else []
         if nodes:
             await self._kafka.open(self._home.cache, self._report)
             await self._kafka.prepare()
             # The broker first: all others wait for it. They load their code meanwhile.
             await self._reconciler.apply(self._plan(self._reconciler.current.with_pods(nodes)), wait=False)
-        await self._reconciler.apply(self._plan(self._reconciler.current.with_pods(pods)), wait=False)
+        current = replace(self._reconciler.current.with_pods(pods), resources=resources)
+        await self._reconciler.apply(self._plan(current), wait=False)
         await asyncio.to_thread(broker.load_client)
         await self._reconciler.wait_until_ready([node.name for node in nodes], broker.START_SECONDS)
         await self._kafka.declare(self._report)
         await self._reconciler.wait_until_ready(self._reconciler.current.pods)
+        self._refreshing = asyncio.ensure_future(self._key_sets.run(self._obey_new_keys))
 
     async def stop(self) -> None:
         """Stops the pods, then the broker. Idempotent."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait({self._refreshing})
         await self._reconciler.stop()
         await self._identities.stop()
         self._placement.close()
@@ -156,14 +175,30 @@ class System:
             overlay, changes = self._folder.change(self._reconciler.current.resources.overlay, request)
             planned = self._plan_change(overlay)
             if not request.dry_run:
-                await self._reconciler.apply_or_go_back(planned)
+                try:
+                    if await self._key_sets.add(list_addresses(planned.new.resources.mesh)):
+                        planned = self._plan_change(overlay)
+                    await self._reconciler.apply_or_go_back(planned)
+                finally:
+                    self._key_sets.keep(list_addresses(self._reconciler.current.resources.mesh))
             return changes
+
+    async def _obey_new_keys(self) -> None:
+        """Gives the sidecars the keys that issuers have now."""
+        async with self._changing:
+            current = self._reconciler.current
+            try:
+                resources = self._folder.read(current.resources.overlay)
+                await self._reconciler.apply_or_go_back(plan(current, replace(current, resources=resources)))
+            except RostrumError as error:  # such as an Envoy that refuses: the old keys stay, and the next fetch tells
+                log.warning("new keys of an issuer are not obeyed: %s", error)
 
     def _plan(self, new: Snapshot) -> Plan:
         return plan(self._reconciler.current, new)
 
     def _plan_change(self, overlay: Overlay) -> Plan:
         current, resources = self._reconciler.current, self._folder.read(overlay)
+        check_addresses(resources.mesh, self._key_sets.known)
         before, after = current.resources.manifests.deployments, resources.manifests.deployments
         gone = [pod.name for pod in current.pods.values() if pod.has_sidecar and pod.deployment not in after]
         added = [after[name] for name in after.keys() - before.keys()]
@@ -198,6 +233,7 @@ class System:
         return runner_pb2.Mesh(
             files=[runner_pb2.ManifestFile(name=name, text=text) for name, text in texts.items()],
             namespace=declared.NAMESPACE,
+            jwks=self._key_sets.known,
             workloads=[
                 runner_pb2.Workload(namespace=key[0], name=key[1], ips=ips)
                 for key, ips in sorted(current.endpoints.items()) if ips
@@ -215,6 +251,7 @@ class System:
         return runner_pb2.Status(
             home=str(self._home.folder), model=self._home.model, pods=pods,
             ready=all(replica.ready for replica in replicas), ingress=self._placement.ingress,
+            key_sets=key_sets_of(self._key_sets.fetched),
         )  # fmt: skip
 
 

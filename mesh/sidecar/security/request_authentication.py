@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2
@@ -55,9 +56,9 @@ def check_request_authentication(mesh: Mesh, resource: Resource[RequestAuthentic
         path = f"jwtRules[{number}]"
         if bool(rule.jwks) == bool(rule.jwks_uri):
             raise resource.refuse(path, "one of jwks and jwksUri is needed: write where the keys are")
-        if rule.jwks and not _is_key_set(rule.jwks):
+        if rule.jwks and not is_key_set(rule.jwks):
             raise resource.refuse(f"{path}.jwks", 'is no JSON Web Key Set ({"keys": [...]}): correct it')
-        if rule.jwks_uri and not re.match(r"https?://[^/\s]+", rule.jwks_uri):
+        if rule.jwks_uri and not _is_address(rule.jwks_uri):
             raise resource.refuse(f"{path}.jwksUri", "is no http or https address: correct it")
         for name in ("audiences", "from_params", "from_cookies"):
             if not all(getattr(rule, name)):
@@ -65,10 +66,20 @@ def check_request_authentication(mesh: Mesh, resource: Resource[RequestAuthentic
                 raise resource.refuse(f"{path}.{field}", "has an empty value: remove it")
 
 
-def _is_key_set(text: str) -> bool:
+def _is_address(text: str) -> bool:
+    try:
+        found = urlsplit(text)
+        is_whole = found.scheme in {"http", "https"} and bool(found.hostname) and found.port != 0
+    except ValueError:  # of its port, or of an IPv6 address
+        return False
+    return is_whole and not re.search(r"\s", text)
+
+
+def is_key_set(text: str) -> bool:
+    """Whether a text is a JSON Web Key Set that has a key (RFC 7517)."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and isinstance(found.get("keys"), list) and bool(found["keys"])
 

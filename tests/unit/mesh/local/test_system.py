@@ -19,6 +19,7 @@ from mesh.local.environment import Environment
 from mesh.local.errors import LocalError
 from mesh.local.identities import Identities, open_authority
 from mesh.local.kafka import Kafka
+from mesh.local.key_sets import KeySets
 from mesh.local.placement import Placement
 from mesh.local.plan import Plan
 from mesh.local.reconciler import START_SECONDS, Reconciler
@@ -27,6 +28,7 @@ from mesh.local.snapshot import Snapshot
 from mesh.local.system import Home, System, open_system
 from mesh.manifests.errors import ManifestError
 from mesh.manifests.overlay import Action
+from tests.support.answers import serving
 
 ROOT = Path(__file__).resolve().parents[4]
 DENY = ROOT / "istio" / "scenarios" / "deny" / "authorization.yaml"
@@ -75,7 +77,8 @@ async def test_the_broker_starts_first(tmp_path: Path) -> None:
     """All others wait for it, and load their code meanwhile."""
     (tmp_path / "run").mkdir()
     home, authority, changes = Home(tmp_path, "openai:none", {}), open_authority(tmp_path / "ca"), Changes()
-    folder = ManifestFolder(ROOT, {tokens.JWKS_URI: tokens.key_set(tmp_path)}, SystemClock())
+    key_sets = KeySets({tokens.JWKS_URI: tokens.key_set(tmp_path)})
+    folder = ManifestFolder(ROOT, key_sets.known, SystemClock())
     addresses, identities = Addresses(tmp_path), Identities(authority)
     kafka = FakeKafka(tmp_path, addresses.broker, folder.base, identities, {})
     factory = ReplicaFactory(tmp_path, Environment(folder.base, tmp_path, home.model, {}), kafka, identities, changes)
@@ -83,8 +86,8 @@ async def test_the_broker_starts_first(tmp_path: Path) -> None:
     reconciler = RecordingReconciler(Snapshot(resources, authority.root_pem), factory, changes)
     placement = Placement(tmp_path, addresses, kafka.users, "")
     system = System(
-        home, folder=folder, placement=placement, kafka=kafka, identities=identities, reconciler=reconciler,
-        report=lambda _: None,
+        home, folder=folder, placement=placement, kafka=kafka, identities=identities, key_sets=key_sets,
+        reconciler=reconciler, report=lambda _: None,
     )  # fmt: skip
     try:
         await system.start()
@@ -151,3 +154,37 @@ async def test_the_ingress_has_one_replica(system: System) -> None:
     assert ingress is not None
     with pytest.raises(InvalidArgumentError, match="one replica at most"):
         await system.scale(ingress, 2)
+
+
+RULES = """
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: company}
+spec:
+  selector: {matchLabels: {istio: ingress}}
+  jwtRules: [{issuer: company, jwksUri: "ADDRESS"}]
+"""
+KEYS = '{"keys": [{"kty": "oct", "kid": "k", "k": "c2VjcmV0"}]}'
+
+
+async def test_keys_of_an_issuer_are_fetched_as_it_is_applied(system: System) -> None:
+    """Every sidecar has them with the resource, and istiod would be given the same; deleted, they are forgotten."""
+    with serving({"/keys": (200, KEYS.encode())}) as address:
+        text = RULES.replace("ADDRESS", f"{address}/keys")
+        await system.change(request(text))
+        assert system.mesh().jwks[f"{address}/keys"] == KEYS
+        (row,) = system.status().key_sets
+        assert (row.jwks_uri, row.problem) == (f"{address}/keys", "")
+        await system.change(request(text, delete=True))
+    assert list(system.mesh().jwks) == [tokens.JWKS_URI]
+    assert not system.status().key_sets
+
+
+async def test_an_issuer_that_does_not_answer_is_told(system: System) -> None:
+    """The resource is active, its tokens are refused, and the status says why."""
+    await system.change(request(RULES.replace("ADDRESS", "http://127.0.0.1:1/keys")))
+    (row,) = system.status().key_sets
+    assert row.problem.startswith("it cannot be fetched: ")
+    assert row.problem.endswith("; tokens of its issuer are refused")
+    with pytest.raises(ManifestError, match=r"jwtRules\[0\].jwksUri: keys.rostrum.svc is within a cluster"):
+        await system.change(request(RULES.replace("ADDRESS", "http://keys.rostrum.svc/keys")))

@@ -143,6 +143,7 @@ class Status(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
     INGRESS_FIELD_NUMBER: _builtins.int
+    KEY_SETS_FIELD_NUMBER: _builtins.int
     home: _builtins.str
     """The home folder."""
     pid: _builtins.int
@@ -157,6 +158,10 @@ class Status(_message.Message):
     def pods(self) -> _containers.RepeatedCompositeFieldContainer[Global___Pod]:
         """By deployment, then replica."""
 
+    @_builtins.property
+    def key_sets(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeySet]:
+        """The keys of token issuers that are fetched. By jwks_uri."""
+
     def __init__(
         self,
         *,
@@ -166,14 +171,51 @@ class Status(_message.Message):
         model: _builtins.str = ...,
         ready: _builtins.bool = ...,
         ingress: _builtins.str = ...,
+        key_sets: _abc.Iterable[Global___KeySet] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["home", b"home", "ingress", b"ingress", "model", b"model", "pid", b"pid", "pods", b"pods", "ready", b"ready"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["home", b"home", "ingress", b"ingress", "key_sets", b"key_sets", "model", b"model", "pid", b"pid", "pods", b"pods", "ready", b"ready"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class KeySet(_message.Message):
+    """The keys of a token issuer, as the runner fetches them for the sidecars."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JWKS_URI_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    FETCH_TIME_FIELD_NUMBER: _builtins.int
+    jwks_uri: _builtins.str
+    """Where they are fetched from."""
+    problem: _builtins.str
+    """Why they could not be fetched the last time, and what it means; empty if they were."""
+    failures: _builtins.int
+    """How often that failed since they were fetched last."""
+    @_builtins.property
+    def fetch_time(self) -> _timestamp_pb2.Timestamp:
+        """When they were fetched last; unset if never."""
+
+    def __init__(
+        self,
+        *,
+        jwks_uri: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        failures: _builtins.int = ...,
+        fetch_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fetch_time", b"fetch_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "fetch_time", b"fetch_time", "jwks_uri", b"jwks_uri", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeySet: _TypeAlias = KeySet  # noqa: Y015
 
 @_typing.final
 class Pod(_message.Message):
@@ -623,9 +665,30 @@ class Mesh(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class JwksEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FILES_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
     WORKLOADS_FIELD_NUMBER: _builtins.int
+    JWKS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace of documents that name none."""
     @_builtins.property
@@ -638,16 +701,21 @@ class Mesh(_message.Message):
     def workloads(self) -> _containers.RepeatedCompositeFieldContainer[Global___Workload]:
         """Every workload that runs. By namespace, name."""
 
+    @_builtins.property
+    def jwks(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The key sets that sidecars check tokens by, by jwksUri."""
+
     def __init__(
         self,
         *,
         files: _abc.Iterable[Global___ManifestFile] | None = ...,
         namespace: _builtins.str = ...,
         workloads: _abc.Iterable[Global___Workload] | None = ...,
+        jwks: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "namespace", b"namespace", "workloads", b"workloads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["files", b"files", "jwks", b"jwks", "namespace", b"namespace", "workloads", b"workloads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
