@@ -28,7 +28,7 @@ class Exit(IntEnum):
     NO_RESULT = 6
     """What was started came to its end without what it is for, such as a debate in which no seat ever spoke."""
     INTERRUPTED = 130
-    """Ctrl-C, after what the command had started was ended."""
+    """Ctrl-C, SIGTERM or a closed terminal, after what the command had started was ended."""
 
 
 BY_CODE = {

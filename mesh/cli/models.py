@@ -45,8 +45,10 @@ async def choose(asked: str, environ: Mapping[str, str], notify: Callable[[str],
     try:
         servers = servers_of(environ)
         choice = await select.choose(asked, servers, memory_bytes=psutil.virtual_memory().total, notify=notify)
-    except ValueError as error:
+    except select.ModelNameError as error:
         raise CommandError(f"--model: {error}", Exit.USAGE) from error
+    except ValueError as error:  # OLLAMA_HOST, a proxy or certificates, which its words name
+        raise CommandError(str(error), Exit.USAGE) from error
     keys = ("OPENAI_BASE_URL", "OPENAI_API_KEY", "OPENAI_API_KEY_FILE")
     if choice.model.kind == "openai" and not any(environ.get(name) for name in keys):
         raise CommandError(

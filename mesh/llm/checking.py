@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 import httpx2
 
 from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
-from mesh.llm.faults import LostConnectionError, ServerFaultError
+from mesh.llm.faults import LostConnectionError, ServerFaultError, UnreadableAnswerError
 from mesh.llm.http_client import open_client
 from mesh.llm.http_errors import status_error, unreachable
 from mesh.llm.ollama_names import ollama_url, plain_ollama_name
 from mesh.llm.port import Limits, Message
 from mesh.llm.select import ModelServers, open_model, parse
 from mesh.llm.tuning import MIN_CONTEXT_TOKENS
+from mesh.proxies import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,18 +75,21 @@ def _refuse(name: ModelName, what: str) -> None:
 
 
 async def _check_ollama(name: ModelName, servers: ModelServers, notify: Callable[[str], None]) -> None:
-    from mesh.llm.ollama_server import list_models  # noqa: PLC0415 - Ollama's client, which only its users pay
+    from mesh.llm.ollama_server import fetch_models  # noqa: PLC0415 - Ollama's client, which only its users pay
 
     try:
         url = ollama_url(servers.ollama_host)
     except ValueError as error:
         raise ModelRefusedError(str(error), model=str(name)) from error
-    installed = await list_models(servers.ollama_host, notify=notify, ca_bundle=servers.ca_bundle)
-    if installed is None:
+    try:
+        installed = await fetch_models(servers.ollama_host, notify=notify, ca_bundle=servers.ca_bundle)
+    except (LostConnectionError, ServerFaultError, UnreadableAnswerError) as error:
+        if isinstance(error, LostConnectionError) and (not is_local(url) or "CERTIFICATE" in str(error)):
+            raise unreachable(str(name), url, str(error)) from error
         raise ModelUnavailableError(
             f"no Ollama answers at {url}: start it (`ollama serve`), or set OLLAMA_HOST to where it runs",
             model=str(name),
-        )
+        ) from error
     known = {plain_ollama_name(model.name): model for model in installed}
     found = known.get(plain_ollama_name(name.detail))
     details = await _show(name, url, servers.ca_bundle)

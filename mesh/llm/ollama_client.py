@@ -15,12 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import ollama
 from pydantic import ValidationError
 
 from mesh.llm.faults import LostConnectionError, ServerFaultError, UnreadableAnswerError, find_fault, read_refusal
 from mesh.llm.http_client import open_by
 from mesh.llm.http_errors import QUOTE_CHARACTERS
+from mesh.llm.ollama_package import ollama
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping

@@ -22,6 +22,8 @@ def ollama_url(host: str) -> str:
     if port is None:
         raise ValueError(f"OLLAMA_HOST must be host:port or a URL of http or https, not {host!r}")
     address, slash, path = rest.partition("/")
+    if "@" in address:
+        raise ValueError("OLLAMA_HOST must have no user or password: Ollama's API knows none")
     path = (slash + path).rstrip("/").removesuffix("/v1").rstrip("/")
     name, number = _split_port(address)
     if number:
@@ -33,7 +35,7 @@ def ollama_url(host: str) -> str:
 
 def plain_ollama_name(model: str) -> str:
     """Returns one spelling of a model's name: without the default registry and library, with its tag, in lower case."""
-    name = _REGISTRY.sub("", model.strip()).removeprefix("library/").lower()
+    name = _REGISTRY.sub("", model.strip()).lower().removeprefix("library/")
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mesh.llm.faults import LostConnectionError, ServerFaultError
+from mesh.llm.faults import LostConnectionError, ServerFaultError, UnreadableAnswerError
 from mesh.llm.ollama import show_model
 from mesh.llm.ollama_client import OllamaClient
 from mesh.llm.ollama_names import ollama_url
@@ -48,14 +48,17 @@ class InstalledModel:
     """Whether it runs elsewhere: a cloud model."""
 
 
-async def list_models(
+async def fetch_models(
     host: str,
     *,
     loaded: bool = False,
     notify: Callable[[str], None] = lambda _line: None,
     ca_bundle: str | None = None,
-) -> tuple[InstalledModel, ...] | None:
-    """Returns the models that an Ollama has, or only those it has loaded; None if none is running there."""
+) -> tuple[InstalledModel, ...]:
+    """Returns the models that an Ollama has, or only those it has loaded.
+
+    Raises LostConnectionError if nothing answers, ServerFaultError and UnreadableAnswerError if what does is no Ollama.
+    """
     url = ollama_url(host)
     waiting = f"Ollama at {url} is slow to answer: waiting for it"
     connect_seconds = LOCAL_CONNECT_SECONDS if is_local(url) else CONNECT_SECONDS
@@ -64,10 +67,24 @@ async def list_models(
         async with aclosing(OllamaClient(url, ca_bundle=ca_bundle, connect_seconds=connect_seconds)) as client:
             listed = await (client.ps() if loaded else client.list())
             return tuple(_read_model(entry) for entry in listed["models"])
-    except (ServerFaultError, LostConnectionError, KeyError, TypeError, AttributeError):
-        return None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UnreadableAnswerError("it is no list of models") from error
     finally:
         slow.cancel()
+
+
+async def list_models(
+    host: str,
+    *,
+    loaded: bool = False,
+    notify: Callable[[str], None] = lambda _line: None,
+    ca_bundle: str | None = None,
+) -> tuple[InstalledModel, ...] | None:
+    """Returns what `fetch_models` does; None if no Ollama answers there, for whatever reason."""
+    try:
+        return await fetch_models(host, loaded=loaded, notify=notify, ca_bundle=ca_bundle)
+    except (ServerFaultError, LostConnectionError, UnreadableAnswerError):
+        return None
 
 
 async def find_chat_model(

@@ -139,7 +139,7 @@ async def choose(
     embedded = ModelName("embedded", "default")
     installed = await list_models(servers.ollama_host, notify=notify, ca_bundle=servers.ca_bundle)
     if installed is None:
-        return Choice(embedded, f"no Ollama is running at {url}")
+        return Choice(embedded, f"no Ollama answers at {url}")
     found = await find_chat_model(
         servers.ollama_host, installed, memory_bytes=memory_bytes, ca_bundle=servers.ca_bundle
     )

@@ -8,6 +8,7 @@ name, before anything is written. Called by mesh.local.client.
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,8 @@ PATHS = (
 """Variables that hold one path each."""
 PATH_LISTS = ("SSL_CERT_DIR",)
 """Variables that hold several, as OpenSSL reads them."""
+MIN_OPEN_FILES = 1_024
+"""Kafka's are the most: some four hundred, its jars and the files of its topics."""
 MAX_PATH_BYTES = 430
 """Of a home: SQLite opens no file whose path has more than 504 bytes, and a store is HOME/stores/SERVICE.db."""
 
@@ -41,7 +44,12 @@ def variables_of(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def demand_usable(home: Path, environ: Mapping[str, str]) -> None:
-    """Raises LocalError if Rostrum could not run in these folders; looks at nothing but their names."""
+    """Raises LocalError if Rostrum could not run there for this caller; looks at no folder but at its name."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and most < MIN_OPEN_FILES:
+        raise LocalError(
+            f"A process here may open {most} files, and {MIN_OPEN_FILES:,} are needed: raise it with `ulimit -Hn`."
+        )
     _demand_utf8("ROSTRUM_HOME", str(home))
     if (size := len(os.fsencode(home))) > MAX_PATH_BYTES:
         raise LocalError(

@@ -26,6 +26,7 @@ from mesh.local import lock
 from mesh.local.addresses import REPLICAS
 from mesh.local.errors import AlreadyRunningError, LocalError, NotChangedError, NotRunningError, disk_errors
 from mesh.local.messages import changes_of, resources_of
+from mesh.local.processes import allow_open_files
 from mesh.local.system import Home, System, open_system
 from mesh.manifests.errors import ManifestError
 from mesh.rpc.interceptors.errors import answering
@@ -208,6 +209,7 @@ async def serve(home: Path) -> None:
 
 def main() -> int:
     """Runs the home that is the one argument; returns the exit code, which only its log's reader looks at."""
+    allow_open_files()
     try:
         asyncio.run(serve(Path(sys.argv[1])))
     except LocalError as error:

@@ -11,9 +11,12 @@ from mesh.llm.checking import MissingModelError, check_model
 from mesh.llm.select import ModelServers, choose
 from mesh.testing.misbehaviour import HTML, TEXT, in_turn, json_answer, openai_stream
 from mesh.testing.openai_server import Raw, ScriptedServer
+from mesh.testing.proxy import ScriptedProxy
+from tests.support.hosted import HOST, hosted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 MEMORY_BYTES = 16 * 2**30
 
@@ -55,6 +58,73 @@ async def test_no_such_model() -> None:
         with pytest.raises(MissingModelError, match=r"ollama pull llama9.*scripted:latest"):
             await check("ollama:llama9", server)
         await check("ollama:Scripted:latest".lower(), server)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("scripted", "Scripted", "scripted:latest", "SCRIPTED:LATEST", "library/scripted", "Library/Scripted"),
+        *("registry.ollama.ai/library/scripted", "https://registry.ollama.ai/library/scripted:latest"),
+    ],
+)
+async def test_spellings_of_a_model(name: str) -> None:
+    """A server that takes no other spelling than its own is asked by that: case, tag, library and registry are free."""
+    with ScriptedServer() as server:
+        await check(f"ollama:{name}", server)
+        assert server.bodies[0]["model"] in {name, "scripted:latest"}
+        assert server.bodies[0]["model"].startswith("scripted")
+
+
+@pytest.mark.parametrize("name", ["scripted:8b", "me/scripted", "hf.co/me/scripted", "scripte"])
+async def test_other_models_are_others(name: str) -> None:
+    """Another tag, user or registry is another model, which is not there."""
+    with ScriptedServer() as server:
+        server.paths["/api/tags"] = {"models": [model("scripted:latest")]}
+        if name == "scripted:8b":  # which the server's own answer would take for the other
+            name = "other:8b"
+        with pytest.raises(MissingModelError, match=f"ollama pull {name}"):
+            await check(f"ollama:{name}", server)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1:{port}", "0.0.0.0:{port}", ":{port}", "localhost:{port}", "http://localhost:{port}"),
+        *(
+            "http://0.0.0.0:{port}/",
+            "http://127.0.0.1:{port}/v1",
+            "http://localhost:{port}/v1/",
+            " 'localhost:{port}' ",
+        ),
+        *("HTTP://LOCALHOST:{port}", "http://127.0.0.1:{port}//"),
+    ],
+)
+async def test_hosts_of_an_ollama(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each form that OLLAMA_HOST has on this machine the same server is found, and never by a proxy."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    with ScriptedServer() as server:
+        servers = ModelServers(ollama_host=host.format(port=server.url.rpartition(":")[2]))
+        assert str((await choose("auto", servers, memory_bytes=MEMORY_BYTES)).model) == "ollama:scripted:latest"
+        await check_model("ollama:scripted", servers, timeout_seconds=10)
+        assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("way", ["straight", "proxy"])
+async def test_an_ollama_behind_tls(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who signed it is REQUESTS_CA_BUNDLE's for each look and call, at its list, its models, and its first token."""
+    with hosted(tmp_path) as (server, address), ScriptedProxy({f"{HOST}:443": address}) as proxy:
+        for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.address)
+        host = f"https://{HOST}" if way == "proxy" else f"https://localhost:{address[1]}"
+        servers = ModelServers(ollama_host=host, ca_bundle=str(tmp_path / "root.pem"))
+        assert str((await choose("auto", servers, memory_bytes=MEMORY_BYTES)).model) == "ollama:scripted:latest"
+        await check_model("ollama:scripted", servers, timeout_seconds=10)
+        assert len(server.bodies) == 1
+        assert bool(proxy.asked) is (way == "proxy")
+        with pytest.raises(ModelUnavailableError, match="SSL_CERT_FILE"):
+            await check_model("ollama:scripted", ModelServers(ollama_host=host), timeout_seconds=10)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.cache import cache_folder
+from mesh.testing.proxy import ScriptedProxy
 from tests.e2e.test_commands import FAILURE, NOT_RUNNING, OK, USAGE
+from tests.support.hosted import HOST, hosted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,7 +196,9 @@ def debate(system: System) -> str:
     return name.removeprefix("debates/")
 
 
-def run_case(case: Case, home: Path, folder: Path, debate: str = "") -> subprocess.CompletedProcess[bytes]:
+def run_case(
+    case: Case, home: Path, folder: Path, debate: str = "", *, seconds: float = 60
+) -> subprocess.CompletedProcess[bytes]:
     """Runs the command of a row by a shell, in a folder of its own, and returns what it printed."""
     places = {"home": str(home), "folder": str(folder), "debate": debate}
 
@@ -210,7 +215,7 @@ def run_case(case: Case, home: Path, folder: Path, debate: str = "") -> subproce
     script = f'{fill(case.before)} "$@" {case.after}; exit ${{PIPESTATUS[0]}}'
     return subprocess.run(
         ["bash", "-c", script, "bash", str(ROSTRUM), *map(fill, case.arguments)],
-        env=environment, cwd=folder, input=case.stdin, capture_output=True, timeout=60, check=False,
+        env=environment, cwd=folder, input=case.stdin, capture_output=True, timeout=seconds, check=False,
     )  # fmt: skip
 
 
@@ -237,3 +242,44 @@ def test_environment(case: Case, tmp_path: Path) -> None:
 def test_environment_of_a_running_system(case: Case, system: System, debate: str, tmp_path: Path) -> None:
     """A command that asks what runs does its work, or ends with one line, whatever it is called from."""
     check_result(case, run_case(case, system.home, tmp_path, debate))
+
+
+def test_a_debate_from_a_hostile_environment(tmp_path: Path) -> None:
+    """All of it at once, from a start to an end: the hosted model is called by the proxy, and nothing else is."""
+    caller = tmp_path / "caller"
+    caller.mkdir()
+    with hosted(tmp_path / "ca") as (server, address), ScriptedProxy({f"{HOST}:443": address}) as proxy:
+        case = Case(
+            "hostile",
+            ("debate", "Held in a storm", "--rounds", "1", "--model", "openai:scripted"),
+            stdout="Ended: 2 turns",
+            before=f"{SHADOWS} umask 000; ulimit -Sn 64; trap '' INT CHLD PIPE; export ODD=$'\\xff'; unset HOME;{GONE}",
+            after="<&-",
+            environment={
+                **everywhere(DEAD_PROXY),
+                "https_proxy": f"socks://{proxy.address}",
+                "HTTPS_PROXY": "gopher://nowhere",
+                "OPENAI_BASE_URL": f"https://{HOST}/v1",
+                "OPENAI_API_KEY": "s3cret",
+                "SSL_CERT_FILE": None,
+                "SSL_CERT_DIR": None,
+                "REQUESTS_CA_BUNDLE": str(tmp_path / "ca" / "root.pem"),
+                **ASCII,
+                "LANG": None,
+                "PYTHONPATH": str(caller),
+                "PYTHONWARNINGS": "error",
+                "PYTHONIOENCODING": "ascii",
+                "TZ": "UTC-99",
+                "TERM": "nonsense",
+                "COLUMNS": "0",
+                "TMPDIR": "/nowhere",
+                "ROSTRUM_CACHE": str(cache_folder(os.environ)),
+            },
+        )
+        check_result(case, run_case(case, tmp_path / "home", caller, seconds=110))
+        assert set(proxy.asked) == {f"{HOST}:443"}
+        assert len(server.bodies) > 2
+        assert {headers["authorization"] for headers in server.headers} == {"Bearer s3cret"}
+    private = [path for path in (tmp_path / "home").rglob("*key*") if path.is_file() and path.stat().st_mode & 0o077]
+    assert not private
+    assert not [path for path in (tmp_path / "home").iterdir() if path.stat().st_mode & 0o022]

@@ -170,13 +170,25 @@ class System:
 
         `agents` as scripted_manifests takes them.
         """
+        system = cls.prepare(folder, scripted=scripted, agents=agents)
+        up = system.rostrum("up", "--detach", "--model", model, timeout=120)
+        assert up.returncode == 0, up.stderr + up.stdout
+        return system
+
+    @classmethod
+    def prepare(
+        cls,
+        folder: Path,
+        *,
+        scripted: Mapping[str, str] | None = None,
+        agents: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> System:
+        """As start, of one that does not run yet."""
         system = cls(folder / "home", {"ROSTRUM_HOME": str(folder / "home")})
         if scripted is not None:
             calls = {"SCRIPTED_CALL_LOG": str(system.call_log), **scripted}
             system.env["ROSTRUM_MANIFESTS"] = str(scripted_manifests(folder / "manifests", calls, agents))
             system.env["OPENAI_BASE_URL"] = model_url()
-        up = system.rostrum("up", "--detach", "--model", model, timeout=120)
-        assert up.returncode == 0, up.stderr + up.stdout
         return system
 
     @classmethod

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -123,6 +126,24 @@ async def test_socks_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         open_client("https://models.example.com/v1")
     with pytest.raises(ValueError, match="gopher"):
         OllamaClient("https://models.example.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("ALL_PROXY", value) for value in ("socks://127.0.0.1:9", "socks5h://127.0.0.1:9", "gopher://127.0.0.1:9")),
+        *(("http_proxy", value) for value in ("://", "not a proxy", "http://[::1")),
+        *(("NO_PROXY", "[::1"), ("OLLAMA_HOST", "box:none"), ("SSL_CERT_FILE", "/nowhere.pem")),
+    ],
+)
+def test_nothing_is_read_at_an_import(name: str, value: str) -> None:
+    """What cannot be used is refused where it is needed, by name: neither our import nor Ollama's package fails."""
+    program = "import mesh.llm.ollama_client, mesh.llm.openai, os; print(os.environ[%r])" % name  # noqa: UP031
+    environ = {**os.environ, name: value}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout, done.stderr) == (f"{value}\n", "")
 
 
 def test_missing_certificates_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,15 @@ from mesh.llm.ollama_names import ollama_url, plain_ollama_name
         ("http://box:11434/v1/", "http://box:11434"),
         ("https://gate.example.com/ollama/", "https://gate.example.com:443/ollama"),
         (' "box:8000" ', "http://box:8000"),
+        ("", "http://127.0.0.1:11434"),
+        ("http://", "http://127.0.0.1:80"),
+        ("0.0.0.0:11434/v1", "http://127.0.0.1:11434"),
+        ("[::]:11434", "http://[::1]:11434"),
+        ("http://[::]:11434/", "http://[::1]:11434"),
+        ("HTTPS://Box.Example.com/v1", "https://Box.Example.com:443"),
+        ("192.168.1.7", "http://192.168.1.7:11434"),
+        ("2001:db8::7", "http://[2001:db8::7]:11434"),
+        ("box:", "http://box:11434"),
     ],
 )
 def test_host(host: str, url: str) -> None:
@@ -31,7 +40,7 @@ def test_host(host: str, url: str) -> None:
     assert ollama_url(host) == url
 
 
-@pytest.mark.parametrize("host", ["ftp://box", "box:none", "box:99999"])
+@pytest.mark.parametrize("host", ["ftp://box", "box:none", "box:99999", "http://user:secret@box"])
 def test_no_host(host: str) -> None:
     """What is no address is refused."""
     with pytest.raises(ValueError, match="OLLAMA_HOST"):
