@@ -48,6 +48,10 @@ async def ensure(world: World, model: str) -> tuple[runner_pb2.Status, bool]:
                 Exit.FAILURE,
             )
         return status, False
+    try:
+        world.runner.demand_folders()
+    except RostrumError as error:
+        raise CommandError(line_of(error), Exit.USAGE) from error
     with world.output.waiting() as waiting:
         choice = await models.choose(model, world.environ, waiting)
     name = str(choice.model)

@@ -47,6 +47,10 @@ class Runner(Protocol):
         """Returns the models that manifests name for single Deployments, beside the one that is started with."""
         ...
 
+    def demand_folders(self) -> None:
+        """Raises RostrumError if the environment names a folder that cannot be used."""
+        ...
+
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
         """Starts all pods until they are ready; `report` gets what is waited for. If it fails, nothing stays."""
         ...

@@ -88,10 +88,14 @@ class LocalRunner:
 
     # ---- start and stop ----
 
+    def demand_folders(self) -> None:
+        """Raises LocalError if the caller names a folder that cannot be used; looks at names alone."""
+        caller.demand_usable(self.home, self._environ)
+        _ = self._variables
+
     async def start(self, model: str, report: Callable[[str], None]) -> runner_pb2.Status:
         """Starts all; returns once every pod is ready. Raises RostrumError; then, or if cancelled, nothing is left."""
-        caller.demand_usable(self.home, self._environ)
-        _ = self._variables  # all that is to be refused is refused before anything is written
+        self.demand_folders()
         lock.prepare(self.home)
         child = self._spawn()
         assert child.stdout is not None  # noqa: S101 - a pipe, as asked for

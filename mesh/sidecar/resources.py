@@ -41,7 +41,7 @@ def file_text(messages: Iterable[Message]) -> str:
     # A line each and no indentation, with which Python's encoder in C is not used: most of the cost of a file.
     resources = ",\n".join(json.dumps(as_dict(pack(message))) for message in messages)
     version = hashlib.sha256(resources.encode()).hexdigest()[:16]
-    return f'{{"version_info": "{version}",\n"resources": [{resources}]}}\n'
+    return f'{{"version_info": {json.dumps(version)},\n"resources": [{resources}]}}\n'
 
 
 def version_of(text: str) -> str:

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 AGENTS = {"sleepy": {"SCRIPTED_ANSWER": "slow"}, "broken": {"SCRIPTED_ANSWER": "error"}}
 """An agent that never answers in time, so that its debates run until somebody ends them, and one without a model."""
 
+FOLDER = "Übung 日本, a\\b?c#d%20e"
+"""Each of these characters means something to a format that a home's path goes through."""
+
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A detached Rostrum with the scripted model, and agents `sleepy` and `broken`."""
-    with System.running(tmp_path_factory.mktemp("e2e"), agents=AGENTS) as system:
+    """A detached Rostrum with the scripted model, and agents `sleepy` and `broken`, in a home of an unusual name."""
+    with System.running(tmp_path_factory.mktemp("e2e") / FOLDER, agents=AGENTS) as system:
         yield system

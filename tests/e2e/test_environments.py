@@ -185,7 +185,63 @@ PROXY_ROWS = (
     ),
 )
 
-ROWS = (*OUTPUT_ROWS, *TERMINAL_ROWS, *FOLDER_ROWS, *SYSTEM_ROWS, *PYTHON_ROWS, *PROXY_ROWS)
+HOMES = (
+    *("Übung", "日本", "a\\b", "a, b", "a?b#c", "a%20b", "-rf", " a ", "$HOME", "`id`", "a'b\"c", "~", "a\nb", "a:b;c"),
+    "x" * 250,
+)
+NOT_UTF8 = os.fsdecode(b"caf\xe9")
+
+
+def in_home(name: str, arguments: tuple[str, ...], exit_code: int = OK, *, stdout: str = "", stderr: str = "") -> Case:
+    """A row whose home has that name, in the row's folder."""
+    return Case(
+        f"home {name[:20]!r}: {arguments[0]}", arguments, exit_code,
+        environment={"ROSTRUM_HOME": f"{{folder}}/{name}", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
+        stdout=stdout, stderr=stderr,
+    )  # fmt: skip
+
+
+def refused(name: str, line: str, **environment: str) -> Case:
+    """A row whose start is refused before anything is written, or any model asked."""
+    return Case(name, ("up", "--detach", "--model", "openai:x"), USAGE, stderr=line, environment=environment)
+
+
+HOME_ROWS = (
+    *(in_home(name, ("token",), stdout=TOKEN) for name in (*HOMES, NOT_UTF8)),
+    *(in_home(name, STATUS, NOT_RUNNING, stderr="does not run in") for name in ("a, b", "a\nb", NOT_UTF8)),
+    refused("home not UTF-8", "ROSTRUM_HOME is b'", ROSTRUM_HOME=f"{{folder}}/{NOT_UTF8}"),
+    refused("home too long", "430 are possible: choose a shorter one", ROSTRUM_HOME="{folder}" + "/long" * 90),
+    refused("cache with a colon", "for Java a path ends at a colon", ROSTRUM_CACHE="{folder}/a:b"),
+    refused("cache not UTF-8", "ROSTRUM_CACHE is b'", ROSTRUM_CACHE=f"{{folder}}/{NOT_UTF8}"),
+    refused("manifests not UTF-8", "ROSTRUM_MANIFESTS is b'", ROSTRUM_MANIFESTS=f"{{folder}}/{NOT_UTF8}"),
+    Case(
+        "home is a file", exit_code=FAILURE, stderr="Cannot write", before='touch "{folder}/f";',
+        environment={"ROSTRUM_HOME": "{folder}/f"},
+    ),
+    Case(
+        "home below a file", exit_code=FAILURE, stderr="Cannot write", before='touch "{folder}/f";',
+        environment={"ROSTRUM_HOME": "{folder}/f/home"},
+    ),
+    Case(
+        "home is a link", stdout=TOKEN, before='mkdir "{folder}/d"; ln -s d "{folder}/l";',
+        environment={"ROSTRUM_HOME": "{folder}/l"},
+    ),
+    Case(
+        "home is a link to nothing", exit_code=FAILURE, stderr="Cannot write", before='ln -s none "{folder}/l";',
+        environment={"ROSTRUM_HOME": "{folder}/l"},
+    ),
+    Case("home is /proc", exit_code=FAILURE, stderr="Cannot write", environment={"ROSTRUM_HOME": "/proc/home"}),
+    Case(
+        "a key that is none", exit_code=FAILURE, stderr="tokens.pem is no private key: remove",
+        before='mkdir -p "{home}/keys"; install -m 600 /dev/null "{home}/keys/tokens.pem";',
+    ),
+    Case(
+        "a key for all to read", exit_code=FAILURE, stderr="can be read by others than its owner: remove",
+        before='mkdir -p "{home}/keys"; install -m 644 /dev/null "{home}/keys/tokens.pem";',
+    ),
+)  # fmt: skip
+
+ROWS = (*OUTPUT_ROWS, *TERMINAL_ROWS, *FOLDER_ROWS, *SYSTEM_ROWS, *PYTHON_ROWS, *PROXY_ROWS, *HOME_ROWS)
 
 
 @pytest.fixture(scope="module")

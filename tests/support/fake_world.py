@@ -223,6 +223,8 @@ class FakeRunner:
         self.polls_until_settled -= 1
         return self._status() if self.running and self.polls_until_settled <= 0 else None
 
+    def demand_folders(self) -> None: ...
+
     def named_models(self) -> Sequence[str]:
         return self.agent_models
 
