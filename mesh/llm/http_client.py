@@ -60,7 +60,10 @@ def open_by(
     except ImportError as error:
         raise ValueError(f"the proxy {proxy_url} cannot be used: {error}") from error
     except OSError as error:
-        raise ValueError(f"SSL_CERT_FILE or REQUESTS_CA_BUNDLE cannot be read: {error}") from error
+        names = ("REQUESTS_CA_BUNDLE",) if ca_bundle else ("SSL_CERT_FILE", "SSL_CERT_DIR")
+        name = next((name for name in names if os.environ.get(name)), names[0])
+        what = f"{name} is {ca_bundle or os.environ.get(name)!r}, which cannot be used: {error.strerror or error}"
+        raise ValueError(f"{what}; name a file of certificates in PEM") from error
     # What it would look up in the environment for itself was looked up above.
     return opener(transport=transport, trust_env=False, **{"timeout": None, **options})
 

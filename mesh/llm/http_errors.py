@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from mesh.errors import ModelError, ModelRefusedError, ModelUnavailableError
-from mesh.proxies import is_local
+from mesh.proxies import find_proxy, is_local
 
 QUOTE_CHARACTERS = 200
 """Of a server's own words in our message."""
@@ -24,10 +26,18 @@ def unreachable(name: str, address: str, why: str = "") -> ModelUnavailableError
     reason = f" ({why})" if why else ""
     hint = "is it running?"
     if not is_local(address):
-        hint = "is it running, and is this the way there (HTTPS_PROXY, NO_PROXY)?"
+        hint = f"is it running, and is this the way there{_describe_proxy(address)} (HTTPS_PROXY, NO_PROXY)?"
     if "CERTIFICATE_VERIFY_FAILED" in why:
         hint = "set SSL_CERT_FILE to the certificates of those who signed its own"
     return ModelUnavailableError(f"the server of {name} at {address} cannot be reached{reason}; {hint}", model=name)
+
+
+def _describe_proxy(address: str) -> str:
+    try:
+        proxy = find_proxy(address, os.environ)
+    except ValueError:
+        return ""
+    return f", by the proxy {proxy.rpartition('://')[2].rpartition('@')[2]}" if proxy else ""
 
 
 def too_slow(name: str, seconds: float, why: str = "") -> ModelUnavailableError:

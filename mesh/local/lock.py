@@ -9,7 +9,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from mesh.local.errors import AlreadyRunningError, disk_errors
+from mesh.local.errors import AlreadyRunningError, LocalError, disk_errors
 
 FOLDERS = ("run", "logs", "stores")
 
@@ -46,11 +46,13 @@ def holder_of(home: Path) -> int:
 
 
 def is_held(home: Path) -> bool:
-    """Whether a runner, starting, running or stopping, holds it."""
+    """Whether a runner, starting, running or stopping, holds it. Raises LocalError if the home is not the caller's."""
     try:
         lock = os.open(home / "run" / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        raise LocalError(f"Cannot look into {home}: {error.strerror}. Choose a folder of your own.") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

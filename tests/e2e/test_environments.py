@@ -17,8 +17,9 @@ import pytest
 
 from mesh.cache import cache_folder
 from mesh.testing.proxy import ScriptedProxy
-from tests.e2e.test_commands import FAILURE, NOT_RUNNING, OK, USAGE
+from tests.e2e.test_commands import FAILURE, NOT_RUNNING, OK, UNAVAILABLE, USAGE
 from tests.support.hosted import HOST, hosted
+from tests.support.model_server import model_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,6 +146,19 @@ FOLDER_ROWS = (
         before=GONE,
         environment={"ROSTRUM_HOME": ".rostrum"},
     ),
+    Case("home is a file", STATUS, NOT_RUNNING, stderr="does not run in", environment={"ROSTRUM_HOME": "/etc/passwd"}),
+    Case(
+        "home is below a file",
+        exit_code=FAILURE,
+        stderr="Not a directory",
+        environment={"ROSTRUM_HOME": "/etc/passwd/h"},
+    ),
+    Case(
+        "home is where nobody may write",
+        exit_code=FAILURE,
+        stderr="Cannot write",
+        environment={"ROSTRUM_HOME": "/proc/h"},
+    ),
     stopped("no variables at all", before="exec env -i ROSTRUM_HOME={home}"),
 )
 
@@ -175,6 +189,93 @@ PYTHON_ROWS = (
     ),
     Case("optimized away", stdout=TOKEN, environment={"PYTHONOPTIMIZE": "2"}),
     Case("developer's mode", stdout=TOKEN, environment={"PYTHONDEVMODE": "1"}),
+)
+
+UP = ("up", "--detach", "--model")
+HOSTED: dict[str, str | None] = {"OPENAI_BASE_URL": f"https://{HOST}/v1", "OPENAI_API_KEY": "k", "SSL_CERT_FILE": None}
+
+REFUSED_ROWS = (
+    *(
+        Case(f"hosted by {value}", (*UP, "openai:x"), USAGE, stderr=words, environment={**HOSTED, "https_proxy": value})
+        for value, words in (
+            ("gopher://x:1", "https_proxy is 'gopher://x:1': its kind is not known"),
+            ("socks4://x:1", "https_proxy is 'socks4://x:1': its kind is not known"),
+            ("not a proxy", "which is no proxy's address: write it like"),
+            ("http://user:s3cret@:80", "https_proxy is ':80', which is no proxy's address"),
+        )
+    ),
+    *(
+        Case(
+            f"hosted by {proxy}",
+            (*UP, "openai:x"),
+            UNAVAILABLE,
+            stderr="is this the way there, by the proxy 127.0.0.1:9",
+            environment={**HOSTED, **everywhere(proxy)},
+        )
+        for proxy in (DEAD_PROXY, "socks5://127.0.0.1:9", "socks5h://127.0.0.1:9", "socks://127.0.0.1:9", "127.0.0.1:9")
+    ),
+    Case(
+        "spared by NO_PROXY",
+        (*UP, "openai:x"),
+        UNAVAILABLE,
+        stderr="is this the way there (HTTPS_PROXY",
+        environment={**HOSTED, **everywhere("gopher://x"), "NO_PROXY": "10.0.0.0/8, .example.com:443"},
+    ),
+    Case(
+        "certificates that are not there",
+        (*UP, "openai:x"),
+        USAGE,
+        stderr="SSL_CERT_FILE is '/nowhere.pem'",
+        environment={**HOSTED, **everywhere(""), "SSL_CERT_FILE": "/nowhere.pem"},
+    ),
+    Case(
+        "a bundle that is none",
+        (*UP, "openai:x"),
+        USAGE,
+        stderr="REQUESTS_CA_BUNDLE is '/etc/passwd'",
+        environment={**HOSTED, **everywhere(""), "REQUESTS_CA_BUNDLE": "/etc/passwd"},
+    ),
+    Case(
+        "a bundle that is none, of an Ollama",
+        (*UP, "auto"),
+        USAGE,
+        stderr="REQUESTS_CA_BUNDLE is '/etc/passwd'",
+        environment={
+            **everywhere(""),
+            "OLLAMA_HOST": f"https://{HOST}",
+            "SSL_CERT_FILE": None,
+            "REQUESTS_CA_BUNDLE": "/etc/passwd",
+        },
+    ),
+    Case(
+        "no port of an Ollama",
+        (*UP, "auto"),
+        USAGE,
+        stderr="OLLAMA_HOST has the port 'none'",
+        environment={"OLLAMA_HOST": "box:none"},
+    ),
+    Case(
+        "no Ollama",
+        (*UP, "ollama:x"),
+        UNAVAILABLE,
+        stderr="no Ollama answers at http://127.0.0.1:9: start it",
+        environment={**everywhere("socks://nowhere.invalid:1"), "OLLAMA_HOST": "0.0.0.0:9/v1/"},
+    ),
+    Case(
+        "an Ollama elsewhere",
+        (*UP, "ollama:x"),
+        UNAVAILABLE,
+        stderr="by the proxy 127.0.0.1:9",
+        environment={**everywhere(DEAD_PROXY), "OLLAMA_HOST": f"http://{HOST}"},
+    ),
+    Case(
+        "few files",
+        (*UP, "openai:x"),
+        FAILURE,
+        stderr="1,024 are needed: raise it with `ulimit -Hn`",
+        before="ulimit -n 200;",
+        environment={**everywhere(DEAD_PROXY), "OPENAI_BASE_URL": "{model}"},
+    ),
 )
 
 PROXY_ROWS = (
@@ -241,7 +342,7 @@ HOME_ROWS = (
     ),
 )  # fmt: skip
 
-ROWS = (*OUTPUT_ROWS, *TERMINAL_ROWS, *FOLDER_ROWS, *SYSTEM_ROWS, *PYTHON_ROWS, *PROXY_ROWS, *HOME_ROWS)
+ROWS = (*OUTPUT_ROWS, *TERMINAL_ROWS, *FOLDER_ROWS, *SYSTEM_ROWS, *PYTHON_ROWS, *REFUSED_ROWS, *PROXY_ROWS, *HOME_ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +357,7 @@ def run_case(
     case: Case, home: Path, folder: Path, debate: str = "", *, seconds: float = 60
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs the command of a row by a shell, in a folder of its own, and returns what it printed."""
-    places = {"home": str(home), "folder": str(folder), "debate": debate}
+    places = {"home": str(home), "folder": str(folder), "debate": debate, "model": model_url()}
 
     def fill(text: str) -> str:
         for name, place in places.items():
@@ -280,7 +381,7 @@ def check_result(case: Case, result: subprocess.CompletedProcess[bytes]) -> None
     # Some rows ask for another encoding than UTF-8: what is looked for is in ASCII, and so the same in all of them.
     stdout, stderr = (text.decode("utf-8", errors="replace") for text in (result.stdout, result.stderr))
     assert result.returncode == case.exit_code, stderr + stdout
-    for word in ("Traceback", "a fault of ours", "Exception ignored", "Fatal Python", "Warning"):
+    for word in ("Traceback", "a fault of ours", "Exception ignored", "Fatal Python", "Warning", "s3cret"):
         assert word not in stderr + stdout
     assert case.stdout in stdout
     lines = [line for line in stderr.splitlines() if line.startswith("rostrum: ")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.cache import cache_folder
+from mesh.cache import NoCacheError, cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,3 +33,24 @@ def test_a_relative_one_means_the_callers_folder(tmp_path: Path, monkeypatch: py
     """It is absolute from there on, whoever asks."""
     monkeypatch.chdir(tmp_path)
     assert cache_folder({"ROSTRUM_CACHE": "c"}) == tmp_path / "c"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a container that runs by a number that /etc/passwd lacks; HOME, where it is empty, says nothing."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_123)
+    for environ in ({}, {"HOME": ""}):
+        with pytest.raises(NoCacheError, match="set ROSTRUM_CACHE"):
+            cache_folder(environ)
+    assert cache_folder({"ROSTRUM_CACHE": "/c"}) == Path("/c")
+
+
+def test_a_working_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path means nothing then, and that is said; an absolute one is what it was."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(NoCacheError, match="working folder"):
+        cache_folder({"ROSTRUM_CACHE": "c"})
+    assert cache_folder({"ROSTRUM_CACHE": "/c"}) == Path("/c")
