@@ -6,6 +6,7 @@ its pod's readiness says whether it can answer.
 
 from __future__ import annotations
 
+import shlex
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -95,8 +96,9 @@ async def _check_ollama(name: ModelName, servers: ModelServers, notify: Callable
     details = await _show(name, url, servers.ca_bundle)
     if details is None:
         have = ", ".join(sorted(model.name for model in installed)) or "none"
+        pull = shlex.join(["ollama", "pull", name.detail])
         raise MissingModelError(
-            f"Ollama has no model {name.detail}: `ollama pull {name.detail}` gets it (it has: {have})", model=str(name)
+            f"Ollama has no model {name.detail}: `{pull}` gets it (it has: {have})", model=str(name)
         )
     if details.remote_host or (found is not None and found.is_remote):
         _refuse(name, f"it runs at {details.remote_host or 'ollama.com'}, not in your Ollama: choose a local model, or"
