@@ -103,7 +103,7 @@ class Kafka:
         )
         return PodSpec(
             "kafka", 0, node.ip, (node.client_port,), node.command, environment, node.folder, log, liveness=liveness,
-            advice=f"if that folder is to blame, move {shlex.quote(str(node.folder))} away; what was debated is kept",
+            advice=f"if its data is to blame, move {shlex.quote(str(node.folder))} away; what was debated is kept",
         )  # fmt: skip
 
     async def _find_expiry(self) -> str:

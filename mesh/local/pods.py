@@ -93,6 +93,10 @@ class Pod:
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._crashes = Retries(f"pod {spec.name}", BACKOFF, quiet_failures=0)
+        self._log_start = 0
+        """Where the log of the process begins."""
+        self.why = ""
+        """How it ended last, or why it could not be started."""
 
     def start(self) -> None:
         """Starts the pod's task; returns at once."""
@@ -107,10 +111,6 @@ class Pod:
         await self._end()
         self._set(ready=False, message="stopped")
 
-    def read_cause(self) -> str:
-        """What its log has as the cause of its end; empty if there is none."""
-        return read_cause(self.spec.log_file)
-
     def _set(self, *, ready: bool, message: str) -> None:
         if (ready, message) != (self.ready, self.message):
             self.ready, self.message = ready, message
@@ -120,7 +120,7 @@ class Pod:
     async def _keep_running(self) -> None:
         while True:
             began = time.monotonic()
-            why = await self._run_once()
+            self.why = why = await self._run_once()
             await self._end()
             if time.monotonic() - began > STABLE_SECONDS:
                 self._crashes.note_success()
@@ -151,11 +151,14 @@ class Pod:
         if code < 0:
             with suppress(ValueError):
                 return f"was ended by {signal.Signals(-code).name}"
-        line = self.read_cause() if code else ""
+        line = read_cause(self.spec.log_file, self._log_start) if code else ""
         return f"ended with {code}{': ' if line else ''}{line}"
 
     async def _launch(self) -> asyncio.subprocess.Process:
-        with disk_errors(self.spec.log_file.parent), self.spec.log_file.open("ab") as log:
+        with disk_errors(self.spec.log_file.parent):
+            log = self.spec.log_file.open("ab")
+        with log:
+            self._log_start = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *self.spec.command,
                 env=dict(self.spec.env),
@@ -268,6 +271,7 @@ def failed_start(pod: Pod) -> StartupError | None:
     """Why this pod will not come up, once it ended three times without having been ready."""
     if pod.was_ready or pod.restarts < 3:
         return None
-    why = (pod.read_cause() or pod.message).rstrip(".")
+    cause = pod.why.partition(": ")[2] if pod.why.startswith("ended with") else ""
+    why = (cause or f"it {pod.why}").rstrip(".")
     advice = f": {pod.spec.advice}" if pod.spec.advice else ""
     return StartupError(f"{pod.spec.name} does not come up: {why} (see {pod.spec.log_file}){advice}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.local import pods
-from mesh.local.pods import Pod, PodSpec
+from mesh.local.pods import Pod, PodSpec, failed_start
 from mesh.retries import Backoff
 from tests.support.waiting import until
 
@@ -66,3 +66,37 @@ async def test_a_pod_without_a_place_for_its_log_says_so(tmp_path: Path) -> None
     await until("two failures", lambda: "2 times in a row" in pod.message)
     assert "cannot be started" in pod.message
     await pod.stop()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("raise SystemExit('the port is taken')", "the port is taken"),
+        ("x = {}['the key']", "KeyError: 'the key'"),
+        ("import os; os.kill(os.getpid(), 9)", "it was ended by SIGKILL"),
+        ("", "it ended with 0"),
+    ],
+)
+async def test_a_start_that_fails_says_the_cause_and_what_to_do(tmp_path: Path, code: str, why: str) -> None:
+    """Of this start: what an earlier one left in the log is not its cause. The advice of the pod is added."""
+    log = tmp_path / "pod.log"
+    log.write_text("ValueError: of yesterday\n", "utf-8")
+    command = (sys.executable, "-c", code)
+    pod = Pod(PodSpec("team-x", 0, "127.0.0.1", (1,), command, {}, tmp_path, log, advice="move it away"))
+    pod.start()
+    await until("three restarts", lambda: pod.restarts >= 3)
+    error = failed_start(pod)
+    await pod.stop()
+    assert str(error) == f"team-x-0 does not come up: {why} (see {log}): move it away."
+
+
+async def test_a_program_that_is_missing_is_no_full_disk(tmp_path: Path) -> None:
+    """It is named, and nothing is said of writing."""
+    pod = make_pod(tmp_path, "/no/such/program")
+    pod.start()
+    await until("three restarts", lambda: pod.restarts >= 3)
+    error = failed_start(pod)
+    await pod.stop()
+    assert "it cannot be started" in str(error)
+    assert "/no/such/program" in str(error)
+    assert "write" not in str(error)
