@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from mesh.bus.message import Incoming, OutboxRow
     from mesh.llm.port import Model
+    from mesh.rpc.server import Check
     from mesh.runtime import Part
 
 T = TypeVar("T")
@@ -144,15 +145,24 @@ class Foundation:
             instance_id=self.settings.pod,
         )
 
-    def parts(self, *own: Part, consumer: KeyedConsumer, services: Sequence[str]) -> Sequence[Part]:
-        """Returns all parts in order of start; `own` are the service's, started before its consumer."""
+    def parts(
+        self,
+        *own: Part,
+        consumer: KeyedConsumer,
+        services: Sequence[str],
+        checks: Mapping[str, Check] | None = None,
+    ) -> Sequence[Part]:
+        """Returns all parts in order of start; `own` are the service's, started before its consumer.
+
+        `checks`: what else its health depends on, as mesh.rpc.server takes it.
+        """
         return (
             _Store(self.database, self._migrations, self.settings.database_url),
             self.publisher,
             self.relay,
             *own,
             consumer,
-            _Serving(self, consumer, services),
+            _Serving(self, consumer, services, checks or {}),
         )
 
     def _publish(self, rows: Sequence[OutboxRow]) -> None:
@@ -194,8 +204,10 @@ class _Store:
 class _Serving:
     """The server, and the model's connections, which end with it."""
 
-    def __init__(self, foundation: Foundation, consumer: KeyedConsumer, services: Sequence[str]) -> None:
-        self._foundation, self._consumer, self._services = foundation, consumer, services
+    def __init__(
+        self, foundation: Foundation, consumer: KeyedConsumer, services: Sequence[str], checks: Mapping[str, Check]
+    ) -> None:
+        self._foundation, self._consumer, self._services, self._checks = foundation, consumer, services, checks
 
     async def start(self) -> None:
         foundation = self._foundation
@@ -204,8 +216,10 @@ class _Serving:
             "the broker": foundation.publisher.trouble,
             "the outbox": foundation.relay.trouble,
             "the consumer": self._consumer.trouble,
+            **self._checks,
         }
-        await foundation.server.start(self._services, checks, {"the consumer's thread": self._consumer.hang})
+        vital = {"the consumer's thread": self._consumer.hang, "the store's writer": foundation.database.hang}
+        await foundation.server.start(self._services, checks, vital)
 
     async def stop(self) -> None:
         await self._foundation.server.stop(GRACE_SECONDS)

@@ -82,6 +82,8 @@ class Floors:
         self._drafts = drafts
         self._speaking: dict[str, _Speaking] = {}
         self._faults: dict[str, _Faults] = {}
+        self._unstored: dict[str, Utterance] = {}
+        """Conversation -> the turn that the store did not take: it is paid for, and stored when the store is back."""
         self._revoked: dict[str, tuple[int, int]] = {}
         """Conversation -> place before which all floors are revoked, those that still wait to be handled included."""
 
@@ -106,8 +108,10 @@ class Floors:
         Raises StoreUnavailableError; then nothing is stored and the floor may be taken again.
         """
         memory = await self._store.load_memory(floor.conversation, floor.turn_number)
-        if memory.utterance is not None:
-            committed = await self._store.record_turn(floor, memory.utterance)
+        spoken = memory.utterance or self._find_unstored(floor)
+        if spoken is not None:
+            committed = await self._store.record_turn(floor, spoken)
+            self._unstored.pop(floor.conversation, None)
             self._counters.republished += 1
             await committed.published
             return
@@ -116,7 +120,11 @@ class Floors:
             if utterance is None:
                 self._counters.revoked += 1
                 return
-            committed = await self._store.record_turn(floor, utterance)
+            try:
+                committed = await self._store.record_turn(floor, utterance)
+            except StoreUnavailableError:
+                self._keep_unstored(floor, utterance)
+                raise
             draft.commit(utterance.text)
         self._counters.spoken += 1
         self._counters.forfeited += utterance.forfeited
@@ -191,6 +199,15 @@ class Floors:
             create_time_us=self._clock.now_us(),
             forfeit_reason=reason,
         )
+
+    def _find_unstored(self, floor: Floor) -> Utterance | None:
+        unstored = self._unstored.get(floor.conversation)
+        return unstored if unstored is not None and unstored.turn_number == floor.turn_number else None
+
+    def _keep_unstored(self, floor: Floor, utterance: Utterance) -> None:
+        if len(self._unstored) >= REMEMBERED_REVOCATIONS:
+            del self._unstored[next(iter(self._unstored))]
+        self._unstored[floor.conversation] = utterance
 
     def _note_fault(self, floor: Floor, cost: Cost) -> int:
         """Counts a fault of the speaker at this turn, and what this try has cost; returns how many there were."""

@@ -42,6 +42,8 @@ DELIVERY_TIMEOUT_SECONDS = 30.0
 """After this a record that the broker did not take fails; the relay then publishes it again from the outbox."""
 _USABLE_FOR_SECONDS = 1.0
 """How long an answer of `usable` holds that says yes."""
+_FAULT_SECONDS = 1.0
+"""Between a fault of ours in the publisher's thread and the next try."""
 _GIVEN_UP_CLOSE_SECONDS = 0.5
 """How long a producer that is given up may take to fail what it holds before it is forced to; it usually has."""
 
@@ -190,12 +192,22 @@ class Publisher:
     # ---- in our thread ----
 
     def _run(self) -> None:
-        self._connect_until_closing()
+        while not self._closing:
+            try:
+                self._connect_until_closing()
+                self._send_until_closing()
+            except Exception:  # a thread that ended would leave every record to wait, and say nothing
+                log.exception("the publisher fails and goes on")
+                with self._lock:
+                    self._changed.wait_for(lambda: self._closing, timeout=_FAULT_SECONDS)
+        self._fail_slow(BrokerUnavailableError("the publisher is stopped"))
+
+    def _send_until_closing(self) -> None:
         while True:
             with self._lock:
                 self._changed.wait_for(lambda: self._closing or bool(self._slow) or _given_up(self._producer))
                 if self._closing:
-                    break
+                    return
                 topic = self._slow[0][0].topic if self._slow else ""
             if _given_up(self._producer):
                 self._renew()
@@ -203,7 +215,6 @@ class Publisher:
             why_not = self._learn(topic)
             with self._lock:
                 self._send_slow(topic, why_not)
-        self._fail_slow(BrokerUnavailableError("the publisher is stopped"))
 
     def _connect_until_closing(self) -> None:
         while not self._closing and self._producer is None:

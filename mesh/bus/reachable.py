@@ -11,15 +11,19 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from mesh.retries import Backoff
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mesh.bus.access import KafkaAccess, TlsFiles
 
-POLL_INTERVAL_SECONDS = 0.05
-"""Between tries while nothing listens."""
-REFUSED_POLL_INTERVAL_SECONDS = 0.5
+BACKOFF = Backoff(0.05, 0.5)
+"""Between tries while nothing listens: a start has its broker within a few of the first."""
+REFUSED_BACKOFF = Backoff(0.5, 5.0)
 """Between tries at a broker that refuses us: a handshake is work for both."""
+QUICK_TRIES = 100
+"""Without longer waits: a broker on this machine starts in so many of them."""
 ANSWER_SECONDS = 1.0
 
 API_VERSIONS = bytes.fromhex("00000014 0012 0000 00000001 000a") + b"look-ahead"
@@ -31,12 +35,14 @@ def wait_reachable(access: KafkaAccess, wait: Callable[[float, str], object]) ->
 
     `why`: what is wrong with TLS, "" while nothing answers at all.
     """
+    tries = 0
     while True:
         troubles = [_trouble(access, server.strip()) for server in access.bootstrap_servers.split(",")]
         if None in troubles:
             return True
         why = next((trouble for trouble in troubles if trouble), "")
-        if wait(REFUSED_POLL_INTERVAL_SECONDS if why else POLL_INTERVAL_SECONDS, why):
+        tries += 1
+        if wait((REFUSED_BACKOFF if why else BACKOFF).wait_seconds(max(1, tries - QUICK_TRIES)), why):
             return False
 
 

@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.local.certificates import LEAF_LIFETIME, Authority, Identity, write_private
-from mesh.local.errors import LocalError, disk_errors
+from mesh.local.errors import disk_errors
+from mesh.retries import Backoff, Retries, describe_error
 
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_SECONDS = 30.0
 """Longest rest between looks at the clock: a sleeping machine's timers stand still, and its certificates age."""
-RETRY_SECONDS = 1.0
+BACKOFF = Backoff(1.0, 60.0)
 """After a renewal that failed, such as for want of room; half of the certificate's life is left for it."""
 KAFKA_BROKER = "kafka"
 """Kafka's name for the broker itself, and its DNS name."""
@@ -111,6 +112,7 @@ class Identities:
             await _cancel(task)
 
     async def _keep(self, request: CertificateRequest, identity: Identity) -> None:
+        retries = Retries(f"certificate in {request.folder}", BACKOFF)
         while True:
             left = (identity.renewal_time - self._clock.now()).total_seconds()
             if left > 0:
@@ -118,19 +120,21 @@ class Identities:
                 continue
             try:
                 identity = write(self._authority, request, self._lifetime, self._clock.now())
-            except LocalError as error:
-                log.warning("the certificate in %s is not renewed yet: %s", request.folder, error)
-                await self._clock.sleep(RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a task that ended would let the certificate expire, unnoticed
+                log.warning("the certificate in %s is not renewed yet: %s", request.folder, describe_error(error))
+                await self._clock.sleep(retries.note_failure(describe_error(error)))
                 continue
+            retries.note_success()
             await self._notify(request)
 
     async def _notify(self, request: CertificateRequest) -> None:
+        retries = Retries(f"certificate in {request.folder}", BACKOFF)
         while request.renewed is not None:
             try:
                 await request.renewed()
-            except LocalError as error:
-                log.warning("the new certificate in %s is not in use yet: %s", request.folder, error)
-                await self._clock.sleep(RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - as above
+                log.warning("the new certificate in %s is not in use yet: %s", request.folder, describe_error(error))
+                await self._clock.sleep(retries.note_failure(describe_error(error)))
             else:
                 return
 

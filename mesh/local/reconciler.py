@@ -21,9 +21,12 @@ from mesh.local.replica import Replica, stop_all
 from mesh.local.replica_factory import ReplicaFactory
 from mesh.local.snapshot import Snapshot
 from mesh.manifests.overlay import Overlay
+from mesh.retries import Backoff, Retries, describe_error
 
 log = logging.getLogger(__name__)
 
+BACKOFF = Backoff(1.0, 60.0)
+"""Between two tries to notify sidecars, unless something changes before."""
 START_SECONDS = 180.0
 """Longest wait for all pods: a 1.1 GB model on a slow disk takes most of it."""
 
@@ -161,14 +164,20 @@ class Reconciler:
 
     async def _observe(self) -> None:
         """Follows the pods: whoever calls them is notified of which are ready."""
+        retries = Retries("notifying sidecars of who is ready", BACKOFF)
         while True:
             ready = {name for name, replica in self._replicas.items() if replica.ready}
             try:
                 for stage in plan(self._current, self._current.with_ready(ready)).stages:
                     self._move_to(stage.snapshot)
-            except RostrumError as error:
-                log.warning("the sidecars are not notified of who is ready: %s", error)
-            await self._changes.wait()
+            except Exception as error:  # noqa: BLE001 - an observer that ended would leave them with who is gone
+                seconds = retries.note_failure(describe_error(error))
+                log.warning("the sidecars are not notified of who is ready: %s", describe_error(error))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changes.wait(), seconds)
+            else:
+                retries.note_success()
+                await self._changes.wait()
 
 
 async def _settle(envoys: Iterable[Envoy]) -> None:

@@ -208,6 +208,10 @@ class Database:
             return error.message
         return ""
 
+    async def hang(self) -> str:
+        """Says so if the writer's thread has ended, which only a restart of the process mends. For health checks."""
+        return "" if self._thread is None or self._thread.is_alive() else "its thread has ended"
+
     async def pending(self, limit: int, older_than_seconds: float) -> Sequence[OutboxRow]:
         """Returns at most `limit` unpublished rows that were committed that long ago, ascending by id."""
         before_us = time.time_ns() // 1000 - int(older_than_seconds * 1e6)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
 
+from mesh.telemetry.failures import count_failure
 from mesh.telemetry.setup import extract, trace_headers
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class DebateTraces:
     def count_revoked_floor(self, attempt: int) -> None:
         """See Observer."""
         self._revoked.add(1, {ATTEMPT: attempt})
+
+    def count_failure(self, part: str) -> None:
+        """See Observer."""
+        count_failure(part)
 
     def resume_trace(self, debate: Debate, purpose: str) -> AbstractContextManager[object]:
         """See Observer."""

@@ -11,6 +11,7 @@ from mesh.clock import SystemClock
 from mesh.llm.embeddings import OpenAIEmbedder
 from mesh.service import Foundation
 from mesh.settings import load
+from mesh.telemetry.failures import count_failure
 from services.moderator.api import SERVICE_NAME, DebateApi
 from services.moderator.events import FLOORS, TURNS, FloorRecords, TurnEvents
 from services.moderator.logic.leased_steps import LeasedSteps
@@ -55,6 +56,7 @@ def build(
         wakeups=wakeups,
         clock=clock,
         pod=pod,
+        count_failure=count_failure,
     )
     moderator = Moderator(
         store=store,
@@ -68,7 +70,12 @@ def build(
     )
     DebateApi(moderator).add_to(foundation.server.grpc)
     consumer = foundation.consumer(TURNS.name, TurnEvents(moderator).handle)
-    return foundation.parts(_Timers(moderator, embedder), consumer=consumer, services=[SERVICE_NAME])
+    return foundation.parts(
+        _Timers(moderator, embedder),
+        consumer=consumer,
+        services=[SERVICE_NAME],
+        checks={"the deadlines": moderator.trouble},
+    )
 
 
 class _Agents:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 from rostrum.debate.v1 import debate_service_pb2
 
-from mesh.errors import Code
+from mesh.errors import Code, DeadlineError
 from mesh.rpc import status as rpc_status
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ async def follow_events(
                 raise fault from error
             if lost_since is not None and time.monotonic() - lost_since > patience_seconds:
                 raise fault from error
+        else:  # it ended without an error, and without the debate's end
+            if lost_since is not None and time.monotonic() - lost_since > patience_seconds:
+                raise DeadlineError(f"the moderator ends the events of {name} again and again before their end")
         finally:
             stream.cancel()
         if lost_since is None:

@@ -56,8 +56,18 @@ class LeasedSteps:
     """Does the leased steps of this replica, one task a debate."""
 
     def __init__(
-        self, *, store: Store, model: Model, measurer: Measurer, wakeups: Wakeups, clock: Clock, pod: str
+        self,
+        *,
+        store: Store,
+        model: Model,
+        measurer: Measurer,
+        wakeups: Wakeups,
+        clock: Clock,
+        pod: str,
+        count_failure: Callable[[str], None] = lambda _part: None,
     ) -> None:
+        """`count_failure` is called when a step failed that is begun again."""
+        self._count_failure = count_failure
         self._store = store
         self._asking = Asking(model)
         self._opener = Opener(self._asking)
@@ -122,6 +132,7 @@ class LeasedSteps:
         except StoreUnavailableError as error:
             _log.warning("a leased step waits for its lease to end: %s", error, extra={"debate": debate.id})
         except Exception:  # noqa: BLE001 - a fault of ours must not end the debate
+            self._count_failure("leased step")
             _log.exception("a leased step failed; it is begun again when its lease ends", extra={"debate": debate.id})
         finally:
             if self._tasks.get(debate.id) is asyncio.current_task():

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mesh.errors import StoreUnavailableError, UnknownAgentError
 from mesh.language.tags import detect_language
+from mesh.retries import Backoff, Retries, describe_error
 from services.moderator.errors import DebateNotFoundError, EventNotYetError
 from services.moderator.logic.checks import check_after_number, check_cancel_reason, check_debate
 from services.moderator.model import rules
@@ -40,8 +41,18 @@ _log = logging.getLogger(__name__)
 POLL_INTERVAL_SECONDS = 0.1
 # What one look takes; the rest is taken by the next.
 DUE_LIMIT = 200
+# Between two looks that failed, and between two looks at one debate that cannot be seen to.
+BACKOFF = Backoff(0.5, 60.0)
 # Events that a watcher reads at once.
 WATCH_PAGE = 200
+
+
+@dataclass(slots=True)
+class _Stuck:
+    """A debate that is due and cannot be seen to, such as one that another version stored."""
+
+    retries: Retries
+    due_us: int = 0
 
 
 class Moderator:
@@ -67,6 +78,11 @@ class Moderator:
         self._agent_exists = agent_exists
         self._default_seats = tuple(default_seats)
         self._pod = pod
+        self._timer_retries = self._make_retries("deadlines")
+        self._stuck: dict[str, _Stuck] = {}
+
+    def _make_retries(self, part: str) -> Retries:
+        return Retries(part, BACKOFF, count=self._observer.count_failure)
 
     # ---- for people ----
 
@@ -190,17 +206,43 @@ class Moderator:
             try:
                 await self.fire_due()
                 await self._steps.renew_leases()
-            except StoreUnavailableError as error:
-                _log.warning("deadlines wait for the store: %s", error)
-            await asyncio.sleep(POLL_INTERVAL_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a timer that ended would leave every debate to stand
+                seconds = self._timer_retries.note_failure(f"deadlines are not seen to: {describe_error(error)}")
+                is_known = isinstance(error, StoreUnavailableError) or self._timer_retries.in_a_row > 1
+                _log.warning("deadlines wait: %s", error, exc_info=None if is_known else error)
+                await asyncio.sleep(seconds)
+            else:
+                self._timer_retries.note_success()
+                await asyncio.sleep(POLL_INTERVAL_SECONDS)
+
+    async def trouble(self) -> str:
+        """Why deadlines are not seen to; empty if they are. For health checks and people."""
+        return self._timer_retries.trouble
 
     async def fire_due(self) -> None:
-        """Sees to what is overdue now. Any replica may; the compare-and-set lets one of them win."""
-        for debate_id, step in await self._store.list_due(self._clock.now_us(), DUE_LIMIT):
-            if step is Step.FLOOR:
-                await self._expire(debate_id)
-            else:
-                await self._claim(debate_id)
+        """Sees to what is overdue now. Any replica may; the compare-and-set lets one of them win.
+
+        One debate that cannot be seen to holds up no other: it is tried ever more rarely. Raises StoreUnavailableError.
+        """
+        now = self._clock.now_us()
+        due = await self._store.list_due(now, DUE_LIMIT)
+        self._stuck = {debate_id: self._stuck[debate_id] for debate_id, _ in due if debate_id in self._stuck}
+        for debate_id, step in due:
+            stuck = self._stuck.get(debate_id)
+            if stuck is not None and now < stuck.due_us:
+                continue
+            try:
+                if step is Step.FLOOR:
+                    await self._expire(debate_id)
+                else:
+                    await self._claim(debate_id)
+            except StoreUnavailableError:
+                raise
+            except Exception:  # noqa: BLE001 - what is wrong with one debate must not stop the others
+                stuck = stuck or _Stuck(self._make_retries("a debate that is due"))
+                stuck.due_us = now + int(stuck.retries.note_failure("") * 1e6)
+                self._stuck[debate_id] = stuck
+                _log.exception("a debate that is due cannot be seen to", extra={"debate": debate_id})
 
     async def aclose(self) -> None:
         """Ends what runs beside the calls. Idempotent."""

@@ -78,6 +78,10 @@ class Observer(Protocol):
         """A deadline passed."""
         ...
 
+    def count_failure(self, part: str) -> None:
+        """Something failed that is tried again."""
+        ...
+
     def resume_trace(self, debate: Debate, purpose: str) -> AbstractContextManager[object]:
         """A span of the debate's own trace around work that no call or record began."""
         ...

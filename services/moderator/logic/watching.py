@@ -12,7 +12,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from mesh.errors import StoreUnavailableError
+from mesh.retries import Backoff, Retries, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 # Between two looks for events that another replica stored; the delay of a watch on the wrong replica.
 POLL_INTERVAL_SECONDS = 0.2
+# The same while the store does not answer.
+BACKOFF = Backoff(0.2, 2.0)
 # Events of a watched debate that are kept for those who are up to date; one turn makes at most four.
 MAX_RECENT = 16
 # From a commit until its watchers are notified, who then get all that came meanwhile at once. The next floor is on its
@@ -117,15 +119,20 @@ class Wakeups:
             await asyncio.wait([poller])
 
     async def _poll(self) -> None:
+        retries = Retries("watching", BACKOFF)
+        seconds = POLL_INTERVAL_SECONDS
         while self._watched:
-            await asyncio.sleep(POLL_INTERVAL_SECONDS)
+            await asyncio.sleep(seconds)
             if not self._watched:
                 break
             try:
                 counts = await self._event_counts(list(self._watched))
-            except StoreUnavailableError as error:
-                _log.warning("watching waits for the store: %s", error)
+            except Exception as error:  # noqa: BLE001 - a poller that ended would leave watchers without a word
+                seconds = retries.note_failure(describe_error(error))
+                _log.warning("watching waits for the store: %s", describe_error(error))
                 continue
+            retries.note_success()
+            seconds = POLL_INTERVAL_SECONDS
             for debate_id, count in counts.items():
                 self.notify(debate_id, count)
         self._poller = None

@@ -212,3 +212,25 @@ async def test_a_store_that_is_away_is_no_fault_of_the_speaker() -> None:
         with pytest.raises(StoreUnavailableError):
             await agent.floors.take_floor(floor())
     assert not agent.store.sent
+
+
+async def test_a_turn_that_the_store_does_not_take_is_paid_for_once() -> None:
+    """While the store is away the same turn is stored again and again, whatever the attempt, without a model call."""
+    agent = FakeAgent(GOOD)
+    record_turn, away = agent.store.record_turn, 3
+
+    async def refuse(*arguments: object) -> object:
+        nonlocal away
+        away -= 1
+        if away >= 0:
+            raise StoreUnavailableError("full", store="team-a")
+        return await record_turn(*arguments)  # type: ignore[arg-type]
+
+    agent.store.record_turn = refuse  # type: ignore[method-assign, assignment]
+    for attempt in (1, 1, 2):
+        with pytest.raises(StoreUnavailableError):
+            await agent.floors.take_floor(floor(attempt=attempt))
+    await agent.floors.take_floor(floor(attempt=2))
+    [(_, attempt, turn)] = agent.store.sent
+    assert (attempt, turn.text) == (2, SENSIBLE)
+    assert len(agent.model.calls) == 1

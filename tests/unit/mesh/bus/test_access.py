@@ -9,7 +9,7 @@ import pytest
 
 from mesh.bus.access import KafkaAccess, TlsFiles
 from mesh.bus.kafka_python import errors as kafka_errors
-from mesh.bus.reachable import REFUSED_POLL_INTERVAL_SECONDS, wait_reachable
+from mesh.bus.reachable import REFUSED_BACKOFF, wait_reachable
 from mesh.bus.refusals import missing_right
 from mesh.local.identities import CertificateRequest, open_authority, write
 from mesh.service import ServiceSettings
@@ -85,5 +85,5 @@ def test_files_that_do_not_fit_are_named(folder: Path) -> None:
         access = KafkaAccess(f"127.0.0.1:{server.getsockname()[1]}", TlsFiles.in_folder(folder))
         assert not wait_reachable(access, wait)
     ((seconds, why),) = reasons
-    assert seconds == REFUSED_POLL_INTERVAL_SECONDS
+    assert seconds == REFUSED_BACKOFF.first_seconds
     assert "chain.pem fails" in why

@@ -143,7 +143,7 @@ async def test_a_disk_without_room_is_tried_again(
         patch.setattr(identities, "write_private", full)
         await time.pass_by(2 * HOUR)
         assert serial(folder) == first
-        assert time.rests[-1] == identities.RETRY_SECONDS
+        assert time.rests[-1] == identities.BACKOFF.first_seconds
     await time.pass_by(dt.timedelta(seconds=1))
     assert serial(folder) != first
     await kept.stop()
