@@ -46,7 +46,7 @@ def test_a_path_that_is_not_utf8_is_refused_by_name(name: str) -> None:
     ("home", "environ", "line"),
     [
         (LATIN_1, {}, "ROSTRUM_HOME is .* not UTF-8"),
-        ("/" + "x" * 3_800, {}, "ROSTRUM_HOME is a path of 3801 bytes, and 3800 are possible: choose a shorter one"),
+        ("/" + "x" * 3_800, {}, "ROSTRUM_HOME is a path of 3801 bytes, and 430 are possible: choose a shorter one"),
         ("/home", {"ROSTRUM_CACHE": "/a:b"}, "ROSTRUM_CACHE is '/a:b', and for Java a path ends at a colon: choose"),
         ("/home", {"XDG_CACHE_HOME": "/a:b"}, "ROSTRUM_CACHE is '/a:b/rostrum', and for Java"),
         ("/home", {"ROSTRUM_CACHE": LATIN_1}, "ROSTRUM_CACHE is .* not UTF-8"),

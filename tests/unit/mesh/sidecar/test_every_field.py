@@ -59,6 +59,7 @@ REFUSED: Mapping[str, Any] = {"AuthorizationPolicy.provider": {"name": "authoriz
 SAME_AS_ANOTHER: Mapping[tuple[str, str], str] = {
     ("Gateway.servers[].port.protocol", "HTTP2"): "a gateway takes HTTP/1 and HTTP/2 at every port of HTTP",
     ("Gateway.servers[].port.protocol", "GRPC"): "a gateway takes HTTP/1 and HTTP/2 at every port of HTTP",
+    ("ServiceEntry.resolution", "NONE"): "that of a document without the field",
 }
 """Choices that mean what another of the same field means."""
 SETTINGS = MeshSettings(
