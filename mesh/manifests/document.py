@@ -70,13 +70,13 @@ def _duration(value: object) -> timedelta:
 
 
 def _duration_or_zero(value: object) -> timedelta:
-    return timedelta(0) if _read_duration(value) == 0 else _duration(value)
+    return timedelta(0) if 0 <= _read_duration(value) < 1000 else _duration(value)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 """A duration as Istio takes it: 1.5s, 250ms, 1m30s, 1h; whole milliseconds, and at least one."""
 DurationOrZero = Annotated[timedelta, BeforeValidator(_duration_or_zero)]
-"""The same where 0s is a value of its own."""
+"""The same where 0s is a value of its own; parts of the first millisecond are 0s, too."""
 
 
 def _forget(_: object) -> None:

@@ -6,7 +6,7 @@ Which of them a proxy sees is said in `mesh.sidecar.scope`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesh.manifests.istio.service_entry import ServiceEntrySpec
 
@@ -78,3 +78,12 @@ def takes(pattern: str, host: str) -> bool:
 def is_visible(resource: Resource[Spec], export_to: tuple[str, ...], namespace: str) -> bool:
     """Whether a resource is exported to a namespace."""
     return bool({"*", namespace} & set(export_to)) or ("." in export_to and resource.namespace == namespace)
+
+
+def check_export(mesh: Mesh, resource: Resource[Any], namespaces: tuple[str, ...]) -> None:
+    """Raises ManifestError for an exportTo that names its own namespace twice, or one that does not exist."""
+    if {".", resource.namespace} <= set(namespaces):
+        raise resource.refuse("exportTo", f"'.' is {resource.namespace}, which is said, too: leave one")
+    for number, namespace in enumerate(namespaces):
+        if namespace not in {".", "*", "~", *mesh.namespaces}:
+            raise resource.refuse(f"exportTo[{number}]", f"there is no namespace {namespace}: write one, '.' or '*'")

@@ -315,10 +315,14 @@ def _fixed() -> list[Spec]:
     ]
 
 
+FIXED = tuple(_fixed())
+"""What each mesh has: the services' workloads and accounts, a client, a gateway's pods."""
+
+
 @st.composite
 def meshes(draw: st.DrawFn) -> str:
     """A whole mesh as the text of one file."""
-    found = _fixed()
+    found = list(FIXED)
 
     def maybe(api: str, kind: str, name: str, spec: SpecStrategy, namespace: str = "shop") -> bool:
         drawn = draw(st.none() | spec)

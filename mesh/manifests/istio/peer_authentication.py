@@ -30,4 +30,4 @@ class PeerAuthenticationSpec(Spec):
 
     selector: Selected = None
     mtls: MutualTls = MutualTls()
-    port_level_mtls: dict[str, MutualTls] = Field(default_factory=dict)
+    port_level_mtls: dict[str, MutualTls] = Field(default_factory=dict, min_length=1)

@@ -34,7 +34,8 @@ class EntryPort(Spec):
     number: Port
     name: DnsLabel
     protocol: Annotated[str, BeforeValidator(_read_protocol)] = Protocol.AUTO.value
-    target_port: Annotated[UInt, Field(le=65535)] = 0
+    target_port: Port = 0
+    """0, which cannot be written: the same as the number."""
 
     @property
     def is_of_tcp(self) -> bool:

@@ -82,7 +82,7 @@ class Warmup(Spec):
 
     duration: Duration
     minimum_percent: Number = Field(default=10, ge=0, le=100)
-    aggression: Number = Field(default=1, ge=1)
+    aggression: Number = Field(default=1, gt=0)
 
 
 class HttpCookie(Spec):

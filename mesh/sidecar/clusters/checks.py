@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mesh.manifests.istio.destination_rule import DestinationRuleSpec, Subset, host_of
-from mesh.sidecar.hosts import all_hosts, hosts_named, takes
+from mesh.sidecar.hosts import all_hosts, check_export, hosts_named, takes
 from mesh.sidecar.mesh import selects
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def _hosts(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> Sequence[Host]:
 
 
 def _check_export(mesh: Mesh, rule: Resource[DestinationRuleSpec]) -> None:
-    for number, namespace in enumerate(rule.spec.export_to):
-        if namespace not in {".", "*", *mesh.namespaces}:
-            raise rule.refuse(f"exportTo[{number}]", f"there is no namespace {namespace}: write one, '.' or '*'")
+    check_export(mesh, rule, rule.spec.export_to)
     if set(rule.spec.export_to) == {"*"}:
         return
     for other in mesh.within(DestinationRuleSpec, rule.namespace):

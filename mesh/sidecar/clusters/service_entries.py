@@ -19,6 +19,7 @@ from mesh.manifests.document import Resource
 from mesh.manifests.istio.fields import is_fqdn, is_ip
 from mesh.manifests.istio.service_entry import Endpoint, ServiceEntrySpec
 from mesh.manifests.kubernetes import ServicePort
+from mesh.sidecar.hosts import check_export
 from mesh.sidecar.messages import pack, to_uint32
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def check_service_entry(mesh: Mesh, resource: Resource[ServiceEntrySpec]) -> Non
         for position, value in enumerate(values):
             if value in values[:position]:
                 raise resource.refuse(f"ports[{position}].{field}", f"{value!r} is said twice: give each port its own")
+    check_export(mesh, resource, spec.export_to)
     if spec.resolution == "STATIC" and not spec.endpoints:
         raise resource.refuse("endpoints", "is missing: resolution STATIC needs addresses, or write resolution: DNS")
     if spec.resolution == "DNS_ROUND_ROBIN" and len(spec.endpoints) > 1:

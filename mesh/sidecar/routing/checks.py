@@ -23,7 +23,7 @@ from mesh.manifests.istio.virtual_service import (
     gateway_name,
 )
 from mesh.sidecar.destination_rules import rules_of
-from mesh.sidecar.hosts import takes
+from mesh.sidecar.hosts import check_export, takes
 from mesh.sidecar.routing.actions import REDIRECT_CODES
 from mesh.sidecar.routing.faults import check_cors, check_fault, check_percent
 from mesh.sidecar.routing.headers import check_authority, check_headers
@@ -98,9 +98,7 @@ def check_virtual_service(mesh: Mesh, resource: Resource[VirtualServiceSpec]) ->
         for other in resource.spec.hosts[:number]:
             if takes(host, other) or takes(other, host):
                 raise resource.refuse(f"hosts[{number}]", f"{host} is said already by {other}: remove one of the two")
-    for number, namespace in enumerate(resource.spec.export_to):
-        if namespace not in {".", "*", *mesh.namespaces}:
-            raise resource.refuse(f"exportTo[{number}]", f"no namespace {namespace}: write one, or . or *")
+    check_export(mesh, resource, resource.spec.export_to)
     for number, rule in enumerate(resource.spec.http):
         _check_rule(checked, f"http[{number}]", rule)
 

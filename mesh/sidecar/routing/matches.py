@@ -145,6 +145,9 @@ def check_match(resource: Resource[VirtualServiceSpec], path: str, match: Match,
             if name != "uri" or wanted.prefix != "":
                 check_string(resource, f"{path}.{name}", wanted)
     for field, name, wanted in _list_named(match):
+        if field != "queryParams" and claim_path(name) and "mesh" in gateways:
+            what = "a claim is read by gateways alone: name them in gateways, without mesh"
+            raise resource.refuse(f"{path}.{field}[{name}]", what)
         if field != "withoutHeaders" or not wanted.is_presence:
             check_string(resource, f"{path}.{field}[{name}]", wanted)
         _check_name(resource, f"{path}.{field}[{name}]", name, wanted, is_header=field != "queryParams")

@@ -51,6 +51,8 @@ _WHEN_KEYS = frozenset(
     }
 )
 _BRACKETED = re.compile(r"request\.headers\[[^\[\]]+\]|request\.auth\.claims(\[[^\[\]]+\])+")
+_SEGMENT = re.compile(r"[a-zA-Z0-9\-._~%!$&'()+,;:@=]+")
+"""What istiod takes between the slashes of a path with {*} or {**}."""
 _NAMED = "request.headers[name], request.auth.claims[name]"
 
 
@@ -126,6 +128,9 @@ def _fault_of_template(value: str) -> str:
     parts = value.split("/")
     if parts[0] or not all(part in {"{*}", "{**}"} or not re.search(r"[{}*]", part) for part in parts[1:]):
         return "{*} and {**} stand for whole segments, beside no other wildcard: correct it"
+    segments = value.strip("/").split("/")
+    if not all(segment in {"{*}", "{**}"} or _SEGMENT.fullmatch(segment) for segment in segments):
+        return "beside {*} and {**} a segment has letters, digits and -._~%!$&'()+,;:@= alone: correct it"
     if parts.count("{**}") > 1 or ("{**}" in parts and "{*}" in parts[parts.index("{**}") :]):
         return "{**} may be there once, with no {*} after it: correct it"
     return ""
@@ -136,11 +141,11 @@ def _is_network(value: str) -> bool:
         ipaddress.ip_network(value, strict=False)
     except ValueError:
         return False
-    return "/" not in value or value.rpartition("/")[2].isdecimal()
+    return "/" not in value or re.fullmatch(r"0|[1-9][0-9]*", value.rpartition("/")[2]) is not None
 
 
 def _is_port(value: str) -> bool:
-    return value.isascii() and value.isdecimal() and 0 < int(value) <= 65535
+    return value.isascii() and value.isdecimal() and int(value) <= 65535
 
 
 _NO_ADDRESS = "is neither an IP address nor a CIDR block: correct it"
@@ -150,6 +155,10 @@ _FORMS: dict[str, tuple[Callable[[str], object], str]] = {
     "destination.ip": (_is_network, _NO_ADDRESS),
     "destination.port": (_is_port, "is no port: correct it"),
     "source.namespace": (re.compile(r"[-a-z0-9*]+").fullmatch, "is no name of a namespace: correct it"),
+    "source.trustDomain": (
+        re.compile(r"\*?[^/*]+|[^/*]+\*|\*").fullmatch,
+        "is no trust domain, in which one * is known, at the beginning or at the end: correct it",
+    ),
     "source.serviceAccount": (
         re.compile(r"([^/*]+/)?[^/*]+").fullmatch,
         "is no <account> or <namespace>/<account>, in which no * is known: correct it",
