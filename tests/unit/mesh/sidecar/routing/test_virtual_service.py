@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from mesh.manifests.errors import ManifestError
+from mesh.manifests.istio.virtual_service import Match
+from mesh.sidecar.resources import as_dict
+from mesh.sidecar.routing.matches import make_route_match
 from tests.unit.mesh.sidecar.shop import (
     BACKEND,
     CLUSTER,
@@ -125,9 +128,15 @@ def test_a_claim_is_matched_in_the_tokens_payload(name: str) -> None:
         "path": [{"key": "payload"}, {"key": "group"}, {"key": "id"}],
         "value": {"orMatch": {"valueMatchers": [{"listMatch": {"oneOf": value}}, value]}},
     }
-    assert route_of({"match": [{"headers": {name: {"exact": "1"}}}]})["match"]["dynamicMetadata"] == [made]
-    without = route_of({"match": [{"withoutHeaders": {name: {"exact": "1"}}}]})["match"]["dynamicMetadata"]
-    assert without == [{**made, "invert": True}]
+    for field, inverted in (("headers", {}), ("withoutHeaders", {"invert": True})):
+        match = Match.model_validate({field: {name: {"exact": "1"}}})
+        assert as_dict(make_route_match(match))["dynamicMetadata"] == [{**made, **inverted}]
+
+
+def test_a_claim_is_for_gateways_alone() -> None:
+    """Sidecars of callers read no token."""
+    with pytest.raises(ManifestError, match="a claim is read by gateways alone"):
+        route_of({"match": [{"headers": {"@request.auth.claims[a]": {"exact": "1"}}}]})
 
 
 @pytest.mark.parametrize(
@@ -579,8 +588,9 @@ def test_refused(spec: dict[str, Any], path: str, what: str) -> None:
 )
 def test_a_match_that_is_refused(match: dict[str, Any], path: str, what: str) -> None:
     """A condition that Envoy would not take, or that could never hold."""
+    gateways = {"gateways": ["gate"]} if "request.auth" in str(match) else {}
     with pytest.raises(ManifestError) as error:
-        shop(virtual_service({"http": [{"match": [match], "route": to()}]}))
+        shop(gateway_of(), virtual_service({**gateways, "http": [{"match": [match], "route": to()}]}))
     assert f": spec.http[0].match[0].{path}: " in str(error.value)
     assert what in str(error.value)
 
