@@ -32,7 +32,12 @@ def _some(values: Sequence[str], least: int = 1) -> st.SearchStrategy[list[str]]
 
 
 def _durations() -> st.SearchStrategy[str]:
-    return st.sampled_from(["1s", "250ms", "5s", "2m"])
+    return st.sampled_from(["1s", "250ms", "5s", "2m", "1m30s", "0.25s", "1500000us"])
+
+
+def _number(value: int) -> st.SearchStrategy[int | str]:
+    """A number, or the same as text."""
+    return st.sampled_from([value, str(value)])
 
 
 # --- security ---------------------------------------------------------------------------------------------------------
@@ -135,7 +140,7 @@ def request_authentications(draw: st.DrawFn, app: str) -> Spec:
 
 # --- traffic ----------------------------------------------------------------------------------------------------------
 
-_NUMBERS = st.sampled_from([1, 7, 100])
+_NUMBERS = st.sampled_from([1, 7, 100, "7"])
 _POOL = optional(
     tcp=optional(maxConnections=_NUMBERS, connectTimeout=_durations(), maxConnectionDuration=_durations()).filter(bool),
     http=optional(
@@ -169,7 +174,8 @@ def destination_rules(draw: st.DrawFn, app: str) -> Spec:
     """Policies for all, for a port, for subsets."""
     spec: Spec = {"host": app}
     if draw(st.booleans()):
-        port = optional(**_POLICY).filter(bool).map(lambda policy: [{"port": {"number": HOSTS[app]}, **policy}])
+        number = draw(_number(HOSTS[app]))
+        port = optional(**_POLICY).filter(bool).map(lambda policy: [{"port": {"number": number}, **policy}])
         spec["trafficPolicy"] = draw(optional(**_POLICY, portLevelSettings=port).filter(bool))
     if app == "backend":
         subset = optional(trafficPolicy=optional(**_POLICY).filter(bool))
@@ -182,12 +188,29 @@ def _matchers(values: Sequence[str]) -> SpecStrategy:
     return st.tuples(kinds, st.sampled_from(values)).map(lambda pair: {pair[0]: pair[1]})
 
 
+_EXPRESSIONS = [
+    "/v[0-9]+/.*",
+    r"\pL+",
+    "[[:alpha:]]+",
+    "(?P<n>a)b",
+    "(?<n>a)b",
+    "(?U)a+",
+    r"\Qa.b\E",
+    r"a\z",
+    r"\x{2F}",
+    "(?i:GET)",
+    "a{1,1000}",
+]
+"""Of RE2; most are none of Python's."""
 _MATCH = optional(
-    uri=_matchers(["/one", "/two"]) | st.just({"regex": "/v[0-9]+/.*"}),
+    uri=_matchers(["/one", "/two", ""]) | st.sampled_from(_EXPRESSIONS).map(lambda regex: {"regex": regex}),
     headers=st.dictionaries(
-        st.sampled_from(["x-a", "x-b"]), _matchers(["a", "b"]) | st.just({}), min_size=1, max_size=2
+        st.sampled_from(["x-a", "x-b"]),
+        _matchers(["a", "b"]) | st.just({}) | st.sampled_from(_EXPRESSIONS).map(lambda regex: {"regex": regex}),
+        min_size=1,
+        max_size=2,
     ),
-    withoutHeaders=st.dictionaries(st.just("x-c"), _matchers(["c"]), min_size=1),
+    withoutHeaders=st.dictionaries(st.just("x-c"), _matchers(["c"]) | st.just({"regex": "*"}), min_size=1),
     method=_matchers(["GET", "POST"]),
     authority=_matchers(["backend"]),
     queryParams=st.dictionaries(st.just("q"), _matchers(["1"]), min_size=1),
@@ -221,7 +244,7 @@ _ROUTE_FIELDS: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def _http_routes(draw: st.DrawFn, app: str, *, subsets: bool) -> Spec:
-    destination = {"host": app, "port": {"number": HOSTS[app]}}
+    destination = {"host": app, "port": {"number": draw(_number(HOSTS[app]))}}
     kind = draw(st.sampled_from(["one", "weights", "mirror"] if subsets else ["one"]))
     first, second = ({**destination, "subset": v} for v in ("v1", "v2"))
     spec = draw(optional(**_ROUTE_FIELDS))
@@ -252,13 +275,13 @@ def service_entries(draw: st.DrawFn) -> Spec:
     location = draw(st.sampled_from(["MESH_EXTERNAL", "MESH_INTERNAL"]))
     endpoint = st.fixed_dictionaries({"address": st.sampled_from(["127.8.0.1", "127.8.0.2"])})
     endpoints = draw(st.lists(endpoint, min_size=1, max_size=2, unique_by=lambda drawn: drawn["address"]))
-    ports = [("http", "HTTP", 8080), ("grpc", "GRPC", 50051), ("http", "HTTP", 80)]
+    ports = [("http", "HTTP", 8080), ("grpc", "Grpc", 50051), ("http", "http", 80), ("main", "GRPC-WEB", 9090)]
     name, protocol, number = draw(st.sampled_from(ports))
     return {
         "hosts": ["entry.example.com"],
         "location": location,
         "resolution": "STATIC",
-        "ports": [{"number": number, "name": name, "protocol": protocol}],
+        "ports": [{"number": draw(_number(number)), "name": name, "protocol": protocol}],
         "endpoints": endpoints,
     }
 
@@ -278,6 +301,34 @@ GATEWAY = {
 # --- whole meshes -----------------------------------------------------------------------------------------------------
 
 _NETWORKING, _SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
+
+
+_NULLABLE: dict[str, list[str]] = {
+    "VirtualService": ["gateways", "exportTo", "tls", "tcp"],
+    "DestinationRule": ["exportTo", "subsets", "trafficPolicy"],
+    "ServiceEntry": ["exportTo", "addresses", "subjectAltNames", "workloadSelector"],
+    "Sidecar": ["ingress", "outboundTrafficPolicy"],
+    "PeerAuthentication": ["selector", "mtls", "portLevelMtls"],
+    "AuthorizationPolicy": ["selector", "provider", "targetRef"],
+    "RequestAuthentication": ["targetRefs"],
+    "http": ["match", "timeout", "retries", "fault", "mirrors", "corsPolicy", "redirect", "delegate"],
+    "match": ["uri", "headers", "withoutHeaders", "gateways", "port", "sourceNamespace"],
+    "route": ["headers", "weight"],
+}
+"""Fields that may be null, which is as absent, by their kind or by the list that they are in."""
+
+
+@st.composite
+def _with_nulls(draw: st.DrawFn, value: Any, name: str) -> Any:
+    """The same, with some fields that are absent as nulls."""
+    if isinstance(value, list):
+        return [draw(_with_nulls(entry, name)) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    inner = {field: draw(_with_nulls(below, field)) if field in _NULLABLE else below for field, below in value.items()}
+    absent = [field for field in _NULLABLE[name] if field not in value]
+    nulls = draw(st.lists(st.sampled_from(absent), max_size=2, unique=True)) if absent else []
+    return {**inner, **dict.fromkeys(nulls)}
 
 
 def _document(api: str, kind: str, name: str, spec: Spec, namespace: str = "shop") -> Spec:
@@ -327,6 +378,7 @@ def meshes(draw: st.DrawFn) -> str:
     def maybe(api: str, kind: str, name: str, spec: SpecStrategy, namespace: str = "shop") -> bool:
         drawn = draw(st.none() | spec)
         if drawn is not None:
+            drawn = draw(_with_nulls(drawn, kind))
             found.append(_document(api, kind, name, drawn, namespace))
         return drawn is not None
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
 
+from mesh.sidecar.mesh import MeshSettings
 from mesh.sidecar.security import request_authentication
 
 Node: TypeAlias = dict[str, Any]
@@ -190,6 +191,21 @@ def _nobody(found: Node) -> None:
 def _sources(found: Node) -> None:
     for node in _nodes(found):
         _drop(node, "edsConfig", "sdsConfig", "configSource")
+
+
+@by_design(
+    "istiod's agent serves a rule's file of authorities, or the system's, as a secret; here Envoy reads it.",
+    Side.ISTIOD,
+)
+def _authorities(found: Node) -> None:
+    for node in _nodes(found["clusters"]):
+        combined = node.get("combinedValidationContext", {})
+        secret = combined.get("validationContextSdsSecretConfig", {}).get("name", "")
+        if secret.startswith("file-root:"):
+            file = secret.removeprefix("file-root:")
+            del node["combinedValidationContext"]
+            trusted = MeshSettings().system_ca_file if file == "system" else file
+            node["validationContext"] = {**combined["defaultValidationContext"], "trustedCa": {"filename": trusted}}
 
 
 @by_design("Nothing is captured, so nothing passes through: what is not declared has no cluster or route.", Side.ISTIOD)

@@ -60,7 +60,8 @@ def find_refusal(text: str) -> str:
     return ""
 
 
-def _is_taken(review: Review) -> bool:
+def is_taken(review: Review) -> bool:
+    """Whether a cluster takes it, numbers as text aside."""
     return not review.webhook and (not review.schema or _NUMBER_AS_TEXT.search(review.schema) is not None)
 
 
@@ -70,9 +71,9 @@ def test_a_manifest_is_taken_where_a_cluster_takes_it(file: Path, reviews: Mappi
     wrong = []
     for name, text, on_purpose in _list_rows(file):
         refusal, review = find_refusal(text), reviews[name]
-        if on_purpose and not _is_taken(review):
+        if on_purpose and not is_taken(review):
             wrong.append(f"{name}\n  is refused by istiod too, so it is no difference: {review}")
-        if bool(refusal) != (on_purpose or not _is_taken(review)):
+        if bool(refusal) != (on_purpose or not is_taken(review)):
             wrong.append(f"{name}\n  ours: {refusal or 'taken'}\n  istiod: {review}")
     assert "\n".join(wrong) == ""
 

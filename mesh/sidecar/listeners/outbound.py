@@ -87,7 +87,8 @@ class _Listeners:
     ) -> listener_pb2.Listener:
         listener = _make_listener(f"{self.addresses.vips.get(host.name, _ANY)}_{number}", endpoint)
         if protocol is Protocol.AUTO:
-            self._sniff(listener, f"{host.name}:{number}")
+            has_address = host.name in self.addresses.vips
+            self._sniff(listener, f"{host.name}:{number}" if has_address else str(number))
             listener.default_filter_chain.filters.append(self._make_tcp_proxy(host, number))
             return listener
         chain = listener.filter_chains.add()

@@ -35,13 +35,16 @@ MESH = frozenset({"mesh"})
 def build_sidecar_routes(
     mesh: Mesh, proxy: Proxy, scope: Scope, addresses: Addresses
 ) -> list[route_pb2.RouteConfiguration]:
-    """The route configurations of the ports in proxy.outbound: named by the port, or <host>:<port> of a sniffed one."""
+    """The route configurations of the ports in proxy.outbound: named by the port, or <host>:<port> of a sniffed one.
+
+    A sniffed port of a host without an address of its own is found by the names that requests say, as any other.
+    """
     found = []
     for port in sorted(proxy.outbound):
         hosts = [host for host in scope.hosts if _http_port(host, port) is not None]
         entries = _list_entries(mesh, proxy, scope, port, hosts)
         virtual_hosts = list(_make_virtual_hosts(proxy, addresses, port, {host.name for host in hosts}, entries))
-        sniffed = [host for host in hosts if _is_sniffed(host, port)]
+        sniffed = [host for host in hosts if _is_sniffed(host, port) and host.name in addresses.vips]
         if len(sniffed) < len(hosts):
             found.append(make_route_configuration(str(port), [*virtual_hosts, *_refuse_unknown_hosts(scope)]))
         found += [_make_sniffed(host.name, port, virtual_hosts) for host in sniffed]
@@ -70,7 +73,7 @@ def _http_port(host: Host, number: int) -> ServicePort | None:
 
 
 def _is_sniffed(host: Host, number: int) -> bool:
-    """Whether the port's protocol is not declared: then the host has a listener of its own."""
+    """Whether the port's protocol is not declared: at an address of its own the host is then known by that."""
     port = _http_port(host, number)
     return port is not None and port.protocol is Protocol.AUTO
 

@@ -1,0 +1,65 @@
+"""Resources of the grammar with one value spoiled: what a person or a program gets wrong, and what only looks wrong.
+
+Used by tests/istiod/test_generated.py. Whether the result is good is istiod's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mesh.manifests.texts import dump_text
+from tests.istiod import grammar
+
+_NETWORKING, _SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
+_SPECS: dict[str, tuple[str, grammar.SpecStrategy]] = {
+    "VirtualService": (_NETWORKING, grammar.virtual_services("backend", subsets=False)),
+    "DestinationRule": (_NETWORKING, grammar.destination_rules("backend")),
+    "ServiceEntry": (_NETWORKING, grammar.service_entries()),
+    "Sidecar": (_NETWORKING, grammar.sidecars()),
+    "Gateway": (_NETWORKING, st.just(grammar.GATEWAY)),
+    "PeerAuthentication": (_SECURITY, grammar.peer_authentications("web")),
+    "AuthorizationPolicy": (_SECURITY, grammar.authorization_policies("web")),
+    "RequestAuthentication": (_SECURITY, grammar.request_authentications("web")),
+}
+_TIMES = ["0s", "1.0005s", "500us", "1d", "-1s", "1h30m", ".5s", "1"]
+_EXPRESSIONS = ["(?!a)", "a{1,1001}", "a++", r"a\Z", r"\C", "(?P=n)", "(", "*", "a" * 1025, r"\pL", "(?<n>a)"]
+_NAMES = ["a_b", "A-b", "-a", "*", "*.a", "*a", "a..b", "a.", "1.2.3.4", "10.0.0.0/33", "shop/a.b", "~", "", "x" * 64]
+_ODD = [True, False, None, 0, -1, 1, 1.5, 70000, 2**31, 2**32, "8080", "0x10", [], {}, [None], "yes"]
+_VALUES = st.sampled_from([*_TIMES, *_EXPRESSIONS, *_NAMES, *_ODD])
+
+
+def _list_places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The paths of all fields and entries."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield (*path, key)
+        yield from _list_places(inner, (*path, key))
+
+
+def _replace(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = _replace(value[path[0]], path[1:], new)
+    return copy
+
+
+@st.composite
+def spoiled_documents(draw: st.DrawFn) -> str:
+    """A document of which one field or entry has another value, or stands twice in its list."""
+    kind = draw(st.sampled_from(sorted(_SPECS)))
+    api_version, specs = _SPECS[kind]
+    spec = draw(specs)
+    path = draw(st.sampled_from(list(_list_places(spec))))
+    inner = spec
+    for key in path[:-1]:
+        inner = inner[key]
+    if isinstance(inner, list) and draw(st.booleans()):
+        spec = _replace(spec, path[:-1], [*inner, inner[path[-1]]])
+    else:
+        spec = _replace(spec, path, draw(_VALUES))
+    metadata = {"name": "row", "namespace": "shop"}
+    return dump_text({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec})
