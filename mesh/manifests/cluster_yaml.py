@@ -77,7 +77,7 @@ def dump_document(fields: Mapping[str, Any]) -> str:
 
         def ignore_aliases(self, data: object) -> bool:
             """Nothing is written as an alias: each mapping stands for itself."""
-            return data is not None
+            return True
 
     def represent_text(dumper: Dumper, value: str) -> yaml.ScalarNode:
         is_block = "\n" in value.strip("\n") and value.isprintable() is False and " \n" not in value

@@ -27,7 +27,7 @@ _SPECS: dict[str, tuple[str, grammar.SpecStrategy]] = {
 _TIMES = ["0s", "1.0005s", "500us", "1d", "-1s", "1h30m", ".5s", "1"]
 _EXPRESSIONS = ["(?!a)", "a{1,1001}", "a++", r"a\Z", r"\C", "(?P=n)", "(", "*", "a" * 1025, r"\pL", "(?<n>a)"]
 _NAMES = ["a_b", "A-b", "-a", "*", "*.a", "*a", "a..b", "a.", "1.2.3.4", "10.0.0.0/33", "shop/a.b", "~", "", "x" * 64]
-_ODD = [True, False, None, 0, -1, 1, 1.5, 70000, 2**31, 2**32, "8080", "0x10", [], {}, [None], "yes"]
+_ODD: list[Any] = [True, False, None, 0, -1, 1, 1.5, 70000, 2**31, 2**32, "8080", "0x10", [], {}, [None], "yes"]
 _VALUES = st.sampled_from([*_TIMES, *_EXPRESSIONS, *_NAMES, *_ODD])
 
 
@@ -54,7 +54,7 @@ def spoiled_documents(draw: st.DrawFn) -> str:
     api_version, specs = _SPECS[kind]
     spec = draw(specs)
     path = draw(st.sampled_from(list(_list_places(spec))))
-    inner = spec
+    inner: Any = spec
     for key in path[:-1]:
         inner = inner[key]
     if isinstance(inner, list) and draw(st.booleans()):

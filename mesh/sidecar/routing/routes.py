@@ -102,7 +102,8 @@ def _send_on(route: route_components_pb2.Route, rule: HttpRoute, reach: Reach) -
 def _operation(route: route_components_pb2.Route, vs_name: str, port: int) -> str:
     """How spans are named: by the one destination, else by the VirtualService, and by what is matched of the path."""
     match = route.match
-    path = match.path or match.safe_regex.regex or f"{match.prefix}*"
+    paths = {"path": match.path, "safe_regex": match.safe_regex.regex, "prefix": f"{match.prefix}*"}
+    path = paths[match.WhichOneof("path_specifier") or "prefix"]
     cluster = route.route.cluster.split("|")
     return f"{cluster[3]}:{cluster[1]}{path}" if len(cluster) == 4 else f"{vs_name}:{port}{path}"
 

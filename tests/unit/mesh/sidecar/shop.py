@@ -6,6 +6,7 @@ pod gate, whose Service has port 80 on target port 8080.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mesh.manifests.texts import dump_texts
@@ -113,11 +114,12 @@ def proxy(mesh: Mesh, pod: str = "client", namespace: str = "shop") -> Proxy:
     )
 
 
-def configurations(mesh: Mesh, pod: str = "client") -> dict[str, Any]:
-    """A pod's route configurations by name."""
+def configurations(mesh: Mesh, pod: str = "client", vips: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A pod's route configurations by name; backend has an address of its own, and so have `vips`."""
     own = proxy(mesh, pod)
     scope = scope_of(mesh, own)
-    outbound = [] if own.is_gateway else build_sidecar_routes(mesh, own, scope, Addresses({}, {BACKEND: "127.10.0.1"}))
+    addresses = Addresses({}, {BACKEND: "127.10.0.1", **(vips or {})})
+    outbound = [] if own.is_gateway else build_sidecar_routes(mesh, own, scope, addresses)
     inward = build_gateway_routes(mesh, own, scope) if own.is_gateway else []
     return {configuration["name"]: configuration for configuration in map(as_dict, [*outbound, *inward])}
 

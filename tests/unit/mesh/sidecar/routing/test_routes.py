@@ -88,9 +88,11 @@ def test_a_port_that_is_not_http_has_no_routes() -> None:
 
 
 def test_a_sniffed_port_has_a_configuration_of_its_own() -> None:
-    """Behind its listener any name means the host; what is no HTTP never comes here."""
-    found = configurations(shop(service("odd", [{"name": "odd", "port": 8080}])))
+    """At the host's own address any name means the host; what is no HTTP never comes here."""
+    mesh = shop(service("odd", [{"name": "odd", "port": 8080}]))
     name = "odd.shop.svc.cluster.local:8080"
+    assert configurations(mesh)["8080"]["virtualHosts"][0]["name"] == name
+    found = configurations(mesh, vips={"odd.shop.svc.cluster.local": "127.10.0.2"})
     assert "8080" not in found
     (host,) = found[name]["virtualHosts"]
     assert (host["name"], host["domains"], len(host["routes"])) == (name, ["*"], 1)
