@@ -56,11 +56,13 @@ def _is_harmless(value: ast.expr) -> bool:
     """A constant by its name, or what an escaping function returns."""
     if isinstance(value, ast.Name):
         return value.id.strip("_").isupper()
+    if isinstance(value, ast.GeneratorExp):
+        return _is_harmless(value.elt)
     if isinstance(value, ast.Call):
         called = ast.unparse(value.func)
         if called.endswith(".join") and isinstance(value.func, ast.Attribute):
             return all(_is_harmless(argument) for argument in value.args)
-        return called in {"re.escape", "quote", "json.dumps", "shlex.quote", "shlex.join", "len", "int"}
+        return called in {"re.escape", "_quote", "quote", "json.dumps", "shlex.quote", "shlex.join", "len", "int"}
     return isinstance(value, ast.Constant)
 
 
@@ -72,11 +74,11 @@ def find_faults(source: str, where: str = "x.py") -> Iterator[str]:
             for syntax, pattern in SYNTAXES.items():
                 if re.search(pattern, text, re.DOTALL):
                     yield f"{where}:{node.lineno}: writes {syntax}"  # type: ignore[attr-defined]
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        if not isinstance(node, ast.Call):
             continue
-        owner, name = ast.unparse(node.func.value), node.func.attr
+        owner, _, name = ast.unparse(node.func).rpartition(".")
         first = _template(node.args[0]) if node.args else None
-        if owner == "re" and name in REGEXES and first and HOLE in first[0]:
+        if ((owner == "re" and name in REGEXES) or "regex" in name) and first and HOLE in first[0]:
             yield f"{where}:{node.lineno}: writes a regular expression: re.escape"
         keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
         if (owner, name) == ("os", "system") or name == "create_subprocess_shell" or keywords.get("shell") == "True":
@@ -106,6 +108,7 @@ def test_text_is_written_by_the_writer_of_its_syntax(file: Path) -> None:
         'text = f"kind: X\\nname: {name}\\n"',
         'found = re.compile(rf"^{name}$")',
         'found = re.search(f"({name})", text)',
+        'found = _match_regex(f"/ns/{namespace}/.*")',
         "subprocess.run([program], check=True)",
         "subprocess.Popen([program], cwd=ROOT)",
         "await asyncio.create_subprocess_exec(program, stdin=None)",
@@ -126,6 +129,7 @@ def test_what_is_looked_for_is_found(line: str) -> None:
         'found = re.compile(rf"\\b{re.escape(name)}\\b|{_WORD}")',
         'cursor.execute(f"PRAGMA wal_autocheckpoint={PAGES}")',
         'url = f"sqlite:///{quote(path)}"',
+        "found = _match_regex(f\"/ns/{'.*'.join(_quote(part) for part in value.split('*'))}/.*\")",
         "subprocess.run([program], cwd=folder, check=True)",
         "asyncio." + "run(main())",  # as one word it is forbidden in tests
     ],

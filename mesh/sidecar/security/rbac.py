@@ -93,7 +93,7 @@ class Reader:
             return _match_identity(_match_text(self._translate_trust_domain(value), _SPIFFE))
         if key == "source.serviceAccount":
             namespace, _, account = value.rpartition("/")
-            pattern = f"{_SPIFFE}.+/ns/{namespace or self.namespace}/(.+/|)sa/{account}(/.+)?"
+            pattern = f"{_SPIFFE}.+/ns/{_quote(namespace or self.namespace)}/(.+/|)sa/{_quote(account)}(/.+)?"
             return _match_identity(_match_regex(pattern))
         if key in _PRINCIPALS:
             return _PRINCIPALS[key](value)
@@ -158,7 +158,11 @@ def _match_text(value: str, prefix: str = "") -> string_pb2.StringMatcher:
     if value == "*":
         return _match_regex(".+")
     if value.startswith("*"):
-        return _match_regex(f"{prefix}.*{_quote(value[1:])}") if prefix else string_pb2.StringMatcher(suffix=value[1:])
+        return (
+            _match_regex(f"{_quote(prefix)}.*{_quote(value[1:])}")
+            if prefix
+            else string_pb2.StringMatcher(suffix=value[1:])
+        )
     if value.endswith("*"):
         return string_pb2.StringMatcher(prefix=prefix + value[:-1])
     return string_pb2.StringMatcher(exact=prefix + value)
@@ -237,7 +241,9 @@ _PERMISSIONS: Mapping[str, Callable[[str], rbac_pb2.Permission]] = {
 _PRINCIPALS: Mapping[str, Callable[[str], rbac_pb2.Principal]] = {
     "source.ip": lambda value: rbac_pb2.Principal(direct_remote_ip=_make_range(value)),
     "remote.ip": lambda value: rbac_pb2.Principal(remote_ip=_make_range(value)),
-    "source.namespace": lambda value: _match_identity(_match_regex(f".*/ns/{value.replace('*', '.*')}/.*")),
+    "source.namespace": lambda value: _match_identity(
+        _match_regex(f".*/ns/{'.*'.join(_quote(part) for part in value.split('*'))}/.*")
+    ),
     "source.trustDomain": lambda value: _match_identity(_match_trust_domain(value)),
     "request.auth.principal": _match_request_principal,
 }

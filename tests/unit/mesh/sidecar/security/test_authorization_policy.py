@@ -167,6 +167,7 @@ WHO = [
     ("principals", "*/sa/b.c", _named(_regex(r"spiffe://.*/sa/b\.c"))),
     ("namespaces", "a", _named(_regex(".*/ns/a/.*"))),
     ("namespaces", "a*", _named(_regex(".*/ns/a.*/.*"))),
+    ("serviceAccounts", "b.c", _named(_regex(r"spiffe://.+/ns/shop/(.+/|)sa/b\.c(/.+)?"))),
     ("serviceAccounts", "b", _named(_regex("spiffe://.+/ns/shop/(.+/|)sa/b(/.+)?"))),
     ("serviceAccounts", "a/b", _named(_regex("spiffe://.+/ns/a/(.+/|)sa/b(/.+)?"))),
     ("trustDomains", "a.b", _named({"prefix": "spiffe://a.b/"})),
