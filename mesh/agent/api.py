@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rostrum.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 
 from mesh.agent.messages import floor_event_message, utterance_message
-from mesh.errors import InvalidArgumentError, InvalidPageTokenError, UnknownAgentError
+from mesh.errors import InvalidPageTokenError, UnknownAgentError
 from mesh.resource_names import AGENTS, CONVERSATIONS
 from mesh.rpc import server_sent_events
 from mesh.store.paging import checked_page_size, page_position, page_token
@@ -76,10 +76,14 @@ class AgentApi(agent_service_pb2_grpc.AgentServiceServicer):
     async def WatchFloorByHttp(  # noqa: N802, D102
         self, request: agent_service_pb2.WatchFloorByHttpRequest, context: Any
     ) -> AsyncGenerator[httpbody_pb2.HttpBody]:
+        self._check_agent(request.name, "name")
         last_id = server_sent_events.last_event_id(context)
         turn_number = _resume(request.turn_number, last_id) if last_id else request.turn_number
-        watched = agent_service_pb2.WatchFloorRequest(name=request.name, debate=request.debate, turn_number=turn_number)
-        frames = server_sent_events.stream_events(context, self.WatchFloor(watched, context), _FloorIds())
+        watched = agent_service_pb2.WatchFloorRequest(
+            name=request.name, debate=request.debate, turn_number=turn_number or 0
+        )
+        events = self.WatchFloor(watched, context) if turn_number is not None else _nothing()
+        frames = server_sent_events.stream_events(context, events, _FloorIds(), is_resumed=bool(last_id))
         async with contextlib.aclosing(frames):
             async for frame in frames:
                 yield frame
@@ -120,15 +124,21 @@ class _FloorIds:
         return f"{self._turn_number}.{'end' if kind in _ENDS else self._event_number}"
 
 
-def _resume(turn_number: int, last_id: str) -> int:
-    """The turn that a caller goes on with who had that event last. Raises InvalidArgumentError."""
+def _resume(turn_number: int, last_id: str) -> int | None:
+    """The turn that a caller goes on with who had that event last; None if its end was what it asks for.
+
+    Raises InvalidArgumentError.
+    """
     turn, _, event = last_id.partition(".")
     last_turn = server_sent_events.read_number(last_id, turn, "TURN.EVENT, two numbers")
-    has_ended = event == "end"
-    if has_ended and turn_number == last_turn:
-        message = f"turn {turn} has ended with the event {last_id}: there is none after it"
-        raise InvalidArgumentError(message, field=server_sent_events.LAST_EVENT_ID)
-    return turn_number if turn_number or has_ended else last_turn
+    if event == "end":
+        return None if turn_number == last_turn else turn_number
+    return turn_number or last_turn
+
+
+async def _nothing() -> AsyncGenerator[agent_service_pb2.FloorEvent]:
+    return
+    yield
 
 
 def _sequence(position: str | None) -> int | None:

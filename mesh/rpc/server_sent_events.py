@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/event-stream"
 HEADERS = (("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"))
 """Of the answer: nothing on the way keeps events, or waits for more of them; nginx obeys the second."""
+NO_MORE_EVENTS = (("x-no-more-events", "true"),)
+"""Of the answer to a caller who has had them all: the ingress makes it 204, at which a browser stops asking."""
 LAST_EVENT_ID = "last-event-id"
 _NUMBER = re.compile(r"[0-9]{1,9}")
 """An int32 in digits."""
@@ -61,10 +63,11 @@ async def stream_events(
     messages: AsyncGenerator[Any],
     find_id: Callable[[Any], str],
     *,
+    is_resumed: bool = False,
     silence_seconds: float = SILENCE_SECONDS,
     first_event_seconds: float = FIRST_EVENT_SECONDS,
 ) -> AsyncGenerator[httpbody_pb2.HttpBody]:
-    """Yields the messages as events, and comments in silence, until they end.
+    """Yields the messages as events, and comments in silence, until they end. `is_resumed`: the caller has had some.
 
     A failure before the first frame is raised as it is; a later one is an event of the type "error", and then raised.
     """
@@ -86,7 +89,8 @@ async def stream_events(
             is_begun = True
             yield _make_frame(text)
     if not is_begun:
-        await context.send_initial_metadata(HEADERS)
+        await context.send_initial_metadata(NO_MORE_EVENTS if is_resumed else HEADERS)
+    if not is_begun and not is_resumed:
         yield _make_frame(f"retry: {RETRY_MILLISECONDS}\n\n")
 
 

@@ -13,7 +13,6 @@ from rostrum.debate.v1 import debate_pb2, debate_service_pb2, debate_service_pb2
 from mesh.errors import InvalidPageTokenError
 from mesh.rpc import server_sent_events
 from mesh.store.paging import checked_page_size, page_position, page_token
-from services.moderator.errors import EventNotYetError
 from services.moderator.logic.checks import AskedDebate, AskedSettings, check_after_number
 from services.moderator.messages import debate_message, event_message, turn_message
 from services.moderator.model.debate import DEBATES, Stance
@@ -108,8 +107,9 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
             after_number = server_sent_events.read_number(last_id, last_id, "the number of an event")
         watched = debate_service_pb2.WatchDebateRequest(name=request.name, after_number=after_number)
         events = self.WatchDebate(watched, context)
-        messages = _refuse_nothing_more(watched, events) if last_id else events
-        frames = server_sent_events.stream_events(context, messages, lambda event: str(event.number))
+        frames = server_sent_events.stream_events(
+            context, events, lambda event: str(event.number), is_resumed=bool(last_id)
+        )
         async with contextlib.aclosing(frames):
             async for frame in frames:
                 yield frame
@@ -118,21 +118,6 @@ class DebateApi(debate_service_pb2_grpc.DebateServiceServicer):
         self, request: debate_service_pb2.CancelDebateRequest, _context: Any
     ) -> debate_pb2.Debate:
         return debate_message(await self._moderator.cancel(DEBATES.parse(request.name, "name"), request.reason))
-
-
-async def _refuse_nothing_more(
-    request: debate_service_pb2.WatchDebateRequest, events: AsyncGenerator[debate_pb2.DebateEvent]
-) -> AsyncGenerator[debate_pb2.DebateEvent]:
-    """The events; an error if there are none, since a browser would call again every two seconds for nothing."""
-    is_empty = True
-    async with contextlib.aclosing(events) as found:
-        async for event in found:
-            is_empty = False
-            yield event
-    if is_empty:
-        number = str(request.after_number)
-        message = f"{request.name} has ended, and {number} was its last event: there is none after it"
-        raise EventNotYetError(message, after_number=number, newest=number)
 
 
 def _read_request(request: debate_service_pb2.CreateDebateRequest) -> AskedDebate:

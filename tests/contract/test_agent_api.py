@@ -227,12 +227,17 @@ async def test_a_floor_is_resumed_by_the_last_id(service: _Service) -> None:
     with service.drafts.open(floor(3)) as draft:
         events = aiter(service.stub.WatchFloorByHttp(request, metadata=_last("1.end")))
         assert b'data: {"started":{"turn_number":3' in (await anext(events)).data
+        call = service.stub.WatchFloorByHttp(
+            HttpRequest(name=AGENT, debate=CONVERSATION, turn_number=1), metadata=_last("1.end")
+        )
+        assert [event async for event in call] == []
+        assert dict(await call.initial_metadata()).get("x-no-more-events") == "true"
         draft.withdraw(Withdrawal.REVOKED)
 
 
-@pytest.mark.parametrize(("last_id", "turn_number"), [("x", 0), ("-1.1", 0), ("1.end", 1), ("9" * 30, 0)])
+@pytest.mark.parametrize(("last_id", "turn_number"), [("x", 0), ("-1.1", 0), ("9" * 30, 0)])
 async def test_a_last_id_that_cannot_be(service: _Service, last_id: str, turn_number: int) -> None:
-    """INVALID_ARGUMENT that names the header: one that no stream sent, or the end of the turn that is asked for."""
+    """INVALID_ARGUMENT that names the header."""
     request = HttpRequest(name=AGENT, debate=CONVERSATION, turn_number=turn_number)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await anext(aiter(service.stub.WatchFloorByHttp(request, metadata=_last(last_id))))

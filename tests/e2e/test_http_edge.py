@@ -41,6 +41,10 @@ def ended(system: System) -> str:
     return system.wait_for_end(system.create("The edge is tried", rounds=1)).name
 
 
+def _bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
 @contextmanager
 def ask(
     system: System, token: str, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -48,8 +52,7 @@ def ask(
     """Yields the answer to a request with a token, before it is read."""
     connection = http.client.HTTPConnection(system.runner.ingress, timeout=30)
     try:
-        sent = {"authorization": f"Bearer {token}", **(headers or {})}
-        connection.request(method, path, body or None, sent)
+        connection.request(method, path, body or None, {**_bearer(token), **(headers or {})})
         yield connection.getresponse()
     finally:
         connection.close()
@@ -102,7 +105,7 @@ def test_a_wrong_request_is_answered(
 
 
 def test_a_debate_is_resumed_by_the_last_id(system: System, token: str, ended: str) -> None:
-    """Each event's id is its number; with Last-Event-ID come those after it, and after the last one an error."""
+    """Each event's id is its number; with Last-Event-ID come those after it, and after the last one 204."""
     with ask(system, token, "GET", f"/v1/{ended}:watch") as answer:
         whole = answer.read().decode()
         assert answer.getheader("content-type") == "text/event-stream"
@@ -113,7 +116,13 @@ def test_a_debate_is_resumed_by_the_last_id(system: System, token: str, ended: s
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
     with ask(system, token, "GET", f"/v1/{ended}:watch", headers={"Last-Event-ID": "3"}) as answer:
         assert re.findall(r"^id: (\d+)$", answer.read().decode(), re.MULTILINE) == numbers[3:]
-    for last_id, word in ((numbers[-1], "none after it"), ("x", "Last-Event-ID")):
+    connection = http.client.HTTPConnection(system.runner.ingress, timeout=30)
+    for _ in range(2):  # on one connection: nothing of the first answer is left in it
+        connection.request("GET", f"/v1/{ended}:watch", None, {**_bearer(token), "Last-Event-ID": numbers[-1]})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read(), answer.getheader("content-type")) == (204, b"", None)
+    connection.close()
+    for last_id, word in (("x", "Last-Event-ID"), ("999", "999")):
         with ask(system, token, "GET", f"/v1/{ended}:watch", headers={"Last-Event-ID": last_id}) as answer:
             assert answer.status == 400
             assert word in json.loads(answer.read())["message"]

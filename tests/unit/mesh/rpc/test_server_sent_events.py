@@ -10,7 +10,7 @@ import pytest
 from rostrum.agent.v1 import agent_service_pb2
 
 from mesh.errors import InvalidArgumentError, StoreUnavailableError
-from mesh.rpc.server_sent_events import CONTENT_TYPE, HEADERS, last_event_id, stream_events
+from mesh.rpc.server_sent_events import CONTENT_TYPE, HEADERS, NO_MORE_EVENTS, last_event_id, stream_events
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -108,6 +108,14 @@ async def test_no_events_are_an_answer_too() -> None:
     context = _Context()
     assert [frame.data.decode() async for frame in _stream(context, _messages())] == [RETRY]
     assert context.sent == [HEADERS]
+
+
+async def test_who_has_had_them_all_is_told_so() -> None:
+    """A resumed stream without another event has no frame, and a head that the ingress makes 204."""
+    context = _Context()
+    frames = stream_events(context, _messages(), lambda agent: agent.name, is_resumed=True)
+    assert [frame async for frame in frames] == []
+    assert context.sent == [NO_MORE_EVENTS]
 
 
 async def test_who_leaves_closes_the_messages() -> None:

@@ -139,14 +139,14 @@ class AgentServiceServicer:
         the turn and, from 1, of the event in this stream; of the last event it is
         "TURN.end". The metadata last-event-id, a header by HTTP, with turn_number
         0 goes on with that turn, whose text so far comes first, or after its end
-        with the next one. A comment comes after every 10 seconds of silence. A
+        with the next one; who had the end of the turn that is asked for gets 204,
+        so that a browser stops asking. A comment comes after every 10 seconds of silence. A
         failure after the first event is an event of the type "error" with a
         google.rpc.Status.
 
         Idempotent: yes; it only reads.
-        Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number;
-        last-event-id, also if it is the end of the turn that is asked for),
-        RATE_LIMITED (200 callers watch this replica).
+        Errors: INVALID_NAME, UNKNOWN_AGENT, INVALID_ARGUMENT (turn_number,
+        last-event-id), RATE_LIMITED (200 callers watch this replica).
         Callers: ingress (viewer, operator).
         Emits: nothing.
         """

@@ -168,13 +168,14 @@ class DebateServiceServicer:
         """WatchDebate for callers by HTTP: the same events as server-sent events,
         "id" the event's number and "data" the event as JSON on one line. The
         metadata last-event-id, a header by HTTP, stands for after_number if it is
-        there. A comment comes after every 10 seconds of silence. A failure after
-        the first event is an event of the type "error" with a google.rpc.Status.
+        there; who had the last event of a debate that has ended gets 204, so that
+        a browser stops asking. A comment comes after every 10 seconds of silence.
+        A failure after the first event is an event of the type "error" with a
+        google.rpc.Status.
 
         Idempotent: yes; resume with last-event-id, on any replica.
         Errors: INVALID_NAME, DEBATE_NOT_FOUND, INVALID_ARGUMENT (last-event-id),
-        EVENT_NOT_YET (as WatchDebate; also if last-event-id is the last event of
-        a debate that has ended, so that a browser stops asking).
+        EVENT_NOT_YET (as WatchDebate).
         Callers: ingress (viewer, operator).
         Emits: nothing.
         """
