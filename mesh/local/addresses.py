@@ -66,7 +66,7 @@ class IngressPort:
     def __init__(self, home: Path, asked: str = "") -> None:
         """`asked`: the one port to take, as ROSTRUM_PORT has it. Raises PortInUseError, LocalError."""
         kept = ingress_of(home)
-        if asked and not (asked.isascii() and asked.isdecimal() and 0 < int(asked) < 65_536):
+        if asked and not _is_port(asked):
             raise LocalError(f"ROSTRUM_PORT must be a port from 1 to 65535, not {asked!r}.")
         own = [int(kept.rpartition(":")[2])] if kept else []
         ports = [int(asked)] if asked else list(dict.fromkeys([*own, *INGRESS_PORTS]))
@@ -103,9 +103,13 @@ class IngressPort:
 
 
 def ingress_of(home: Path) -> str:
-    """ "{ip}:{port}" of the home's ingress; empty if it was never started."""
+    """ "{ip}:{port}" of the home's ingress; empty if it was never started, or if its file is damaged."""
     try:
-        address = (home / "run" / "ingress").read_text(encoding="utf-8").strip()
-    except OSError:
+        ip, _, port = (home / "run" / "ingress").read_text(encoding="ascii").strip().rpartition(":")
+    except (OSError, UnicodeError):
         return ""
-    return address if address.rpartition(":")[2].isdecimal() else ""
+    return f"{ip}:{port}" if ip == INGRESS_IP and _is_port(port) else ""
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) < 65_536

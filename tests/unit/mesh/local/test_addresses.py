@@ -91,3 +91,19 @@ def test_an_envoy_that_may_not_watch_files_says_what_to_do(tmp_path: Path) -> No
     envoy.process.restarts = 1
     assert "`sudo sysctl fs.inotify.max_user_instances=1024`" in envoy.lacks()
     envoy.folder.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe:80", b"127.0.0.1:", b"127.0.0.1:0", b"127.0.0.1:99999", b"10.0.0.1:8080", b"[::1]:80", b"x" * 99],
+)
+def test_a_damaged_file_of_the_ingress_is_none(content: bytes, tmp_path: Path) -> None:
+    """A home whose file is not what was written there takes a port again, and sends no token to another machine."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "ingress").write_bytes(content)
+    assert ingress_of(tmp_path) == ""
+    port = IngressPort(tmp_path)
+    try:
+        assert ingress_of(tmp_path) == f"127.0.0.1:{port.number}"
+    finally:
+        port.close()
