@@ -87,6 +87,11 @@ ClusterOnly = Annotated[Any, AfterValidator(_forget)]
 """A field that means something to a cluster alone (resources, strategy): accepted with any value, and not kept."""
 
 
+_UNOBEYED = ("networking.istio.io/", "alpha.istio.io/", "ambient.istio.io/")
+"""Annotations by which a Service's visibility, identities or routing change on a cluster. Those of sidecars themselves
+(sidecar.istio.io, proxy.istio.io, prometheus.istio.io) mean something to a cluster alone, as ClusterOnly fields do."""
+
+
 class Metadata(Spec):
     """What is read of metadata. What only a server owns is dropped before (`mesh.manifests.server`)."""
 
@@ -130,6 +135,9 @@ def read_resource(fields: Mapping[str, Any], model: type[S], where: str) -> Reso
     """Reads the fields of a document as this model. Raises ManifestError."""
     kind = str(fields["kind"])
     metadata = _validate(Metadata, fields.get("metadata"), where, "metadata")
+    for name in metadata.annotations:
+        if name.startswith(_UNOBEYED):
+            raise ManifestError(f"{where}: metadata.annotations[{name}]: is not obeyed here: remove it")
     if issubclass(model, TopLevelSpec):
         own = {name: value for name, value in fields.items() if name not in {"apiVersion", "kind", "metadata"}}
         return Resource(kind, metadata, _validate(model, own, where, ""), where)

@@ -19,6 +19,8 @@ SpecStrategy = st.SearchStrategy[Spec]
 HOSTS = {"backend": 50051, "web": 8080, "store": 7000}
 """The services' names and ports: gRPC in two versions, HTTP, TCP."""
 _PROTOCOLS = {"backend": "grpc", "web": "http", "store": "tcp"}
+_OTHER = {"backend": "web", "web": "backend"}
+"""Where a VirtualService of a host may lead instead."""
 SELECTOR = {"backend": {"app": "backend"}, "web": {"app": "web"}, "store": {"app": "store"}}
 
 
@@ -245,7 +247,9 @@ _ROUTE_FIELDS: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def _http_routes(draw: st.DrawFn, app: str, *, subsets: bool) -> Spec:
     destination = {"host": app, "port": {"number": draw(_number(HOSTS[app]))}}
-    kind = draw(st.sampled_from(["one", "weights", "mirror"] if subsets else ["one"]))
+    kinds = ["one", "elsewhere", "shadow"]  # the last two name a host that the caller's Sidecar may not import
+    kind = draw(st.sampled_from([*kinds, "weights", "mirror"] if subsets else kinds))
+    other = {"host": _OTHER[app], "port": {"number": HOSTS[_OTHER[app]]}}
     first, second = ({**destination, "subset": v} for v in ("v1", "v2"))
     spec = draw(optional(**_ROUTE_FIELDS))
     match kind:
@@ -256,6 +260,10 @@ def _http_routes(draw: st.DrawFn, app: str, *, subsets: bool) -> Spec:
         case "mirror":
             mirrors = [{"destination": second, **draw(optional(percentage=_SHARE))}]
             return {**spec, "route": [{"destination": first}], "mirrors": mirrors}
+        case "elsewhere":
+            return {**spec, "route": [{"destination": other}]}
+        case "shadow":
+            return {**spec, "route": [{"destination": destination}], "mirrors": [{"destination": other}]}
         case _:
             return {**spec, "route": [{"destination": destination}]}
 
@@ -286,11 +294,11 @@ def service_entries(draw: st.DrawFn) -> Spec:
     }
 
 
-def sidecars() -> SpecStrategy:
-    """What the client sees."""
+def sidecars(app: str) -> SpecStrategy:
+    """What an app sees, which may be all but the app itself."""
     hosts = ["./backend.shop.svc.cluster.local", "shop/*", "./*", "*/web.shop.svc.cluster.local", "~/*"]
     egress = _some(hosts).map(lambda names: [{"hosts": names if "~/*" not in names else ["~/*"]}])
-    return egress.map(lambda listeners: {"workloadSelector": {"labels": {"app": "client"}}, "egress": listeners})
+    return egress.map(lambda listeners: {"workloadSelector": {"labels": {"app": app}}, "egress": listeners})
 
 
 GATEWAY = {
@@ -368,33 +376,42 @@ def _fixed() -> list[Spec]:
 
 FIXED = tuple(_fixed())
 """What each mesh has: the services' workloads and accounts, a client, a gateway's pods."""
+AGES = ("", "", "2026-01-01T00:00:00Z", "2026-02-02T00:00:00Z", "2026-02-02T00:00:01Z")
+"""When a resource was made; what does not say is older than all that do. Some are of one age."""
 
 
 @st.composite
 def meshes(draw: st.DrawFn) -> str:
-    """A whole mesh as the text of one file."""
+    """A whole mesh as the text of one file; several resources may speak of one host, and are of different ages."""
     found = list(FIXED)
 
     def maybe(api: str, kind: str, name: str, spec: SpecStrategy, namespace: str = "shop") -> bool:
         drawn = draw(st.none() | spec)
-        if drawn is not None:
-            drawn = draw(_with_nulls(drawn, kind))
-            found.append(_document(api, kind, name, drawn, namespace))
-        return drawn is not None
+        if drawn is None:
+            return False
+        document = _document(api, kind, name, draw(_with_nulls(drawn, kind)), namespace)
+        if age := draw(st.sampled_from(AGES)):
+            document["metadata"]["creationTimestamp"] = age
+        found.append(document)
+        return True
 
     maybe(_SECURITY, "PeerAuthentication", "mesh", peer_authentications(None), "istio-system")
     maybe(_SECURITY, "PeerAuthentication", "default", peer_authentications(None))
     maybe(_SECURITY, "AuthorizationPolicy", "all", authorization_policies(None))
     for app in HOSTS:
         maybe(_SECURITY, "PeerAuthentication", app, peer_authentications(app))
+        maybe(_SECURITY, "PeerAuthentication", f"{app}-b", peer_authentications(app))
         maybe(_SECURITY, "AuthorizationPolicy", f"{app}-a", authorization_policies(app))
         maybe(_SECURITY, "AuthorizationPolicy", f"{app}-b", authorization_policies(app))
-        subsets = maybe(_NETWORKING, "DestinationRule", app, destination_rules(app)) and app == "backend"
+        rules = [maybe(_NETWORKING, "DestinationRule", name, destination_rules(app)) for name in (app, f"{app}-b")]
+        subsets = any(rules) and app == "backend"
         if app != "store":
             maybe(_SECURITY, "RequestAuthentication", app, request_authentications(app))
-            maybe(_NETWORKING, "VirtualService", app, virtual_services(app, subsets=subsets))
+            for name in (app, f"{app}-b"):
+                maybe(_NETWORKING, "VirtualService", name, virtual_services(app, subsets=subsets))
     maybe(_NETWORKING, "ServiceEntry", "entry", service_entries())
-    maybe(_NETWORKING, "Sidecar", "client", sidecars())
+    for name, app in (("client", "client"), ("client-b", "client"), ("backend", "backend"), ("web", "web")):
+        maybe(_NETWORKING, "Sidecar", name, sidecars(app))
     if draw(st.booleans()):
         found.append(_document(_NETWORKING, "Gateway", "gate", GATEWAY))
         for app in ("backend", "web"):

@@ -149,3 +149,10 @@ def test_other_annotations_are_kept() -> None:
     annotations = {**METADATA["annotations"], "prometheus.io/scrape": "true"}
     (services,) = reading(document("Service", {"annotations": annotations})).by_model.values()
     assert services[0].metadata.annotations == {"prometheus.io/scrape": "true"}
+
+
+@pytest.mark.parametrize("name", ["networking.istio.io/exportTo", "alpha.istio.io/canonical-serviceaccounts"])
+def test_an_annotation_that_would_change_what_others_see_is_refused(name: str) -> None:
+    """It has an effect on a cluster, and would have none here."""
+    with pytest.raises(ManifestError, match=rf"\(Service team-a\): metadata.annotations\[{name}\]: is not obeyed here"):
+        reading(document("Service", {"annotations": {name: "."}}))
