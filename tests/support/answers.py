@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def serving(answers: Mapping[str, tuple[int, bytes]], context: ssl.SSLContext | None = None) -> Iterator[str]:
+def serving(
+    answers: Mapping[str, tuple[int, bytes]], context: ssl.SSLContext | None = None, *, port: int = 0
+) -> Iterator[str]:
     """A server of these answers, status and body by path (as a proxy: by whole address); yields its own address.
 
     A body of status 302 is where it leads.
@@ -33,7 +35,7 @@ def serving(answers: Mapping[str, tuple[int, bytes]], context: ssl.SSLContext | 
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # a handshake that the client ends
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
