@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -167,3 +167,37 @@ def _list_others(field: Field, value: Any) -> Iterator[Any]:
             yield value / 2 if isinstance(value, float) else value + 1000
         case str():
             yield f"{value}x"
+
+
+def find_samples(documents: Iterable[Document]) -> Mapping[str, Any]:
+    """One value of each field that some document has, lists and mappings whole, by the path of its `whole`."""
+    found: dict[str, Any] = {}
+    for document in documents:
+        for field in map(_whole, list_fields(document["kind"])):
+            for location in find(document, field):
+                found.setdefault(field.path, value_at(document, location))
+    return found
+
+
+def list_additions(document: Document, samples: Mapping[str, Any]) -> Iterator[tuple[str, Document]]:
+    """The document with one field more, wherever one of its mappings lacks one; with the field and its siblings."""
+    for field in map(_whole, list_fields(document["kind"])):
+        parent, _, name = field.path.rpartition(".")
+        parents = [("spec",)] if parent == document["kind"] else find(document, Field(parent, None))
+        for location in parents:
+            siblings = value_at(document, location)
+            if name in siblings or field.path not in samples:
+                continue
+            added = copy.deepcopy(document)
+            value_at(added, location)[name] = copy.deepcopy(samples[field.path])
+            scalars = {key: value if isinstance(value, str | int | float) else "..." for key, value in siblings.items()}
+            # One model stands at several paths, such as that of a port and of a subset: each is tried once.
+            yield f"{re.sub(_POLICIES, 'trafficPolicy', field.path)} beside {scalars}", added
+
+
+_POLICIES = r"(subsets\[\]\.)?trafficPolicy(\.portLevelSettings\[\])?"
+
+
+def _whole(field: Field) -> Field:
+    """The field with all of its values, if it is a list or a mapping."""
+    return Field(re.sub(r"(\[\]|\{\})+$", "", field.path), field.type)

@@ -191,9 +191,9 @@ def _check_tls(mesh: Mesh, rule: Resource[DestinationRuleSpec], path: str, tls: 
             raise rule.refuse(f"{path}.{name}", f"is missing: mode {tls.mode} needs the path of that file")
         if value and tls.mode != "MUTUAL" and not (is_simple and name == "caCertificates"):
             raise rule.refuse(f"{path}.{name}", f"is not used in mode {tls.mode}: remove it, or write mode: MUTUAL")
-    for name, said in (("caCertificates", tls.ca_certificates), ("subjectAltNames", tls.subject_alt_names)):
-        if tls.insecure_skip_verify and said:
-            raise rule.refuse(f"{path}.{name}", "has no effect with insecureSkipVerify: remove one of the two")
+    for name, said in (("sni", tls.sni), ("subjectAltNames", tls.subject_alt_names)):
+        if tls.mode == "DISABLE" and said:
+            raise rule.refuse(f"{path}.{name}", "is not used in mode DISABLE: remove it")
     if tls.insecure_skip_verify and tls.mode in {"DISABLE", "ISTIO_MUTUAL"}:
         raise rule.refuse(f"{path}.insecureSkipVerify", f"is not used in mode {tls.mode}: remove it")
     if is_own and not (tls.ca_certificates or tls.insecure_skip_verify or mesh.settings.system_ca_file):

@@ -538,6 +538,8 @@ HASH = {"httpHeaderName": "x"}
             {"tls": {"mode": "DISABLE", "insecureSkipVerify": True}},
             "tls.insecureSkipVerify: is not used in mode DISABLE",
         ),
+        ({"tls": {"mode": "DISABLE", "sni": "a.example"}}, "tls.sni: is not used in mode DISABLE"),
+        ({"tls": {"mode": "DISABLE", "subjectAltNames": ["a"]}}, "tls.subjectAltNames: is not used in mode DISABLE"),
         (
             {"tls": {"mode": "ISTIO_MUTUAL", "subjectAltNames": ["a.example"]}},
             r"tls.subjectAltNames\[0\]: a.example is no identity: write spiffe://",
