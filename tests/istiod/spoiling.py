@@ -18,7 +18,7 @@ _SPECS: dict[str, tuple[str, grammar.SpecStrategy]] = {
     "VirtualService": (_NETWORKING, grammar.virtual_services("backend", subsets=False)),
     "DestinationRule": (_NETWORKING, grammar.destination_rules("backend")),
     "ServiceEntry": (_NETWORKING, grammar.service_entries()),
-    "Sidecar": (_NETWORKING, grammar.sidecars()),
+    "Sidecar": (_NETWORKING, grammar.sidecars("client")),
     "Gateway": (_NETWORKING, st.just(grammar.GATEWAY)),
     "PeerAuthentication": (_SECURITY, grammar.peer_authentications("web")),
     "AuthorizationPolicy": (_SECURITY, grammar.authorization_policies("web")),
