@@ -18,7 +18,7 @@ from rostrum.errors.v1 import error_reason_pb2
 from rostrum.local.v1 import runner_pb2, runner_pb2_grpc
 
 from mesh.errors import InternalError, InvalidArgumentError, RostrumError, UnknownAgentError
-from mesh.local import errors, lock
+from mesh.local import client, errors, lock
 from mesh.local.client import ROOT, LocalRunner
 from mesh.local.errors import (
     AlreadyRunningError,
@@ -369,3 +369,18 @@ async def test_a_home_that_cannot_be_written_is_one_line(tmp_path: Path) -> None
 def test_a_port_in_use_keeps_its_class() -> None:
     """The table of reasons finds every class of the runner."""
     assert by_reason()["PORT_IN_USE"] is PortInUseError
+
+
+async def test_a_runner_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`down` says which process holds the home and how to end it, where it said that nothing runs."""
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.2)
+    runner = LocalRunner(tmp_path, {})
+    held = lock.take(tmp_path)
+    try:
+        assert runner.is_held
+        line = rf"process {os.getpid()}, does not answer: kill it with `kill -9 {os.getpid()}`"
+        with pytest.raises(LocalError, match=line):
+            await runner.stop()
+    finally:
+        os.close(held)
+    assert not await runner.stop()
