@@ -45,17 +45,21 @@ class _Batches:
     def __init__(self, records: Any) -> None:
         self._records = records
         self.last: Any = None
+        """What was returned last; None at the end."""
+        self.newest: Any = None
+        """The last one that there was."""
         self.raw = b""
 
     def next_batch(self) -> Any:
         raw = self._records._next_slice  # the batch that next_batch is about to return
-        self.raw = b"" if raw is None else bytes(raw)
+        self.raw = self.raw if raw is None else bytes(raw)
         try:
             self.last = self._records.next_batch()
         except Exception:
             if self._records._next_slice is not raw:  # it is passed: the next one can be read
                 self.last = _Headless(int.from_bytes(self.raw[:8], signed=True))
             raise
+        self.newest = self.last or self.newest
         return self.last
 
 
@@ -92,6 +96,13 @@ def read_batches(unpack: Callable[..., Iterator[Any]], part: Any, partition: Any
             timestamp = int(batch.max_timestamp) if batch.magic >= 2 else 0
             yield UnreadableBatch(partition.topic, partition.partition, last, timestamp, batches.raw, why)
         else:
+            batch = batches.newest
+            if batch is not None and batch.magic < 2 and part.next_fetch_offset <= batch.base_offset:
+                # kafka-python would fetch it again and again: its records claim to stand before it.
+                why = f"a batch of the old format has no record at its offset, {batch.base_offset}"
+                log.error("%s: %s", partition, why)
+                part.next_fetch_offset = batch.base_offset + 1
+                yield UnreadableBatch(partition.topic, partition.partition, batch.base_offset, 0, batches.raw, why)
             return
 
 

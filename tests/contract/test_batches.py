@@ -189,3 +189,19 @@ def test_a_letter_that_is_too_large_says_where_its_value_stands() -> None:
     assert "ce_id" not in headers
     with pytest.raises(ValueError, match="holds no record"):
         redrive(ReadRecord(letter.topic, 0, 0, 1, None, None, list(letter.headers)))
+
+
+def test_a_batch_whose_records_stand_elsewhere_is_passed_over() -> None:
+    """The old format, compressed twice (kafka-python's issue 718): its records claim offsets long before the batch. It
+    is a dead letter, once, and the next fetch is after it."""
+    builder = MemoryRecordsBuilder(0, 1, 1_000_000)
+    for value in (b"one", b"two"):
+        builder.append(timestamp=1, key=b"key", value=value, headers=[])
+    builder.close()
+    batch = bytearray(builder.buffer())
+    struct.pack_into(">q", batch, 0, 812_899_910)
+    records, after = read(batch, first=812_899_910)
+    assert [record.offset for record in records] == [812_899_910]
+    assert "no record at its offset" in records[0].why
+    assert records[0].value == bytes(batch)
+    assert after == 812_899_911
