@@ -120,7 +120,6 @@ class System:
     async def _start(self) -> None:
         folders.remove_all(self._home.folder)
         resources = self._reconciler.current.resources
-        check_addresses(resources.mesh, self._key_sets.known)
         if await self._key_sets.add(list_addresses(resources.mesh)):
             resources = self._folder.read(resources.overlay)
         pods = [

@@ -106,6 +106,18 @@ async def test_the_last_good_keys_are_kept() -> None:
     assert key_sets_of(found.fetched)[0].problem == "the answer has status 500; those fetched last are still taken"
 
 
+async def test_one_that_fails_keeps_no_other_from_being_fetched() -> None:
+    """Each has its own pace: an issuer that is down for good is no reason to take another's old keys."""
+    down, up, notified = "http://127.0.0.1:1/down", "http://127.0.0.1:1/up", asyncio.Event()
+    issuers = {down: Issuer(KeySetError("no answer")), up: Issuer(KEYS, OTHER_KEYS)}
+    found = KeySets({}, lambda address: issuers[address].fetch(address), scale=1e-5)
+    assert await found.add([down, up])
+    with running(found, notified):
+        await notified.wait()
+    assert found.known == {up: OTHER_KEYS}
+    assert found.fetched[down].problem == "no answer"
+
+
 async def test_what_is_wanted_later_is_kept_fresh_too() -> None:
     """By one that ran with nothing to fetch."""
     issuer, notified = Issuer(KEYS, OTHER_KEYS), asyncio.Event()
