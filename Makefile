@@ -26,6 +26,9 @@ quality: export ROUNDS := $(if $(filter command line environment,$(origin ROUNDS
 quality: export MOTIONS := $(value MOTIONS)
 quality: export JUDGE := $(value JUDGE)
 
+# What a caller has set up for a Python of its own is not for ours; with another's PYTHONHOME it would not even begin.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS
+
 PYTHON := .venv/bin/python
 # pip says what it fetches; what it finds installed is not worth a line. The exit status is pip's, not the filter's.
 PIP = { $(PYTHON) -m pip --disable-pip-version-check install --no-input --require-hashes --requirement $(1); \

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
-_SPELLINGS = {"socks": "socks5"}
-"""What GNOME's settings put into ALL_PROXY, and what they mean."""
+_SPELLINGS = {"socks": "socks5h"}
+"""What GNOME's settings put into ALL_PROXY, and what they mean: the proxy finds the name."""
+_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 _PORTS = {"http": 80, "https": 443}
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*):(\d+)")
 
@@ -48,6 +49,16 @@ def find_proxy(url: str, environ: Mapping[str, str]) -> str | None:
                     return _read_proxy(name, value)
                 break
     return None
+
+
+def spell_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables with each proxy in a spelling that other programs, such as pip, take too."""
+    found = dict(environ)
+    for name, value in environ.items():
+        scheme, separator, rest = value.partition("://")
+        if separator and name.lower() in _VARIABLES and (known := _SPELLINGS.get(scheme.strip().lower())):
+            found[name] = f"{known}://{rest}"
+    return found
 
 
 def _read_proxy(name: str, value: str) -> str:

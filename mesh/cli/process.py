@@ -19,6 +19,7 @@ KEPT = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED")
 
 def prepare() -> None:
     """Makes this process independent of how its caller set up Python. To be called first, and once."""
+    os.umask(0o077)  # what we write is its user's alone, and its user's to read, whatever the caller's mask is
     _open_missing_streams()
     end_at_signals()
     _move_to_end(os.environ.get("PYTHONPATH", ""))

@@ -26,6 +26,7 @@ from pathlib import Path
 from mesh.local.causes import cause_of
 from mesh.local.errors import DiskFullError, MissingPartError, disk_errors
 from mesh.local.processes import outlived
+from mesh.proxies import spell_proxies
 
 LOCK_FILE = Path(__file__).with_name("kafka.lock.toml")
 COORDINATES = ("org.apache.kafka:kafka_2.13:4.4.0", "org.slf4j:slf4j-simple:2.0.17")
@@ -120,6 +121,7 @@ async def _fetch_in_child(folder: Path, progress: Callable[[int, int], None]) ->
         "fetch",
         str(folder),
         cwd=folder,
+        env=spell_proxies(os.environ),
         stdout=asyncio.subprocess.PIPE,
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -210,6 +210,7 @@ async def serve(home: Path) -> None:
 def main() -> int:
     """Runs the home that is the one argument; returns the exit code, which only its log's reader looks at."""
     allow_open_files()
+    os.umask(0o077)  # nobody else may read a store or a log, or write beside them, whoever started this process
     try:
         asyncio.run(serve(Path(sys.argv[1])))
     except LocalError as error:

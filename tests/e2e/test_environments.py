@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ from tests.support.hosted import HOST, hosted
 from tests.support.model_server import model_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.support.system import System
 
@@ -401,6 +403,36 @@ def test_environment_of_a_running_system(case: Case, system: System, debate: str
     check_result(case, run_case(case, system.home, tmp_path, debate))
 
 
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb", "nonsense"])
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (20, 5), (1, 1), (0, 0), (1000, 500)])
+def test_a_terminal(system: System, debate: str, columns: int, lines: int, term: str) -> None:
+    """Of any size and kind: each command shows all of its words there, and no more than a terminal understands."""
+    kept = {name: value for name, value in system.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
+    for arguments in ((*SHOW[:1], debate), LIST, STATUS):
+        master, slave = os.openpty()
+        termios.tcsetwinsize(slave, (lines, columns))
+        with subprocess.Popen(
+            [ROSTRUM, *arguments], env={**kept, "TERM": term}, stdin=slave, stdout=slave, stderr=slave
+        ) as process:
+            os.close(slave)
+            written = b"".join(_read_all(master))
+            os.close(master)
+        text = written.decode()
+        assert process.returncode == OK, text
+        assert "Traceback" not in text
+        assert not (term == "dumb" and "\x1b" in text)
+        if arguments[0] == "show" and columns != 1:
+            for word in ("\u65e5\u672c", "\u0645\u06cc\u200c\u062e\u0648", "\U0001f469\u200d\U0001f52c"):
+                assert word in text
+
+
+def _read_all(master: int) -> Iterator[bytes]:
+    """Yields what is written to a terminal until nobody can write to it any more."""
+    with suppress(OSError):  # EIO, at the end
+        while data := os.read(master, 65_536):
+            yield data
+
+
 def test_a_debate_from_a_hostile_environment(tmp_path: Path) -> None:
     """All of it at once, from a start to an end: the hosted model is called by the proxy, and nothing else is."""
     caller = tmp_path / "caller"
@@ -437,6 +469,5 @@ def test_a_debate_from_a_hostile_environment(tmp_path: Path) -> None:
         assert set(proxy.asked) == {f"{HOST}:443"}
         assert len(server.bodies) > 2
         assert {headers["authorization"] for headers in server.headers} == {"Bearer s3cret"}
-    private = [path for path in (tmp_path / "home").rglob("*key*") if path.is_file() and path.stat().st_mode & 0o077]
-    assert not private
-    assert not [path for path in (tmp_path / "home").iterdir() if path.stat().st_mode & 0o022]
+    home = tmp_path / "home"
+    assert not [path for path in (home, *home.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077]

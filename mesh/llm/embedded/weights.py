@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh import cache as user_cache
+from mesh.proxies import spell_proxies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,7 +147,7 @@ def _download(
         "--requirement", str(requirements),
     ]  # fmt: skip
     # pip keeps its own temporary copy below TMPDIR: here, it is on the same disk, is counted, and is removed with it.
-    environ = {**os.environ, "TMPDIR": str(folder)}
+    environ = {**spell_proxies(os.environ), "TMPDIR": str(folder)}
     errors = folder / "pip-errors.txt"
     with (
         errors.open("wb") as stream,

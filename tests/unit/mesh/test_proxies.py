@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from mesh.proxies import ProxyError, find_proxy, is_local
+from mesh.proxies import ProxyError, find_proxy, is_local, spell_proxies
+from mesh.testing.openai_server import ScriptedServer
+from mesh.testing.proxy import ScriptedProxy
 
 HOSTED = "https://api.models.example.com/v1"
 PROXY = "http://proxy.example.com:3128"
@@ -48,7 +54,7 @@ def test_local(url: str, local: bool) -> None:  # noqa: FBT001
         ({"https_proxy": " http://user:p%40ss@proxy.example.com:3128 "}, "http://user:p%40ss@proxy.example.com:3128"),
         ({"https_proxy": "https://proxy.example.com"}, "https://proxy.example.com"),
         ({"ALL_PROXY": "SOCKS5h://127.0.0.1:1080"}, "socks5h://127.0.0.1:1080"),
-        ({"all_proxy": "socks://127.0.0.1:1080/"}, "socks5://127.0.0.1:1080/"),
+        ({"all_proxy": "socks://127.0.0.1:1080/"}, "socks5h://127.0.0.1:1080/"),
     ],
 )
 def test_proxy(environ: dict[str, str], proxy: str | None) -> None:
@@ -120,3 +126,25 @@ def test_a_password_is_not_shown() -> None:
     with pytest.raises(ProxyError) as raised:
         find_proxy(HOSTED, {"HTTPS_PROXY": "ftp://user:s3cret@proxy:21"})
     assert "s3cret" not in str(raised.value)
+
+
+def test_spelling_for_others() -> None:
+    """What GNOME calls socks:// is called what it is for programs that know no other name, and nothing else changes."""
+    given = {"ALL_PROXY": "socks://127.0.0.1:1080/", "http_proxy": PROXY, "NOTE": "socks://x", "no_proxy": "socks://x"}
+    assert spell_proxies(given) == {**given, "ALL_PROXY": "socks5h://127.0.0.1:1080/"}
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5h", "socks"])
+def test_downloads_by_a_proxy(kind: str) -> None:
+    """Kafka's jars come by `requests`, which goes by an HTTP proxy and by SOCKS alike."""
+    program = "import requests; print(requests.get('http://jars.example/health', timeout=20).json())"
+    with ScriptedServer() as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with ScriptedProxy({"jars.example:80": (host, int(port)), "127.0.0.1:80": (host, int(port))}) as proxy:
+            cleared = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+            environ = spell_proxies({**cleared, "ALL_PROXY": f"{kind}://{proxy.address}"})
+            done = subprocess.run(
+                [sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False
+            )
+            assert done.stdout == "{'status': 'ok'}\n", done.stderr[-300:]
+            assert proxy.asked
