@@ -122,7 +122,7 @@ def main(application: Application, module: str) -> NoReturn:
     """
     process.raise_at_signals()
     try:
-        streams.limit_sizes(os.environ)
+        streams.limit_sizes(os.environ, streams.find_terminal())
         streams.open_streams()
         exit_code = _run(application, module)
     except KeyboardInterrupt:

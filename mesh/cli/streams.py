@@ -71,8 +71,20 @@ def open_streams() -> None:
     sys.stderr = _open(NoteStream, 2, sys.stderr)
 
 
-def limit_sizes(environ: MutableMapping[str, str]) -> None:
-    """Takes sizes of a terminal that are none out of the environment, and makes tiny ones usable."""
+def find_terminal() -> os.terminal_size | None:
+    """Returns the size of the terminal that the command writes to, if it does."""
+    for descriptor in (1, 2):
+        try:
+            return os.get_terminal_size(descriptor)
+        except OSError:
+            continue
+    return None
+
+
+def limit_sizes(environ: MutableMapping[str, str], terminal: os.terminal_size | None) -> None:
+    """Takes sizes of a terminal that are none out of the environment, and makes tiny ones usable, a real one's too."""
+    if terminal is not None and 0 < terminal.columns < SIZES["COLUMNS"]:
+        environ.setdefault("COLUMNS", str(terminal.columns))
     for name, least in SIZES.items():
         value = environ.get(name)
         if value is None:

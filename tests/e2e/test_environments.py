@@ -421,7 +421,7 @@ def test_a_terminal(system: System, debate: str, columns: int, lines: int, term:
         assert process.returncode == OK, text
         assert "Traceback" not in text
         assert not (term == "dumb" and "\x1b" in text)
-        if arguments[0] == "show" and columns != 1:
+        if arguments[0] == "show":
             for word in ("\u65e5\u672c", "\u0645\u06cc\u200c\u062e\u0648", "\U0001f469\u200d\U0001f52c"):
                 assert word in text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -18,8 +19,16 @@ def test_sizes(given: str, kept: str | None) -> None:
     """What is no size is not heeded, and a tiny one is made usable."""
     for name in ("COLUMNS", "TERMINAL_WIDTH"):
         environ = {name: given, "TERM": "dumb"}
-        limit_sizes(environ)
+        limit_sizes(environ, None)
         assert environ == ({"TERM": "dumb"} if kept is None else {name: kept, "TERM": "dumb"})
+
+
+@pytest.mark.parametrize(("columns", "kept"), [(80, None), (20, None), (19, "20"), (1, "20"), (0, None)])
+def test_tiny_terminals(columns: int, kept: str | None) -> None:
+    """A terminal of a few columns is written to as one of twenty, whose lines it wraps; one of none says nothing."""
+    environ: dict[str, str] = {}
+    limit_sizes(environ, os.terminal_size((columns, 24)))
+    assert environ.get("COLUMNS") == kept
 
 
 @pytest.mark.parametrize(
