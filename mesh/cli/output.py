@@ -22,6 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.text import Text
 
 from mesh.cli.waiting import LineWaiting, TerminalWaiting
+from mesh.cli.wrapping import wrap_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -167,12 +168,13 @@ class Output:
         return escape(json.dumps(data, indent=indent, ensure_ascii=not self._out.encoding.startswith("utf")))
 
     def _write(self, console: Console, text: str, style: str, indent: int) -> None:
-        body = Text(clean(text), style=style)
         if not console.is_terminal:
-            console.print(body, soft_wrap=True)
+            console.print(Text(clean(text), style=style), soft_wrap=True)
             return
+        width = min(WIDTH, console.width)
+        body = Text(wrap_text(clean(text), max(2, width - indent)), style=style)
         if self._waiting is not None:
             self._waiting.pause()
-        console.print(Padding(body, (0, 0, 0, indent)), width=min(WIDTH, console.width))
+        console.print(Padding(body, (0, 0, 0, indent)), width=width)
         if self._waiting is not None:
             self._waiting.resume()
