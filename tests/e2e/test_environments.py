@@ -271,9 +271,9 @@ REFUSED_ROWS = (
         environment={**everywhere(DEAD_PROXY), "OLLAMA_HOST": f"http://{HOST}"},
     ),
     Case(
-        "few files",
+        "too few files",
         (*UP, "openai:x"),
-        FAILURE,
+        USAGE,
         stderr="1,024 are needed: raise it with `ulimit -Hn`",
         before="ulimit -n 200;",
         environment={**everywhere(DEAD_PROXY), "OPENAI_BASE_URL": "{model}"},
