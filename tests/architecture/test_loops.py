@@ -61,6 +61,10 @@ LOOPS = {
         "say what is wrong"
     ),
     "mesh/local/identities.py Identities._notify": "up to 60 s between tries, each logged",
+    "mesh/local/key_sets.py KeySets.run": (
+        "each issuer's keys again after their refresh, or, when that failed, after a wait that doubles to a bound; the "
+        "last good ones are kept, and status says why"
+    ),
     "mesh/local/pods.py Pod._keep_running": (
         "up to 30 s between starts; counted as restarts; not ready, and status says how it ended, how often "
         "in a row, and when it starts next"
