@@ -150,6 +150,7 @@ CATCHES = {
         "metric; MAX_STEP_ATTEMPTS times as long as a lease, then the debate goes on without, and its record "
         "says STEP_FAILED or not measured"
     ),
+    "services/moderator/logic/moderator.py Moderator.recover": "metric; this debate alone is left to the timers",
     "services/moderator/logic/moderator.py Moderator.fire_due": "metric; this debate alone waits, up to 60 s",
     "services/moderator/logic/moderator.py Moderator.run_timers": "see LOOPS",
     "services/moderator/logic/watching.py Wakeups._poll": "see LOOPS",

@@ -196,9 +196,18 @@ class Moderator:
     # ---- timers ----
 
     async def recover(self) -> None:
-        """Takes up the leased steps of this pod's process before. Once, at start."""
+        """Takes up the leased steps of this pod's process before. Once, at start. Raises StoreUnavailableError.
+
+        One that cannot be taken up is left to the timers: it must not end the process at each start.
+        """
         for debate_id in await self._store.list_owned(self._pod):
-            await self._claim(debate_id)
+            try:
+                await self._claim(debate_id)
+            except StoreUnavailableError:
+                raise
+            except Exception:  # noqa: BLE001 - what is wrong with one debate must not stop the others
+                self._observer.count_failure("a debate that is due")
+                _log.exception("a debate's step cannot be taken up", extra={"debate": debate_id})
 
     async def run_timers(self) -> None:
         """Sees to passed deadlines and to leased steps that nobody does, until cancelled."""

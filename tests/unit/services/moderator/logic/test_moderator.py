@@ -42,7 +42,12 @@ class BrokenStore:
         self.reads.append(debate_id)
         raise ValueError("an event of another version")
 
+    async def list_owned(self, _owner: str) -> Sequence[str]:
+        return ("broken", "sound")
+
     async def change(self, debate_id: str, _decide: object) -> None:
+        if debate_id == "broken":
+            raise ValueError("an event of another version")
         self.claims.append(debate_id)
 
     async def count_events(self, _ids: Sequence[str]) -> Mapping[str, int]:
@@ -122,3 +127,10 @@ async def test_timers_go_on_after_any_error_and_say_what_is_wrong(
         await until("a debate that is seen to", lambda: bool(store.claims))
         assert not task.done()
     assert await moderator.trouble() == ""
+
+
+async def test_a_debate_that_cannot_be_taken_up_ends_no_start() -> None:
+    """The others are taken up, and the process serves."""
+    store = BrokenStore()
+    await make(store, FakeClock()).recover()
+    assert store.claims == ["sound"]
