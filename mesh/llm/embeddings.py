@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import struct
 from typing import TYPE_CHECKING
 
@@ -61,10 +62,14 @@ class OpenAIEmbedder:
             raise status_error(self._model, fault.status, fault.words, may_pass=fault.is_transient)
         try:
             vectors = [_floats(entry["embedding"]) for entry in response.json()["data"]]
-        except (ValueError, KeyError, TypeError, struct.error) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError, struct.error) as error:
             raise unreadable(self._model, "it is not JSON of the embeddings API") from error
         if len(vectors) != len(texts):
             raise unreadable(self._model, f"{len(vectors)} vectors for {len(texts)} texts")
+        if len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
+            raise unreadable(self._model, "its vectors have different lengths, or none")
+        if not all(math.isfinite(number) for vector in vectors for number in vector):
+            raise unreadable(self._model, "its vectors have numbers that are none")
         return vectors
 
     async def aclose(self) -> None:
