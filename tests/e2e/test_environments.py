@@ -470,4 +470,5 @@ def test_a_debate_from_a_hostile_environment(tmp_path: Path) -> None:
         assert len(server.bodies) > 2
         assert {headers["authorization"] for headers in server.headers} == {"Bearer s3cret"}
     home = tmp_path / "home"
-    assert not [path for path in (home, *home.rglob("*")) if not path.is_symlink() and path.stat().st_mode & 0o077]
+    assert not [path for path in (home, *home.iterdir()) if path.stat().st_mode & 0o077]  # nobody else comes in,
+    assert not [path for path in home.rglob("*") if path.lstat().st_mode & 0o022 and not path.is_symlink()]
