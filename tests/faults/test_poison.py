@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kafka.admin import ConfigResource  # type: ignore[import-untyped]
 from rostrum.debate.v1 import debate_pb2, turn_taken_pb2
 
 from mesh.bus.kafka_python import KafkaConsumer, KafkaProducer, TopicPartition
 from mesh.bus.topics import dead_letters_topic
+from mesh.local.broker import administration
 from tests.support.broker import home_access
 from tests.support.system import System
 from tests.support.topics import FLOORS_TOPIC, TURNS_TOPIC
@@ -177,6 +179,18 @@ def test_a_turn_after_the_end_changes_nothing(system: System, topics: Topics) ->
     topics.write(TURNS_TOPIC.name, name, taken(name, turn(3, "team-a")), TURN_TAKEN)
     assert_as_usual(system, system.create("The debate after it", rounds=ROUNDS))
     assert system.debate(name) == ended
+
+
+@pytest.mark.parametrize("codec", ["zstd", "snappy"])
+def test_topics_that_are_compressed_hold_debates(system: System, codec: str) -> None:
+    """With compression.type on all topics of a debate, as another cluster may have it, it ends as usual, and every
+    pod is ready with nothing to say."""
+    access = home_access(system.home, system.pod("kafka-0")["addresses"][0])
+    topics = (TURNS_TOPIC.name, *(FLOORS_TOPIC.of(agent).name for agent in ("team-a", "team-b")))
+    with administration(access, "compress topics") as admin:
+        admin.alter_configs([ConfigResource("TOPIC", topic, {"compression.type": codec}) for topic in topics])
+    assert_as_usual(system, system.create(f"Compressed with {codec}", rounds=ROUNDS))
+    assert {name: (pod.ready, pod.message) for name, pod in system.pods().items() if pod.message or not pod.ready} == {}
 
 
 def test_garbage_among_floors_is_a_dead_letter(system: System, topics: Topics) -> None:
