@@ -216,6 +216,7 @@ class FakeRunner:
     """A command that was killed."""
     polls_until_settled: int = 0
     """Looks for which another command's start is still under way."""
+    key_sets: Sequence[runner_pb2.KeySet] = ()
     log_folder: Path = Path()
     replicas: dict[str, int] = field(default_factory=lambda: {"moderator": 1, "team-a": 1, "team-b": 1})
 
@@ -291,8 +292,9 @@ class FakeRunner:
             for replica in range(replicas)
         ]  # fmt: skip
         return runner_pb2.Status(
-            pods=pods, home="/home/r", pid=99, model=self.model, ready=True, ingress="127.0.0.1:8080"
-        )
+            pods=pods, home="/home/r", pid=99, model=self.model, ready=True, ingress="127.0.0.1:8080",
+            key_sets=self.key_sets,
+        )  # fmt: skip
 
 
 @dataclass

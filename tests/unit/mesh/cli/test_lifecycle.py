@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
+from rostrum.local.v1 import runner_pb2
 
 from mesh.cli import starting
 from mesh.cli.exits import BY_CODE, Exit
@@ -80,6 +81,19 @@ def test_status_in_json(bench: Bench) -> None:
     assert {key: pods[1][key] for key in ("name", "replica", "pid", "addresses", "ready", "restarts")} == {
         "name": "team-a-0", "replica": 0, "pid": 100, "addresses": ["127.0.0.1:50051"], "ready": True, "restarts": 0,
     }  # fmt: skip
+
+
+def test_status_says_which_keys_are_missing(bench: Bench) -> None:
+    """Of the issuers whose keys are fetched, those that cannot be, and what it means."""
+    bench.runner.key_sets = [
+        runner_pb2.KeySet(
+            jwks_uri="https://id.example.com/keys", problem="no answer; tokens of its issuer are refused"
+        ),
+        runner_pb2.KeySet(jwks_uri="https://other.example.com/keys"),
+    ]
+    said = bench.rostrum("status").err
+    assert "Keys of https://id.example.com/keys: no answer; its tokens are refused\n" in said
+    assert "other.example.com" not in said
 
 
 def test_scale(bench: Bench) -> None:
