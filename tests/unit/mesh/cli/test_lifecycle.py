@@ -92,7 +92,7 @@ def test_status_says_which_keys_are_missing(bench: Bench) -> None:
         runner_pb2.KeySet(jwks_uri="https://other.example.com/keys"),
     ]
     said = bench.rostrum("status").err
-    assert "Keys of https://id.example.com/keys: no answer; its tokens are refused\n" in said
+    assert "Keys of https://id.example.com/keys: no answer; tokens of its issuer are refused\n" in said
     assert "other.example.com" not in said
 
 

@@ -64,6 +64,10 @@ class NoSteps:
         return
 
 
+async def _exists(_agent: str) -> bool:
+    return True
+
+
 def make(store: BrokenStore, clock: FakeClock) -> Moderator:
     return Moderator(
         store=store,  # type: ignore[arg-type]
@@ -71,7 +75,7 @@ def make(store: BrokenStore, clock: FakeClock) -> Moderator:
         wakeups=Wakeups(store.count_events),
         observer=DebateTraces(),
         clock=clock,
-        agent_exists=lambda _agent: asyncio.sleep(0, True),
+        agent_exists=_exists,
         default_seats=(),
         pod="moderator-0",
     )
