@@ -36,7 +36,8 @@ class JwtRule(Spec):
         "triggerRules": "was removed: write the paths in an AuthorizationPolicy",
     }
 
-    issuer: str = Field(min_length=1)
+    issuer: str = ""
+    """Whose tokens they are; empty, which it may be with a jwksUri alone, for whoever has the keys."""
     audiences: tuple[str, ...] = ()
     jwks: str = ""
     jwks_uri: str = ""

@@ -38,6 +38,8 @@ _CONDITIONS = frozenset(
     }
 )
 """Envoy's x-envoy-retry-on and x-envoy-retry-grpc-on (router filter)."""
+_LEFT_WITHOUT_RETRIES = {"attempts", "backoff", "retry_ignore_previous_hosts"}
+"""What istiod, too, lets stand where nothing is tried again."""
 
 
 def make_retry_policy(retries: Retries | None, *, hashed: bool) -> route_components_pb2.RetryPolicy | None:
@@ -96,7 +98,7 @@ def check_retries(resource: Resource[VirtualServiceSpec], path: str, retries: Re
     """Raises ManifestError for what istiod refuses, and for a condition that Envoy does not know."""
     if retries.attempts < 0:
         raise resource.refuse(f"{path}.attempts", f"{retries.attempts} is below 0: write 0 to switch retries off")
-    if retries.attempts == 0 and retries.model_fields_set - {"attempts"}:
+    if retries.attempts == 0 and retries.model_fields_set - _LEFT_WITHOUT_RETRIES:
         raise resource.refuse(path, "attempts is 0, which switches retries off: set it, or remove the other fields")
     for word in retries.retry_on.split(",") if retries.retry_on else ():
         if word not in _CONDITIONS and not _is_code(word):

@@ -60,6 +60,8 @@ def check_request_authentication(mesh: Mesh, resource: Resource[RequestAuthentic
             raise resource.refuse(f"{path}.jwks", 'is no JSON Web Key Set ({"keys": [...]}): correct it')
         if rule.jwks_uri and not _is_address(rule.jwks_uri):
             raise resource.refuse(f"{path}.jwksUri", "is no http or https address: correct it")
+        if not rule.issuer and not rule.jwks_uri:
+            raise resource.refuse(f"{path}.issuer", "is needed beside jwks: write whose tokens these are")
         for name in ("audiences", "from_params", "from_cookies"):
             if not all(getattr(rule, name)):
                 field = type(rule).model_fields[name].alias
