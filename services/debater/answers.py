@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic_core import from_json
@@ -35,6 +36,10 @@ FIELD_CHARACTERS = 320
 
 LANGUAGE_CHARACTERS = 40
 """Of a shorter text the language is not judged."""
+
+KEPT_TEXTS = 1_000
+"""Turns whose sentences are kept: each is compared with every later turn of its debate, and splitting it anew was half
+of what a turn cost an agent."""
 
 MAX_REPEATED_SHARE = 0.4
 """Share of an answer's words in sentences that were said before: a quotation to answer is not yet a repetition."""
@@ -135,7 +140,12 @@ def _drop_copies(paragraphs: list[str], said: Set[Sentence]) -> list[str]:
 
 def list_sentences(texts: Sequence[str]) -> set[Sentence]:
     """Returns the sentences of texts, for comparison."""
-    return {tuple(split_words(sentence)) for text in texts for sentence in split_sentences(text)}
+    return {sentence for text in texts for sentence in _split(text)}
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def _split(text: str) -> tuple[Sentence, ...]:
+    return tuple(tuple(split_words(sentence)) for sentence in split_sentences(text))
 
 
 def _is_foreign(text: str, language: str) -> bool:
