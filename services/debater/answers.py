@@ -38,7 +38,7 @@ LANGUAGE_CHARACTERS = 40
 """Of a shorter text the language is not judged."""
 
 KEPT_TEXTS = 1_000
-"""Turns whose sentences are kept: each is compared with every later turn of its debate, and splitting it anew was half
+"""Turns whose sentences are kept: each is compared with every later turn of its debate, and splitting it again was half
 of what a turn cost an agent."""
 
 MAX_REPEATED_SHARE = 0.4
