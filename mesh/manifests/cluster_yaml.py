@@ -11,6 +11,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+import re2
 import ryaml
 
 if TYPE_CHECKING:
@@ -27,12 +28,11 @@ _WORDS = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), math.inf),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
-_NEEDS_CLUSTER_READER = re.compile(
-    r"<<\s*:"
+_NEEDS_CLUSTER_READER = re2.compile(
+    r"(?m)<<\s*:"
     r"|(?:^|[-:,\[{?])\s*(?:[yY]|[nN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF)\s*(?:$|[,\]}:#])"
     r"|(?:[-:,]\s|[\[{])\s*[-+]?(?:0[0-9_bBxXoO]|[0-9]+_)"
-    r"|(?:^|[-:,\[{\s])!",
-    re.MULTILINE,
+    r"|(?:^|[-:,\[{\s])!"
 )
 """What YAML 1.1 may read otherwise than 1.2, wherever it stands: once too often costs a slower reading, no more."""
 _INTEGER = re.compile(r"([-+]?)(0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)")
