@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from functools import partial
+from functools import lru_cache, partial
 from typing import Annotated
 
+import re2
 from pydantic import AfterValidator, BeforeValidator, Field
 
 _WHOLE = re.compile(r"\s*-?(0|[1-9][0-9]*)\s*")
@@ -121,10 +122,9 @@ SelectorLabels = Annotated[dict[str, str], AfterValidator(_check_selector)]
 """Labels that pods are picked by."""
 
 
+@lru_cache(maxsize=1_000)  # the same few expressions stand in many rules
 def find_regex_fault(expression: str) -> str:
     """What istiod or Envoy would say against a regular expression; "" if both take it. Both read RE2's syntax."""
-    import re2  # noqa: PLC0415 - few documents have an expression
-
     if not expression:
         return "is empty: write an expression"
     if len(expression.encode()) > _LONGEST_EXPRESSION:
@@ -149,8 +149,6 @@ def _has_byte_escape(expression: str) -> bool:
 
 def find_rewrite_fault(expression: str, rewrite: str) -> str:
     r"""What Envoy would say against a replacement for what an expression matches: \0 to \9 are its groups."""
-    import re2  # noqa: PLC0415 - few documents have an expression
-
     if not rewrite:
         return "is empty: write what the path becomes"
     groups = re2.compile(expression).groups
