@@ -19,6 +19,7 @@ import httpx2
 from mesh.llm.http_client import open_client
 from mesh.local.changes import Changes
 from mesh.manifests.istio.request_authentication import RequestAuthenticationSpec
+from mesh.retries import Backoff
 from mesh.sidecar.mesh import Mesh
 from mesh.sidecar.security.request_authentication import is_key_set
 
@@ -28,10 +29,8 @@ FETCH_SECONDS = 5.0
 """Longest wait for one answer, as istiod's: an `apply` that names new keys waits for them no longer."""
 REFRESH_SECONDS = 20 * 60.0
 """Between two fetches of keys that are there, as istiod's PILOT_JWT_PUB_KEY_REFRESH_INTERVAL."""
-FIRST_RETRY_SECONDS = 1.0
-"""Before a failed fetch is tried again; doubled with each failure."""
-LAST_RETRY_SECONDS = 60.0
-"""Longest wait between two tries: one a minute is no load for an issuer that is down."""
+BACKOFF = Backoff(1.0, 60.0)
+"""Between two tries of what fails: one a minute is no load for an issuer that is down."""
 MAX_BYTES = 1024 * 1024
 """Of a key set: an issuer has some dozen keys of about a kilobyte."""
 _WITHIN = (".svc", ".svc.cluster.local")
@@ -135,8 +134,8 @@ class KeySets:
         try:
             text = await self._fetch(address)
         except KeySetError as error:
-            pause = min(FIRST_RETRY_SECONDS * 2**found.failures, LAST_RETRY_SECONDS)
-            found.problem, found.failures, found.due = str(error), found.failures + 1, now() + pause * self._scale
+            found.problem, found.failures = str(error), found.failures + 1
+            found.due = now() + BACKOFF.wait_seconds(found.failures) * self._scale
             log.warning("the keys of %s: %s; %s", address, error, describe_effect(found))
             return False
         if found.problem:
