@@ -12,7 +12,7 @@ import asyncio
 import logging
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mesh.agent.errors import ForfeitError
 from mesh.agent.metered_model import MeteredModel, turn_place
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from mesh.clock import Clock
     from mesh.llm.port import Model
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
-REMEMBERED_REVOCATIONS = 10_000
-"""Conversations whose revoked floors are remembered, the latest; what is forgotten costs at most a model call for
-nothing."""
+REMEMBERED_CONVERSATIONS = 10_000
+"""Of each kind of memory (revoked floors, unstored turns, faults) the latest; what is forgotten costs at most a turn's
+model calls once more."""
 
 MAX_FAULTS = 3
 """Times that a speaker may raise for one turn; then the turn is forfeited with the error as its reason. Fewer than the
@@ -94,9 +96,7 @@ class Floors:
         """
         turn_number, attempt = place
         bound = (turn_number, attempt + 1) if including else place
-        self._revoked[conversation] = max(bound, self._revoked.pop(conversation, bound))
-        if len(self._revoked) > REMEMBERED_REVOCATIONS:
-            del self._revoked[next(iter(self._revoked))]
+        _remember(self._revoked, conversation, max(bound, self._revoked.get(conversation, bound)))
         speaking = self._speaking.get(conversation)
         if speaking is not None and speaking.floor.place < bound:
             speaking.revoked = True
@@ -123,7 +123,7 @@ class Floors:
             try:
                 committed = await self._store.record_turn(floor, utterance)
             except StoreUnavailableError:
-                self._keep_unstored(floor, utterance)
+                _remember(self._unstored, floor.conversation, utterance)
                 raise
             draft.commit(utterance.text)
         self._counters.spoken += 1
@@ -204,17 +204,19 @@ class Floors:
         unstored = self._unstored.get(floor.conversation)
         return unstored if unstored is not None and unstored.turn_number == floor.turn_number else None
 
-    def _keep_unstored(self, floor: Floor, utterance: Utterance) -> None:
-        if len(self._unstored) >= REMEMBERED_REVOCATIONS:
-            del self._unstored[next(iter(self._unstored))]
-        self._unstored[floor.conversation] = utterance
-
     def _note_fault(self, floor: Floor, cost: Cost) -> int:
         """Counts a fault of the speaker at this turn, and what this try has cost; returns how many there were."""
-        before = self._faults.pop(floor.conversation, None)
+        before = self._faults.get(floor.conversation)
         if before is None or before.turn_number != floor.turn_number:
             before = _Faults(floor.turn_number, 0, Cost(0, 0, 0))
-        if len(self._faults) >= REMEMBERED_REVOCATIONS:
-            del self._faults[next(iter(self._faults))]
-        faults = self._faults[floor.conversation] = _Faults(floor.turn_number, before.number + 1, before.cost + cost)
-        return faults.number
+        number = before.number + 1
+        _remember(self._faults, floor.conversation, _Faults(floor.turn_number, number, before.cost + cost))
+        return number
+
+
+def _remember(memory: dict[str, T], conversation: str, value: T) -> None:
+    """Keeps a value as the latest one; of too many the oldest goes."""
+    memory.pop(conversation, None)
+    memory[conversation] = value
+    if len(memory) > REMEMBERED_CONVERSATIONS:
+        del memory[next(iter(memory))]
