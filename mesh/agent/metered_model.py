@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mesh.agent.model import Cost
 from mesh.errors import ModelError
 from mesh.llm.port import seed_for
-from mesh.llm.tokens import estimate_tokens
+from mesh.llm.tokens import estimate_prompt, estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -67,8 +67,7 @@ class MeteredModel:
 
     def tokens_left(self, allowance_tokens: int, messages: Sequence[Message]) -> int:
         """Returns what an allowance leaves for the answer to this prompt, after the calls so far; may be below 0."""
-        prompt_tokens = sum(estimate_tokens(message.content) for message in messages)
-        return allowance_tokens - self.prompt_tokens - self.completion_tokens - prompt_tokens
+        return allowance_tokens - self.prompt_tokens - self.completion_tokens - estimate_prompt(messages)
 
     async def profile(self) -> Profile:
         """Returns what the model is good for, as mesh.llm.port.Model does. Raises ModelError."""
@@ -100,7 +99,7 @@ class MeteredModel:
             completion = await self._model.complete(messages, limits, schema=schema, seed=seed, on_text=show)
         except ModelError:
             if written:
-                self.prompt_tokens += sum(estimate_tokens(message.content) for message in messages)
+                self.prompt_tokens += estimate_prompt(messages)
                 self.completion_tokens += estimate_tokens(written)
             raise
         self.prompt_tokens += completion.prompt_tokens

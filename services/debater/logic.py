@@ -19,7 +19,7 @@ from mesh.language.tags import language_name
 from mesh.language.text import ends_sentence, shorten
 from mesh.llm.port import Limits
 from mesh.llm.profiles import load_profile
-from mesh.llm.tokens import estimate_tokens
+from mesh.llm.tokens import estimate_prompt
 from services.debater import answers, prompts
 from services.debater.case import Case
 from services.debater.history import list_lines, plan_history
@@ -178,12 +178,13 @@ class _Turn:
     def _compose(self, asked: int, complaint: str) -> Ask:
         """Returns another question for each answer that could not be taken: in full, in prose, in the fewest words."""
         floor = self.context.floor
-        others = [turn for turn in self.spoken if turn.agent != floor.agent]
+        # With a reply there is nothing left to answer.
+        to_answer = [] if self.reply else [turn for turn in self.spoken if turn.agent != floor.agent]
         if asked >= TRIES - 1:
             return prompts.compose_plain_turn(
                 self.brief,
                 self.case,
-                last=shorten(others[-1].text, PLAIN_CHARACTERS) if others and not self.reply else "",
+                last=shorten(to_answer[-1].text, PLAIN_CHARACTERS) if to_answer else "",
                 question=floor.question,
                 complaint=complaint,
             )
@@ -191,7 +192,7 @@ class _Turn:
             self.brief,
             self.case,
             lines=list_lines(self.newest if asked == 0 else self._list_unanswered(), floor.agent),
-            is_answer=bool(others) and not self.reply,
+            is_answer=bool(to_answer),
             summary=self.summary if asked == 0 else "",
             question=floor.question,
             round_number=floor.round,
@@ -252,9 +253,8 @@ def _count_history_tokens(floor: Floor, profile: Profile, brief: Brief, case: Ca
     empty = prompts.compose_turn(
         brief, case, lines=(), is_answer=True, summary="", question=floor.topic, round_number=1
     )
-    around = sum(estimate_tokens(message.content) for message in empty.messages)
     most = min(profile.context_tokens, floor.allowance_tokens - TRY_TOKENS)
-    return max(MIN_HISTORY_TOKENS, most - around - MAX_TURN_TOKENS)
+    return max(MIN_HISTORY_TOKENS, most - estimate_prompt(empty.messages) - MAX_TURN_TOKENS)
 
 
 def _tidy(completion: Completion, ask: Ask, names: Sequence[str], said: Set[answers.Sentence] = frozenset()) -> str:
