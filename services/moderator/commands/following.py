@@ -50,6 +50,7 @@ async def follow_events(
     while True:
         request = debate_service_pb2.WatchDebateRequest(name=name, after_number=after_number)
         stream = stub.WatchDebate(request)
+        cause: grpc.aio.AioRpcError | None = None
         try:
             async for event in stream:
                 lost_since = None
@@ -58,16 +59,15 @@ async def follow_events(
                 if event.HasField("debate_ended"):
                     return
         except grpc.aio.AioRpcError as error:
-            fault = rpc_status.from_rpc_error(error)
+            cause, fault = error, rpc_status.from_rpc_error(error)
             if not is_lost(error, fault):
                 raise fault from error
-            if lost_since is not None and time.monotonic() - lost_since > patience_seconds:
-                raise fault from error
         else:  # it ended without an error, and without the debate's end
-            if lost_since is not None and time.monotonic() - lost_since > patience_seconds:
-                raise DeadlineError(f"the moderator ends the events of {name} again and again before their end")
+            fault = DeadlineError(f"the moderator ends the events of {name} again and again before their end")
         finally:
             stream.cancel()
+        if lost_since is not None and time.monotonic() - lost_since > patience_seconds:
+            raise fault from cause
         if lost_since is None:
             lost_since = time.monotonic()
             notice("the moderator does not answer, trying again")
