@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from tests.mesh.rostrum import rostrum, shipped
 from tests.support import mesh_calls as calls
 from tests.support.mesh import RunningMesh
 from tests.support.mesh_apps import FailedError, Seen
@@ -60,13 +57,6 @@ class Ingress:
         """An RPC."""
         with calls.plain_channel(f"{self.place[0]}:{self.place[1]}", authority) as channel:
             return calls.rpc(channel, path, message, self.headers(brings))
-
-
-@contextmanager
-def running_ingress_of(home: Path) -> Iterator[Ingress]:
-    """Yields the ingress of the mesh as it is shipped."""
-    with rostrum(shipped(), home) as (mesh, tokens):
-        yield Ingress(mesh, tokens)
 
 
 def answers(ingress: Ingress, path: str, *messages: Message) -> list[bytes]:

@@ -6,9 +6,6 @@ Who may do what is in test_matrix.py; how what is wrong is answered, in test_req
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -19,25 +16,11 @@ from rostrum.agent.v1 import agent_service_pb2
 from rostrum.debate.v1 import debate_pb2, debate_service_pb2
 
 from mesh.manifests.texts import dump_texts, parse_text
-from tests.mesh.ingress import AGENTS, DEBATES, Ingress, answers, fails, running_ingress_of
+from tests.mesh.ingress import AGENTS, DEBATES, Ingress, answers, fails
 from tests.mesh.rostrum import NAMESPACE, shipped
 from tests.support import mesh_calls as calls
 
 MEGABYTE = 1_048_576
-
-
-@pytest.fixture(scope="module")
-def running_ingress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingress]:
-    with running_ingress_of(tmp_path_factory.mktemp("tokens")) as ingress:
-        yield ingress
-
-
-@pytest.fixture
-def ingress(running_ingress: Ingress) -> Ingress:
-    """The ingress, and apps that have seen nothing and answer with empty messages."""
-    running_ingress.mesh.script.clear()
-    running_ingress.mesh.script.answers.clear()
-    return replace(running_ingress, probe=uuid.uuid4().hex)
 
 
 # ---- REST ----

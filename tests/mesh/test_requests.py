@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -20,25 +18,11 @@ from rostrum.errors.v1 import error_reason_pb2
 
 from mesh.manifests.texts import dump_texts, parse_text
 from mesh.rpc import status
-from tests.mesh.ingress import AGENTS, DEBATES, Ingress, answers, running_ingress_of
+from tests.mesh.ingress import AGENTS, DEBATES, Ingress, answers
 from tests.mesh.rostrum import shipped
 from tests.support import mesh_calls as calls
 
 JSON = "application/json"
-
-
-@pytest.fixture(scope="module")
-def running_ingress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingress]:
-    with running_ingress_of(tmp_path_factory.mktemp("tokens")) as ingress:
-        yield ingress
-
-
-@pytest.fixture
-def ingress(running_ingress: Ingress) -> Ingress:
-    """The ingress, and apps that have seen nothing and answer with empty messages."""
-    running_ingress.mesh.script.clear()
-    running_ingress.mesh.script.answers.clear()
-    return replace(running_ingress, probe=uuid.uuid4().hex)
 
 
 def _post(ingress: Ingress, path: str, body: bytes, content_type: str = JSON, **headers: str) -> calls.Outcome:

@@ -14,7 +14,7 @@ from mesh.errors import ModelRefusedError
 from mesh.testing.clock import FakeClock
 from mesh.testing.scripted_model import NOTHING, PROFILE, REFUSED, UNAVAILABLE, USUAL, Answer, Call, ScriptedModel
 from services.moderator.logic.asking import TRIES, seed_of
-from services.moderator.logic.leased_steps import LeasedSteps
+from services.moderator.logic.leased_steps import LeasedSteps, Measurer
 from services.moderator.logic.measuring import NoveltyMeasurer
 from services.moderator.logic.watching import Wakeups
 from services.moderator.model import rules
@@ -76,12 +76,12 @@ def spoken(number: int, text: str) -> Turn:
     return Turn(number, (number + 1) // 2, SEATS[(number - 1) % 2].agent, "Why?", text, 1, 0)
 
 
-async def done(store: OneDebate, model: ScriptedModel) -> list[Change]:
+async def done(store: OneDebate, model: ScriptedModel, measurer: Measurer | None = None) -> list[Change]:
     """Lets the steps run until the debate waits for something else; returns the changes."""
     steps = LeasedSteps(
         store=store,  # type: ignore[arg-type]
         model=model,
-        measurer=NoveltyMeasurer(WordEmbedder()),
+        measurer=measurer or NoveltyMeasurer(WordEmbedder()),
         wakeups=Wakeups(store.count_events),
         clock=FakeClock(),
         pod=POD,
@@ -200,20 +200,9 @@ async def test_a_round_that_the_embedding_model_does_not_measure_says_so() -> No
     """The debate goes on, and its record has why the round is not measured instead of a figure."""
     said = "The first point is long enough here."
     store = OneDebate(replace(fresh(), step=Step.MEASURE, round=1, turn_count=2), (spoken(1, said), spoken(2, said)))
-    steps = LeasedSteps(
-        store=store,  # type: ignore[arg-type]
-        model=scripted(),
-        measurer=_NoMeasurer(),
-        wakeups=Wakeups(store.count_events),
-        clock=FakeClock(),
-        pod=POD,
-    )
-    steps.begin(store.debate)
-    async with asyncio.timeout(20):
-        await store.finished.wait()
-    await steps.aclose()
-    assert isinstance(store.changes[0].events[0].kind, RoundMeasured)
-    assert store.changes[0].events[0].kind.measure.absence == "no embeddings here"
+    changes = await done(store, scripted(), _NoMeasurer())
+    assert isinstance(changes[0].events[0].kind, RoundMeasured)
+    assert changes[0].events[0].kind.measure.absence == "no embeddings here"
 
 
 class _NoMeasurer:
